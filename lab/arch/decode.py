@@ -1,0 +1,158 @@
+"""Instructions as the rest of the lab sees them, decoded by capstone, with its known gaps closed here.
+
+Register names are canonical 64-bit names (``Arch.gprs``) plus ``flags``; vector and system registers
+keep capstone's names.  capstone 5.0 says that ``svc`` writes the link register (it does not) and that
+``ret`` reads nothing (it reads the link register); both are corrected below.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import capstone
+
+from lab.arch.facts import Arch
+
+
+class Kind(enum.Enum):
+    """What an instruction does to control flow.  A closed set: match it to the end."""
+
+    CALL = "call"  # direct or indirect; target is None where indirect
+    RETURN = "return"
+    JUMP = "jump"  # unconditional, direct
+    BRANCH = "branch"  # conditional, direct
+    INDIRECT = "indirect"  # unconditional jump through a register or memory
+    SYSCALL = "syscall"
+    TRAP = "trap"  # does not go on: brk, udf, ud2, int3, hlt
+    REPEAT = "repeat"  # x86 rep-prefixed string instruction: hooked once per iteration
+    OTHER = "other"
+    UNDECODED = "undecoded"
+
+
+#: Kinds after which control never falls through to the next instruction.
+ENDS_FLOW = frozenset({Kind.RETURN, Kind.JUMP, Kind.INDIRECT, Kind.TRAP, Kind.UNDECODED})
+
+
+@dataclass(frozen=True, slots=True)
+class Insn:
+    """One decoded instruction.  ``target`` is the absolute direct target, None if indirect or none."""
+
+    address: int
+    raw: bytes
+    mnemonic: str
+    op_str: str
+    kind: Kind
+    target: int | None
+    reads: frozenset[str]
+    writes: frozenset[str]
+
+    @property
+    def size(self) -> int:
+        return len(self.raw)
+
+    @property
+    def end(self) -> int:
+        return self.address + len(self.raw)
+
+    @property
+    def text(self) -> str:
+        return f"{self.mnemonic} {self.op_str}".strip()
+
+
+def decode(arch: Arch, code: bytes, address: int) -> Iterator[Insn]:
+    """Every instruction of *code* in address order.  Undecodable bytes come as UNDECODED units of
+    ``arch.insn_align`` bytes, so that the pieces always cover *code* without a gap."""
+    engine = _engine(arch.name)
+    offset = 0
+    while offset < len(code):
+        decoded = False
+        for raw in engine.disasm(code[offset:], address + offset):
+            decoded = True
+            yield _convert(arch, raw)
+            offset += raw.size
+        if not decoded or offset < len(code):
+            unit = code[offset : offset + arch.insn_align]
+            if unit:
+                yield Insn(address + offset, unit, ".byte", unit.hex(), Kind.UNDECODED, None, frozenset(), frozenset())
+            offset += len(unit)
+
+
+def decode_one(arch: Arch, code: bytes, address: int) -> Insn:
+    """The first instruction of *code* (at most 16 bytes are looked at)."""
+    return next(decode(arch, code[:16], address))
+
+
+@cache
+def _engine(name: str) -> Any:
+    if name == "aarch64":
+        engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
+    else:
+        engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    engine.detail = True
+    return engine
+
+
+_TRAPS = frozenset({"brk", "udf", "hlt", "ud2", "ud1", "ud0", "int3"})
+_X86_SMALL = {
+    "rax": "eax ax al ah", "rbx": "ebx bx bl bh", "rcx": "ecx cx cl ch", "rdx": "edx dx dl dh",
+    "rsi": "esi si sil", "rdi": "edi di dil", "rbp": "ebp bp bpl", "rsp": "esp sp spl",
+}  # fmt: skip
+_CANON = {small: big for big, names in _X86_SMALL.items() for small in names.split()}
+_CANON |= {f"r{i}{suffix}": f"r{i}" for i in range(8, 16) for suffix in "dwb"}
+_CANON_A64 = {"fp": "x29", "lr": "x30", "wsp": "sp", "nzcv": "flags"} | {f"w{i}": f"x{i}" for i in range(31)}
+
+
+def canonical(arch: Arch, name: str) -> str:
+    """capstone's register name as the lab's: w7 -> x7, eax -> rax, nzcv and rflags -> flags."""
+    if arch.name == "aarch64":
+        return _CANON_A64.get(name, name)
+    return "flags" if name in {"rflags", "eflags"} else _CANON.get(name, name)
+
+
+def _convert(arch: Arch, raw: Any) -> Insn:
+    read_ids, write_ids = raw.regs_access()
+    reads = {canonical(arch, raw.reg_name(r)) for r in read_ids} - {"xzr", "wzr"}
+    writes = {canonical(arch, raw.reg_name(r)) for r in write_ids} - {"xzr", "wzr"}
+    kind, target = _classify(arch, raw)
+    if arch.lr is not None:
+        if kind is Kind.SYSCALL:
+            writes.discard(arch.lr)
+        if kind is Kind.RETURN and not raw.operands:
+            reads.add(arch.lr)
+    return Insn(
+        raw.address, bytes(raw.bytes), raw.mnemonic, raw.op_str, kind, target, frozenset(reads), frozenset(writes)
+    )
+
+
+def _classify(arch: Arch, raw: Any) -> tuple[Kind, int | None]:
+    mnemonic = raw.mnemonic.split()[-1]
+    if mnemonic in _TRAPS:
+        return Kind.TRAP, None
+    if mnemonic in {"svc", "syscall"}:
+        return Kind.SYSCALL, None
+    groups = set(raw.groups)
+    target = _direct_target(arch, raw)
+    if capstone.CS_GRP_CALL in groups:
+        return Kind.CALL, target
+    if capstone.CS_GRP_RET in groups or mnemonic in {"ret", "retaa", "retab", "eret"}:
+        return Kind.RETURN, None
+    if capstone.CS_GRP_JUMP in groups or mnemonic in {"braa", "brab", "braaz", "brabz"}:
+        if target is None:
+            return Kind.INDIRECT, None
+        return (Kind.JUMP if mnemonic in {"b", "jmp"} else Kind.BRANCH), target
+    if raw.mnemonic.startswith("rep") and arch.name == "x86_64":
+        return Kind.REPEAT, None
+    return Kind.OTHER, None
+
+
+def _direct_target(arch: Arch, raw: Any) -> int | None:
+    """The last immediate operand of a branch; b.cond, cbz and tbz all put the target there."""
+    operands = raw.operands
+    immediate = capstone.CS_OP_IMM
+    if not operands or operands[-1].type != immediate:
+        return None
+    return int(operands[-1].imm) & 0xFFFF_FFFF_FFFF_FFFF

@@ -1,0 +1,1 @@
+"""Images: ELF files, the toolchain that makes them, and the corpus of workloads."""

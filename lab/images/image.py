@@ -1,0 +1,271 @@
+"""An ELF image as the lab reads it.  The only reader of ELF; lief does the parsing.
+
+Input is untrusted: size, magic, class, machine, type and segment bounds are checked here before lief
+sees the file, and every failure is one line that names the file.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lief
+
+from lab.arch import Arch, arch_by_machine
+from lab.errors import InputError
+
+lief.logging.disable()
+
+PT_LOAD, PT_NOTE, PT_GNU_STACK = 1, 4, 0x6474E551
+ET_EXEC, ET_DYN = 2, 3
+PF_X, PF_W, PF_R = 1, 2, 4
+MAX_SIZE = 1 << 30
+_EXECINSTR = lief.ELF.Section.FLAGS.EXECINSTR
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One PT_LOAD: address and size in memory, initial bytes (may be shorter: the rest is zero), PF_* flags."""
+
+    address: int
+    size: int
+    data: bytes
+    flags: int
+
+    @property
+    def end(self) -> int:
+        return self.address + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One allocated section.  ``data`` is empty for SHT_NOBITS."""
+
+    name: str
+    address: int
+    size: int
+    data: bytes
+    executable: bool
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """[start, start + size) from a FUNC symbol; ``names`` holds all aliases, sorted."""
+
+    start: int
+    size: int
+    names: tuple[str, ...]
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A loaded, checked ELF image."""
+
+    path: Path
+    sha256: str
+    arch: Arch
+    position_independent: bool
+    entry: int
+    segments: tuple[Segment, ...]
+    sections: tuple[Section, ...]
+    functions: tuple[Function, ...]
+    symbols: dict[str, int]
+    data_ranges: tuple[tuple[int, int], ...] = ()
+    """[start, end) of data islands in text, from AArch64 ``$d``/``$x`` mapping symbols."""
+    build_id: str = ""
+    _starts: list[int] = field(default_factory=list, repr=False, compare=False)
+
+    def section(self, name: str) -> Section | None:
+        """The allocated section called *name*."""
+        return next((s for s in self.sections if s.name == name), None)
+
+    def read(self, address: int, size: int) -> bytes:
+        """*size* initial bytes at *address*; InputError where no segment holds them."""
+        for segment in self.segments:
+            if segment.address <= address and address + size <= segment.end:
+                start = address - segment.address
+                return segment.data[start : start + size].ljust(size, b"\0")
+        raise InputError(f"{self.path}: no {size} bytes at {address:#x} in any segment")
+
+    def function_at(self, address: int) -> Function | None:
+        """The function whose [start, start + size) holds *address*: the address itself, never address - 1."""
+        index = bisect.bisect_right(self._starts, address) - 1
+        if index >= 0 and address < self.functions[index].end:
+            return self.functions[index]
+        return None
+
+    def locate(self, address: int) -> str:
+        """*address* as ``func+0x1c``, or in hexadecimal where no function holds it."""
+        function = self.function_at(address)
+        return f"{function.name}+{address - function.start:#x}" if function else f"{address:#x}"
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes in executable segments' sections; of whole executable segments where there are no sections."""
+        by_section = sum(s.size for s in self.sections if s.executable)
+        covered = [(s.address, s.address + s.size) for s in self.sections if s.executable]
+        bare = sum(
+            g.size
+            for g in self.segments
+            if g.flags & PF_X and not any(g.address <= start < g.end for start, _ in covered)
+        )
+        return by_section + bare
+
+
+def load_image(path: Path) -> Image:
+    """Read and check *path*.  InputError (exit 2) for anything that is not a static 64-bit little-endian
+    executable of a supported machine with its segments inside the file."""
+    raw = read_elf_bytes(path)
+    arch = arch_by_machine(struct.unpack_from("<H", raw, 18)[0], str(path))
+    segments = _segments(path, raw)
+    binary = lief.ELF.parse(list(raw))
+    if binary is None:
+        raise InputError(f"{path}: the ELF parser rejects this file")
+    functions, symbols, islands = _symbols(binary)
+    return Image(
+        path=path,
+        sha256=hashlib.sha256(raw).hexdigest(),
+        arch=arch,
+        position_independent=struct.unpack_from("<H", raw, 16)[0] == ET_DYN,
+        entry=struct.unpack_from("<Q", raw, 24)[0],
+        segments=segments,
+        sections=_sections(binary),
+        functions=functions,
+        symbols=symbols,
+        data_ranges=islands,
+        build_id=_build_id(binary),
+        _starts=[f.start for f in functions],
+    )
+
+
+def read_elf_bytes(path: Path) -> bytes:
+    """The bytes of *path*, known to be a static ELF64 LE executable header with a whole program-header table."""
+    try:
+        if path.stat().st_size > MAX_SIZE:
+            raise InputError(f"{path}: larger than {MAX_SIZE >> 20} MiB; not an image this lab runs")
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if raw[:4] != b"\x7fELF":
+        raise InputError(f"{path}: not an ELF file")
+    if len(raw) < 64:
+        raise InputError(f"{path}: truncated ELF file ({len(raw)} bytes, the header alone is 64)")
+    if raw[4] != 2 or raw[5] != 1:
+        raise InputError(f"{path}: not a 64-bit little-endian ELF file")
+    kind = struct.unpack_from("<H", raw, 16)[0]
+    if kind not in {ET_EXEC, ET_DYN}:
+        raise InputError(f"{path}: ELF type {kind} is not an executable; link it first")
+    return raw
+
+
+def program_headers(path: Path, raw: bytes) -> list[tuple[int, int, int, int, int, int]]:
+    """(type, flags, offset, address, file size, memory size) of every program header, bounds checked."""
+    (offset,) = struct.unpack_from("<Q", raw, 32)
+    entry, count = struct.unpack_from("<HH", raw, 54)
+    if count == 0 or entry != 56 or offset + 56 * count > len(raw):
+        raise InputError(f"{path}: truncated ELF file or damaged program headers")
+    headers = []
+    for index in range(count):
+        kind, flags, start, address, _, file_size, mem_size, _ = struct.unpack_from(
+            "<IIQQQQQQ", raw, offset + 56 * index
+        )
+        headers.append((kind, flags, start, address, file_size, mem_size))
+    return headers
+
+
+def _segments(path: Path, raw: bytes) -> tuple[Segment, ...]:
+    found = []
+    for kind, flags, start, address, file_size, mem_size in program_headers(path, raw):
+        if kind == 3:
+            raise InputError(f"{path}: dynamically linked (PT_INTERP); link it statically")
+        if kind != PT_LOAD:
+            continue
+        if start + file_size > len(raw):
+            raise InputError(
+                f"{path}: truncated ELF file (a segment ends at {start + file_size:#x}, the file at {len(raw):#x})"
+            )
+        if file_size > mem_size or mem_size > MAX_SIZE or address + mem_size >= 1 << 47:
+            raise InputError(f"{path}: damaged segment at {address:#x}")
+        if mem_size:
+            found.append(Segment(address, mem_size, raw[start : start + file_size], flags))
+    found.sort(key=lambda s: s.address)
+    if not found:
+        raise InputError(f"{path}: nothing to load (no PT_LOAD segment)")
+    for left, right in zip(found, found[1:], strict=False):
+        if left.end > right.address:
+            raise InputError(f"{path}: segments overlap at {right.address:#x}")
+    return tuple(found)
+
+
+def _sections(binary: Any) -> tuple[Section, ...]:
+    flags = lief.ELF.Section.FLAGS
+    found = []
+    for section in binary.sections:
+        if not section.has(flags.ALLOC) or section.has(flags.TLS):
+            continue
+        empty = section.type == lief.ELF.Section.TYPE.NOBITS
+        found.append(
+            Section(
+                str(section.name),
+                section.virtual_address,
+                section.size,
+                b"" if empty else bytes(section.content),
+                section.has(flags.EXECINSTR),
+                section.has(flags.WRITE),
+            )
+        )
+    return tuple(found)
+
+
+def _symbols(binary: Any) -> tuple[tuple[Function, ...], dict[str, int], tuple[tuple[int, int], ...]]:
+    kinds = lief.ELF.Symbol.TYPE
+    sized: dict[int, tuple[int, set[str]]] = {}
+    symbols: dict[str, int] = {}
+    marks: list[tuple[int, str]] = []
+    for symbol in binary.symtab_symbols:
+        name = str(symbol.name)
+        if not name or symbol.shndx == 0:
+            continue
+        if name[:2] in {"$d", "$x"} and name[2:3] in {"", "."}:
+            marks.append((symbol.value, name[1]))
+            continue
+        symbols.setdefault(name, symbol.value)
+        if symbol.type in {kinds.FUNC, kinds.GNU_IFUNC} and symbol.size:
+            size, names = sized.setdefault(symbol.value, (0, set()))
+            names.add(name)
+            sized[symbol.value] = (max(size, symbol.size), names)
+    functions = tuple(Function(start, size, tuple(sorted(names))) for start, (size, names) in sorted(sized.items()))
+    code = [(s.virtual_address, s.virtual_address + s.size) for s in binary.sections if s.has(_EXECINSTR)]
+    return functions, symbols, _islands(sorted(marks), code)
+
+
+def _islands(marks: list[tuple[int, str]], code: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """[start, end) of ``$d`` ranges inside executable sections; the next mark or the section's end closes one."""
+    found = []
+    for index, (start, kind) in enumerate(marks):
+        home = next((end for low, end in code if low <= start < end), None)
+        if kind == "d" and home is not None:
+            found.append((start, min(marks[index + 1][0], home) if index + 1 < len(marks) else home))
+    return tuple(found)
+
+
+def _build_id(binary: Any) -> str:
+    for note in binary.notes:
+        if str(note.name).rstrip("\0") == "GNU" and note.type == lief.ELF.Note.TYPE.GNU_BUILD_ID:
+            return bytes(note.description).hex()
+    return ""

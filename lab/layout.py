@@ -1,0 +1,184 @@
+"""What a rewriter and an unwinder must both know, and nothing else: where the return address is.
+
+A rewriter writes a ShadowLayout into its RewriteMap; the unwinder side turns the rows into a per-pc
+table.  Neither side imports the other.  The map is saved beside the image as JSON
+(``IMAGE.rewrite.json``) so that a rewritten image can be judged later, and by others.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.errors import InputError
+
+MAP_SCHEMA = 1
+MAP_SUFFIX = ".rewrite.json"
+
+
+class Flavour(enum.Enum):
+    """How the shadow stack is reached."""
+
+    REGISTER = "register"  # pointer in a reserved register (x18)
+    PARALLEL = "parallel"  # at a constant distance below the stack: no pointer at all
+    MEMORY = "memory"  # pointer in a memory cell
+
+
+class Policy(enum.Enum):
+    """What the pop does with the shadow value."""
+
+    RECORD = "record"  # nothing: the shadow stack is for unwinders only
+    USE = "use"  # return through it
+    CHECK = "check"  # compare with the ordinary return address, trap on a difference
+
+
+class Region(enum.Enum):
+    """Whose code an address is.  ``handler`` is exception-handler code (none in the present corpus)."""
+
+    ORIGINAL = "original"
+    INSERTED = "inserted"  # written into a sled, in line
+    TRAMPOLINE = "trampoline"  # out of line, in the segment the rewriter added
+    HANDLER = "handler"
+
+
+class Where(enum.Enum):
+    """Where the innermost function's return address is *before* the instruction at an address executes."""
+
+    LR = "lr"  # in the link register, not on the shadow stack
+    STACK = "stack"  # at [SP + offset], not on the shadow stack (x86-64 around a call's landing)
+    SHADOW = "shadow"  # on top of the shadow stack
+    OUTERMOST = "outermost"  # the program's entry: nobody to return to
+    UNKNOWN = "unknown"  # the rewriter cannot tell; ``reason`` says why
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutRow:
+    """[start, end) of addresses that share one answer.  ``offset`` (bytes) belongs to Where.STACK."""
+
+    start: int
+    end: int
+    where: Where
+    offset: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ShadowLayout:
+    """The shadow stack of one rewritten image.  Entries are 8-byte return addresses, growing upwards.
+
+    ``register`` (Flavour.REGISTER) or ``cell`` (Flavour.MEMORY: address of the pointer) holds the address
+    one past the newest entry.  ``distance`` (Flavour.PARALLEL, bytes): the entry of a return address whose
+    caller had SP = s at the call lies at s - distance on AArch64 (s is also SP at entry) and at
+    s - 8 - distance on x86-64 (s - 8 is the slot the call pushed).  ``base`` is the address of the first
+    entry and ``limit`` one past the last; for PARALLEL both are 0: the machine's stack decides.
+    ``provider`` says who makes the storage: ``image`` (the rewriter's entry stub) or ``environment``.
+    """
+
+    flavour: Flavour
+    policy: Policy
+    register: str | None
+    cell: int | None
+    distance: int | None
+    base: int
+    limit: int
+    provider: str
+    rows: tuple[LayoutRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InsertedRange:
+    """[start, end) of code the rewriter wrote.  ``function`` is the function whose site it serves ("" = entry stub)."""
+
+    start: int
+    end: int
+    region: Region
+    function: str
+
+
+@dataclass(frozen=True)
+class SiteOut:
+    """A site or function left out of the rewrite, and why.  Nothing is ever skipped without one of these."""
+
+    function: str
+    address: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Census:
+    """How much of the image is instrumented.  ``scan`` scores finding the sites without the compiler's records."""
+
+    functions: int
+    instrumented: int
+    sites: int
+    inline: int
+    out_of_line: int
+    left_out: tuple[SiteOut, ...]
+    scan: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RewriteMap:
+    """Everything about one rewrite that outlives it.  Bodies do not move in NOP-fill modes: old pc = new pc."""
+
+    mode: str
+    arch: str
+    source_sha256: str
+    output_sha256: str
+    layout: ShadowLayout
+    inserted: tuple[InsertedRange, ...]
+    census: Census
+    checks: dict[str, Any]
+
+    def region(self, pc: int) -> Region:
+        """Whose code *pc* is (linear: use RegionIndex in a hot path)."""
+        for piece in self.inserted:
+            if piece.start <= pc < piece.end:
+                return piece.region
+        return Region.ORIGINAL
+
+    def to_json(self) -> str:
+        """The map as JSON text with a schema number."""
+        plain = {"schema": MAP_SCHEMA, **asdict(self)}
+        return json.dumps(plain, indent=1, default=_plain) + "\n"
+
+    @staticmethod
+    def from_json(text: str, where: str) -> RewriteMap:
+        """The inverse of to_json; InputError naming *where* if the text is not such a map."""
+        try:
+            raw = json.loads(text)
+            if raw.pop("schema") != MAP_SCHEMA:
+                raise InputError(f"{where}: rewrite map of another schema; rewrite the image again")
+            layout = raw["layout"]
+            rows = tuple(LayoutRow(**(row | {"where": Where(row["where"])})) for row in layout.pop("rows"))
+            census = raw["census"]
+            left = tuple(SiteOut(**site) for site in census.pop("left_out"))
+            return RewriteMap(
+                mode=raw["mode"],
+                arch=raw["arch"],
+                source_sha256=raw["source_sha256"],
+                output_sha256=raw["output_sha256"],
+                layout=ShadowLayout(
+                    **(layout | {"flavour": Flavour(layout["flavour"]), "policy": Policy(layout["policy"])}),
+                    rows=rows,
+                ),
+                inserted=tuple(InsertedRange(**(p | {"region": Region(p["region"])})) for p in raw["inserted"]),
+                census=Census(**census, left_out=left),
+                checks=raw["checks"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{where}: not a rewrite map ({error}); rewrite the image again") from error
+
+
+def map_path(image: Path) -> Path:
+    """Where the map of *image* lies: beside it."""
+    return image.with_name(image.name + MAP_SUFFIX)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    raise TypeError(f"not JSON: {value!r}")
