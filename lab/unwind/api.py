@@ -1,0 +1,152 @@
+"""What an unwinder is made of.
+
+An unwinder is two plain functions over unsigned 64-bit integers::
+
+    start(mode, pc, regs) -> cursor               registers in, a fixed tuple of integers out
+    step(mem, cursor) -> (status, ra, cursor)     one frame
+
+``status`` is FRAME (``ra`` is one more return address), END (the stack ends here, and the trace is claimed
+as reliable) or a Reason (refused: "I cannot vouch for this").  A Reason or'ed with GOES_ON says that the
+walk can be continued from the returned cursor as if the refusal had not been made; the host uses that to
+tell needless refusals from justified ones and never reports such a continuation.
+
+``mode`` is BOUNDARY or CALL.  ``regs`` has the attributes pc, sp, fp, lr and ssp (the register kept for a
+shadow-stack pointer; 0 where there is none).  ``mem`` gives the functions below: ``load64``, ``on_stack``,
+``where``, ``where_offset``, ``strip``, and facts of the image as attributes (see Facts).  Nothing else may
+be read: no truth, no globals that change.  The same source runs in every engine, so write ``p = p + 8``
+on integers and expect 64-bit wrap-around.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from lab.layout import Flavour, Where
+
+FRAME = 0
+END = 1
+GOES_ON = 0x100
+MASK64 = (1 << 64) - 1
+
+BOUNDARY = 0
+CALL = 1
+MODES = {"boundary": BOUNDARY, "call": CALL}
+
+
+class Reason(enum.IntEnum):
+    """Why an unwinder refuses.  A closed set; the value is the step's status."""
+
+    BELOW_STACK = 2  # read memory that the exception entry has overwritten (said by the host)
+    FP_UNALIGNED = 3
+    FP_OFF_STACK = 4
+    FP_CONSUMED = 5  # the record was already passed
+    BAD_METADATA = 6  # metadata record of unknown type, or FINAL in the wrong place
+    EXCEPTION = 7  # the trace begins at an exception boundary
+    SHADOW_BOUNDS = 8  # shadow-stack pointer outside its storage
+    SHADOW_EMPTY = 9  # fewer entries than live functions
+    NOT_ON_SHADOW = 10  # a live function whose return address the shadow stack does not hold
+    LAYOUT_UNKNOWN = 11  # the rewriter's layout does not say where the return address is
+    LR_DEAD = 12  # the return address was in the link register, which a call has overwritten
+
+
+class Regs(NamedTuple):
+    """The registers an unwinder may start from (unsigned 64-bit)."""
+
+    pc: int
+    sp: int
+    fp: int
+    lr: int
+    ssp: int
+
+
+Cursor = tuple[int, ...]
+StepResult = tuple[int, int, Cursor]
+
+
+class Mem(Protocol):
+    """What a step function is given.  Addresses and sizes are in bytes."""
+
+    stack_low: int
+    stack_high: int
+    final_record: int
+    metadata_offset: int
+    regs_fp_offset: int
+    regs_pc_offset: int
+    pac_mask: int
+    shadow_kind: int
+    shadow_base: int
+    shadow_limit: int
+    shadow_cell: int
+    shadow_distance: int
+
+    def load(self, address: int) -> int: ...
+    def row(self, pc: int) -> tuple[int, int]: ...
+
+
+SHADOW_NONE, SHADOW_REGISTER, SHADOW_PARALLEL, SHADOW_MEMORY = 0, 1, 2, 3
+SHADOW_KINDS = {
+    Flavour.REGISTER: SHADOW_REGISTER,
+    Flavour.PARALLEL: SHADOW_PARALLEL,
+    Flavour.MEMORY: SHADOW_MEMORY,
+}
+IN_LR, ON_STACK, ON_SHADOW, OUTERMOST, UNKNOWN = 0, 1, 2, 3, 4
+WHERE_CODES = {
+    Where.LR: IN_LR,
+    Where.STACK: ON_STACK,
+    Where.SHADOW: ON_SHADOW,
+    Where.OUTERMOST: OUTERMOST,
+    Where.UNKNOWN: UNKNOWN,
+}
+
+
+def load64(mem: Mem, address: int) -> int:
+    """The 64-bit value at *address*.  Unmapped memory ends the walk as a crash, poison as a refusal."""
+    return mem.load(address)
+
+
+def on_stack(mem: Mem, address: int, size: int) -> bool:
+    """Whether [address, address + size) lies on the task's stack."""
+    return mem.stack_low <= address and address + size <= mem.stack_high
+
+
+def strip(mem: Mem, address: int) -> int:
+    """*address* without its pointer-authentication code."""
+    return address & ~mem.pac_mask
+
+
+def where(mem: Mem, pc: int) -> int:
+    """IN_LR, ON_STACK, ON_SHADOW, OUTERMOST or UNKNOWN for the instruction at *pc*, from the rewriter's layout."""
+    return mem.row(pc)[0]
+
+
+def where_offset(mem: Mem, pc: int) -> int:
+    """For ON_STACK: the return address is at [SP + this]."""
+    return mem.row(pc)[1]
+
+
+@dataclass(frozen=True)
+class Unwinder:
+    """One design.  ``arches`` None means every architecture; ``needs_shadow`` that it only makes sense on
+    images with a shadow stack; ``oracle`` that the engine answers with the truth (it checks the harness).
+    """
+
+    name: str
+    title: str
+    source: str
+    start: Callable[[int, int, Regs], Cursor]
+    step: Callable[[Any, Cursor], StepResult]
+    arches: frozenset[str] | None = None
+    needs_shadow: bool = False
+    oracle: bool = False
+    origin: str = ""
+
+    def unsupported(self, arch: str, has_shadow: bool) -> str | None:
+        """Why this design does not apply, or None where it does."""
+        if self.arches is not None and arch not in self.arches:
+            return f"{self.name} models {', '.join(sorted(self.arches))} only"
+        if self.needs_shadow and not has_shadow:
+            return f"{self.name} needs a shadow stack, and this proposal has none"
+        return None

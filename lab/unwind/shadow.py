@@ -1,0 +1,49 @@
+"""Reading a shadow stack: what ``scs`` and ``scs-lr`` share.
+
+register, memory:  ra = [p - 8], p = p - 8, until p = base          (p: one past the newest entry)
+parallel:          ra = the next word that is not zero at or above p, until the shifted end of the stack
+
+A parallel shadow stack has no pointer and no count: between live entries lie words that earlier, deeper
+calls left behind.  A reader without frame sizes cannot tell them apart.  That is a property of the
+design, and the lab reports it as such.
+
+Source: Linux v6.13 include/linux/scs.h and Documentation for SHADOW_CALL_STACK (grows upwards);
+Dang, Maniatis, Wagner 2015 (traditional and parallel shadow stacks).
+"""
+
+from __future__ import annotations
+
+from lab.unwind.api import (
+    END,
+    FRAME,
+    SHADOW_MEMORY,
+    SHADOW_PARALLEL,
+    Mem,
+    Reason,
+    load64,
+)
+
+
+def top(mem: Mem, ssp: int, sp: int) -> int:
+    """The address where reading starts."""
+    if mem.shadow_kind == SHADOW_PARALLEL:
+        return sp - mem.shadow_distance
+    if mem.shadow_kind == SHADOW_MEMORY:
+        return load64(mem, mem.shadow_cell)
+    return ssp
+
+
+def entry(mem: Mem, p: int) -> tuple[int, int, int]:
+    """(FRAME, return address, next p); (END, 0, p) at the bottom; (a Reason, 0, p) outside the storage."""
+    if mem.shadow_kind == SHADOW_PARALLEL:
+        while mem.shadow_base <= p and p + 8 <= mem.shadow_limit:
+            value = load64(mem, p)
+            p = p + 8
+            if value != 0:
+                return FRAME, value, p
+        return END, 0, p
+    if p == mem.shadow_base:
+        return END, 0, p
+    if p < mem.shadow_base or p > mem.shadow_limit or p & 7:
+        return Reason.SHADOW_BOUNDS, 0, p
+    return FRAME, load64(mem, p - 8), p - 8
