@@ -109,7 +109,7 @@ def load64(mem: Mem, address: int) -> int:
 
 def on_stack(mem: Mem, address: int, size: int) -> bool:
     """Whether [address, address + size) lies on the task's stack."""
-    return mem.stack_low <= address and address + size <= mem.stack_high
+    return mem.stack_low <= address <= mem.stack_high - size
 
 
 def strip(mem: Mem, address: int) -> int:

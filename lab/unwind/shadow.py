@@ -36,7 +36,7 @@ def top(mem: Mem, ssp: int, sp: int) -> int:
 def entry(mem: Mem, p: int) -> tuple[int, int, int]:
     """(FRAME, return address, next p); (END, 0, p) at the bottom; (a Reason, 0, p) outside the storage."""
     if mem.shadow_kind == SHADOW_PARALLEL:
-        while mem.shadow_base <= p and p + 8 <= mem.shadow_limit:
+        while mem.shadow_base <= p <= mem.shadow_limit - 8:
             value = load64(mem, p)
             p = p + 8
             if value != 0:

@@ -1,0 +1,65 @@
+"""``covers``: does a trace name every live function, mapped as live patching maps addresses?
+
+Live patching checks each address of the trace, the pc included, against [start, start + size) of the
+functions to be patched: the address itself, not ra - 1.  A call that never returns and is the last
+instruction of its function has its return address in the next function, so ``covers`` fails there although
+the trace is exact.  What is truly live is the function that made the call: the one that holds ra - 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lab.images.image import Image
+from lab.layout import RewriteMap
+
+FunctionSet = frozenset[int]
+
+
+class Coverage:
+    """Maps addresses of one image to functions (identified by their start), with caches."""
+
+    def __init__(self, image: Image, rewrite: RewriteMap | None) -> None:
+        self._image = image
+        self._pieces = rewrite.inserted if rewrite else ()
+        self._starts = {name: f.start for f in image.functions for name in f.names}
+        self._by_address: dict[int, int | None] = {}
+        self._owners: dict[int, int | None] = {}
+        self._callers: dict[tuple[int, ...], FunctionSet] = {}
+        self._named: dict[tuple[int, ...], FunctionSet] = {}
+
+    def _function(self, address: int) -> int | None:
+        """What live patching would say: by symbol range alone."""
+        if address not in self._by_address:
+            function = self._image.function_at(address)
+            self._by_address[address] = function.start if function else None
+        return self._by_address[address]
+
+    def _owner(self, address: int) -> int | None:
+        """Whose code is really running: out-of-line code belongs to the function whose site it serves."""
+        if address not in self._owners:
+            owner = self._function(address)
+            if owner is None:
+                piece = next((p for p in self._pieces if p.start <= address < p.end), None)
+                owner = self._starts.get(piece.function) if piece else None
+            self._owners[address] = owner
+        return self._owners[address]
+
+    def live(self, pc: int, truth: tuple[int, ...], *, after_call: bool) -> FunctionSet:
+        """The functions that are live at a stop.  After a call the pc is a return address: ra - 1 is inside."""
+        callers = self._callers.get(truth)
+        if callers is None:
+            owners = (self._owner(ra - 1) for ra in truth)
+            callers = self._callers[truth] = frozenset(owner for owner in owners if owner is not None)
+        own = self._owner(pc - 1 if after_call else pc)
+        return callers | {own} if own is not None else callers
+
+    def named(self, pc: int, reported: Sequence[int]) -> FunctionSet:
+        """The functions that live patching would find in the trace *reported*, the pc included."""
+        key = tuple(reported)
+        found = self._named.get(key)
+        if found is None:
+            names = (self._function(address) for address in key)
+            found = self._named[key] = frozenset(name for name in names if name is not None)
+        own = self._function(pc)
+        return found | {own} if own is not None else found

@@ -1,0 +1,1 @@
+"""Engines: what happens at every stop.  The reference engine is plain Python and is the oracle of any other."""

@@ -1,0 +1,174 @@
+"""The reference engine: at every stop, every unwinder against the truth, in plain Python.
+
+Truth comes from decoded control flow as the guest executes it.  ``boundary`` stops before every executed
+instruction under the exception overlay; ``call`` stops directly after a call retires, with pc = ra, FP and
+SP as at the call and the callee having pushed nothing.  Counts are checked: boundary stops are retired
+instructions and call stops are retired calls, or the run is an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from lab.arch.decode import Kind
+from lab.covers import Coverage
+from lab.engine.tally import KeptStack, Recorder, Said, Tally
+from lab.errors import EngineError, InputError
+from lab.features import DynamicFeatures, Features
+from lab.images.image import Image
+from lab.layout import RewriteMap
+from lab.machine.machine import Limits, Machine, Outcome
+from lab.truth import CallEvent, TruthStack
+from lab.unwind.api import BOUNDARY, CALL, MODES, Regs, Unwinder
+from lab.unwind.host import Ending, Trace, walk, walk_ignoring
+from lab.unwind.reader import Reader, Source
+from lab.verdict import Verdict, judge
+
+NAME = "reference"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one execution measures."""
+
+    unwinders: tuple[Unwinder, ...]
+    modes: tuple[str, ...]
+    limits: Limits = field(default_factory=Limits)
+    stacks: int = 8
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What came of it.  ``instructions`` and ``calls`` are retired ones; ``wall_s`` seconds of host time."""
+
+    outcome: Outcome
+    instructions: int
+    calls: int
+    wall_s: float
+    tallies: tuple[Tally, ...]
+    stacks: tuple[KeptStack, ...]
+
+
+class ReferenceEngine:
+    """One image, one execution, all unwinders of the plan."""
+
+    def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan) -> None:
+        self.image, self.plan = image, plan
+        self.machine = Machine(image, rewrite.layout if rewrite else None, plan.limits)
+        self.features = Features(image, rewrite)
+        self.coverage = Coverage(image, rewrite)
+        self.truth = TruthStack()
+        self.reader = make_reader(self.machine)
+        self.recorder = Recorder(plan.unwinders, plan.stacks, self.machine.registers)
+        arch = image.arch
+        lr = arch.lr or arch.sp
+        ssp = arch.shadow_register or arch.sp
+        self._file = self.machine.register_file((arch.sp, arch.fp, lr, ssp))
+        self._has_lr, self._has_ssp = arch.lr is not None, arch.shadow_register is not None
+        self._boundary, self._call = "boundary" in plan.modes, "call" in plan.modes
+        self._instructions = 0
+        self._stops: Counter[int] = Counter()
+
+    def run(self) -> Execution:
+        """Execute the image; EngineError where counts do not sum."""
+        began = time.perf_counter()
+        outcome = self.machine.execute(self._instruction)
+        wall = time.perf_counter() - began
+        self._check()
+        return Execution(
+            outcome, self._instructions, self.truth.calls, wall, self.recorder.tallies(), self.recorder.stacks()
+        )
+
+    def _check(self) -> None:
+        expected = {BOUNDARY: self._instructions * self._boundary, CALL: self.truth.calls * self._call}
+        for mode, count in expected.items():
+            for index, unwinder in enumerate(self.plan.unwinders):
+                counted = self.recorder.total(mode, index)
+                if counted != count:
+                    sums = f"{counted} verdicts for {count} stops"
+                    raise EngineError(f"{self.image.path}: {unwinder.name}: {sums}; this is a fault of the lab")
+
+    # -- every instruction --------------------------------------------------------------------------------
+
+    def _instruction(self, pc: int) -> None:
+        sp, fp, lr, ssp = self._file.read()
+        regs = Regs(pc, sp, fp, lr if self._has_lr else 0, ssp if self._has_ssp else 0)
+        if not self.machine.stack_low <= sp <= self.machine.stack_high:
+            raise InputError(f"{self.image.path}: SP {sp:#x} left the machine's stack at {self.image.locate(pc)}")
+        truth = self.truth
+        pending = truth.pending
+        self._instructions += 1
+        if pending is not None and self._call:
+            self._call_stop(pending, regs)
+        truth.before(pc, sp)
+        if self._boundary:
+            self._boundary_stop(regs)
+        insn = self.machine.insn_at(pc)
+        if insn.kind is Kind.CALL:
+            truth.call(insn.end, sp, self._shadow_pointer(regs))
+
+    def _boundary_stop(self, regs: Regs) -> None:
+        reader = self.reader
+        reader.exception(regs.sp)
+        self._stop(BOUNDARY, regs, self.truth.trace(), self._dynamic(regs))
+
+    def _call_stop(self, event: CallEvent, regs: Regs) -> None:
+        """The call has retired and its activation is not yet on the truth stack: the caller's view."""
+        self.reader.no_exception()
+        at = Regs(event.ra, event.sp_at_call, regs.fp, regs.lr, regs.ssp)
+        self._stop(CALL, at, self.truth.trace(), self._dynamic(at))
+
+    def _stop(self, mode: int, regs: Regs, truth: tuple[int, ...], dynamic: DynamicFeatures) -> None:
+        coverage, reader = self.coverage, self.reader
+        live = coverage.live(regs.pc, truth, after_call=mode == CALL)
+        judgements = []
+        for index, unwinder in enumerate(self.plan.unwinders):
+            trace = Trace(Ending.END, truth) if unwinder.oracle else walk(unwinder, mode, regs.pc, regs, reader)
+            judgement = judge(
+                trace,
+                truth,
+                go_on=lambda u=unwinder, t=trace: walk_ignoring(u, reader, t),  # type: ignore[misc]
+                covered=lambda reported: live <= coverage.named(regs.pc, reported),
+            )
+            judgements.append(judgement)
+            if judgement.verdict is not Verdict.EXACT:
+                self.recorder.keep(mode, index, Said(regs, judgement, truth, trace.addresses))
+        self.recorder.count(mode, regs.pc, dynamic, tuple(judgements))
+
+    def _dynamic(self, regs: Regs) -> DynamicFeatures:
+        registers = (regs.sp, regs.fp, self._shadow_pointer(regs))
+        return self.features.dynamic(regs.pc, registers, self.truth.innermost, self.machine.memory.load)
+
+    def _shadow_pointer(self, regs: Regs) -> int:
+        layout = self.machine.layout
+        if layout is None:
+            return 0
+        if layout.cell is not None:
+            return self.machine.memory.load(layout.cell) or 0
+        return regs.ssp
+
+
+def make_reader(machine: Machine) -> Reader:
+    """The unwinders' view of *machine*."""
+    source = Source(
+        load=machine.memory.load,
+        read=machine.memory.read,
+        registers=machine.registers,
+        stack=(machine.stack_low, machine.stack_high),
+        shadow=machine.shadow_bounds,
+        final_record=machine.final_record,
+    )
+    return Reader(machine.arch, source, machine.layout)
+
+
+def run_reference(image: Image, rewrite: RewriteMap | None, plan: Plan) -> Execution:
+    """Execute *image* once and judge every unwinder of *plan* at every stop."""
+    unknown = set(plan.modes) - set(MODES)
+    if unknown:
+        raise EngineError(f"unknown stop mode {', '.join(sorted(unknown))}")
+    return ReferenceEngine(image, rewrite, plan).run()
+
+
+__all__ = ["NAME", "Execution", "Plan", "ReferenceEngine", "make_reader", "run_reference"]

@@ -1,0 +1,99 @@
+"""Counting: per (mode, pc, dynamic features, what each unwinder said), and the first stacks that differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lab.features import DynamicFeatures
+from lab.unwind.api import Regs, Unwinder
+from lab.verdict import Judgement, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """*stops* stops at *pc* in *mode* at which unwinder number *unwinder* was judged alike."""
+
+    mode: int
+    unwinder: int
+    pc: int
+    dynamic: DynamicFeatures
+    judgement: Judgement
+    stops: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStack:
+    """One stop at which the report was not exact.  ``stop`` counts from 0 within its mode."""
+
+    mode: int
+    unwinder: int
+    stop: int
+    pc: int
+    judgement: Judgement
+    truth: tuple[int, ...]
+    reported: tuple[int, ...]
+    registers: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one unwinder said at one stop, beside the truth."""
+
+    regs: Regs
+    judgement: Judgement
+    truth: tuple[int, ...]
+    reported: tuple[int, ...]
+
+
+class Recorder:
+    """Keeps counts and the first *limit* differing stacks per (mode, unwinder), each at another (pc, verdict)."""
+
+    def __init__(self, unwinders: tuple[Unwinder, ...], limit: int, registers: Callable[[], dict[str, int]]) -> None:
+        self._unwinders, self._limit, self._registers = unwinders, limit, registers
+        self._counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
+        self._kept: list[KeptStack] = []
+        self._seen: dict[tuple[int, int], set[tuple[int, Verdict]]] = {}
+        self._stops: Counter[int] = Counter()
+
+    def count(self, mode: int, pc: int, dynamic: DynamicFeatures, judgements: tuple[Judgement, ...]) -> None:
+        """One stop."""
+        self._counts[mode, pc, dynamic, judgements] += 1
+        self._stops[mode] += 1
+
+    def keep(self, mode: int, unwinder: int, said: Said) -> None:
+        """Keep this stop's stacks if they differ and there is room."""
+        regs, judgement = said.regs, said.judgement
+        if judgement.verdict is Verdict.EXACT:
+            return
+        seen = self._seen.setdefault((mode, unwinder), set())
+        key = (regs.pc, judgement.verdict)
+        if len(seen) >= self._limit or key in seen:
+            return
+        seen.add(key)
+        registers = self._registers() | {"pc": regs.pc, "unwound_sp": regs.sp}
+        self._kept.append(
+            KeptStack(mode, unwinder, self._stops[mode], regs.pc, judgement, said.truth, said.reported, registers)
+        )
+
+    def total(self, mode: int, unwinder: int) -> int:
+        """Stops counted for one unwinder in one mode."""
+        return sum(stops for (m, _, _, judged), stops in self._counts.items() if m == mode and len(judged) > unwinder)
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """Every count, split by unwinder, in a fixed order."""
+        found: Counter[tuple[int, int, int, DynamicFeatures, Judgement]] = Counter()
+        for (mode, pc, dynamic, judgements), stops in self._counts.items():
+            for index, judgement in enumerate(judgements):
+                found[mode, index, pc, dynamic, judgement] += stops
+        rows = [Tally(*key, stops) for key, stops in found.items()]
+        return tuple(sorted(rows, key=_order))
+
+    def stacks(self) -> tuple[KeptStack, ...]:
+        """The kept stacks in the order in which they occurred, by mode and unwinder."""
+        return tuple(sorted(self._kept, key=lambda kept: (kept.mode, kept.unwinder, kept.stop)))
+
+
+def _order(tally: Tally) -> tuple[int, int, int, str, str]:
+    return tally.mode, tally.unwinder, tally.pc, repr(tally.dynamic), repr(tally.judgement)

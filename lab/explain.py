@@ -1,0 +1,242 @@
+"""One stop, explained: instruction, registers, the true stack, what each unwinder read, reported, and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import registry
+from lab.arch.decode import Insn, decode
+from lab.engine.reference import Plan, ReferenceEngine
+from lab.errors import InputError
+from lab.features import DynamicFeatures
+from lab.images.image import Image, load_image
+from lab.layout import RewriteMap
+from lab.machine.machine import Limits, Outcome
+from lab.rewriting import find_map
+from lab.unwind.api import CALL, MODES, Regs, Unwinder
+from lab.unwind.host import Ending, Trace, walk, walk_ignoring
+from lab.verdict import Judgement, Verdict, judge
+
+CONTEXT = 5
+LOGGED = 64
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one unwinder made of the stop.  ``reads``: (address, value) of each load, in order."""
+
+    unwinder: str
+    verdict: str
+    reason: str
+    doubt: str
+    covers: bool
+    reported: list[str]
+    reads: list[tuple[int, int]]
+    why: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One stop of one image.  ``listing``: (address, bytes, text, is the pc) around the instruction."""
+
+    image: str
+    arch: str
+    mode: str
+    pc: int
+    location: str
+    hit: int
+    region: str
+    layout: str
+    features: dict[str, Any]
+    listing: list[tuple[int, str, str, bool]]
+    registers: dict[str, int]
+    truth: list[str]
+    said: list[Said]
+    unsupported: list[tuple[str, str]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """Plain ASCII for a terminal or a mail."""
+        lines = [f"{self.location} ({self.pc:#x}), {self.mode} stop {self.hit}, {self.arch}, {self.region} code"]
+        lines += [f"image   {self.image}", ""]
+        lines += [f"{'>' if here else ' '} {at:#x}  {raw:<22} {text}" for at, raw, text, here in self.listing]
+        lines += ["", *_columns([f"{name:>5} {value:016x}" for name, value in self.registers.items()]), ""]
+        lines += [f"{name:<15} {value}" for name, value in self.features.items() if value is not None]
+        lines += [f"{'layout':<15} {self.layout}"] if self.layout else []
+        lines += ["", f"true      {_arrow(self.location, self.truth)}"]
+        for said in self.said:
+            doubt = f", {said.doubt}" if said.doubt else ""
+            reason = f" ({said.reason}{doubt})" if said.reason else ""
+            lines += ["", f"{said.unwinder}: {said.verdict}{reason}; covers {'yes' if said.covers else 'no'}"]
+            lines += [f"reported  {_arrow(self.location, said.reported)}"]
+            lines += [f"why       {said.why}"]
+            lines += [f"read      [{at:#x}] = {value:#x}" for at, value in said.reads]
+        lines += ["", *(f"{name}: unsupported: {reason}" for name, reason in self.unsupported)]
+        return "\n".join(lines).rstrip() + "\n"
+
+
+class _Found(Exception):  # noqa: N818  not an error: it ends the execution at the stop looked for
+    pass
+
+
+class _Probe(ReferenceEngine):
+    """Runs to the *hit*-th stop at *pc* in one mode, and explains it."""
+
+    def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int) -> None:
+        super().__init__(image, rewrite, plan)
+        self.pc, self.hit, self.seen = pc, hit, 0
+        self.found: tuple[int, Regs, tuple[int, ...], DynamicFeatures, dict[str, int]] | None = None
+
+    def _stop(self, mode: int, regs: Regs, truth: tuple[int, ...], dynamic: DynamicFeatures) -> None:
+        if regs.pc != self.pc:
+            return
+        self.seen += 1
+        if self.seen == self.hit:
+            self.found = mode, regs, truth, dynamic, self.machine.registers()
+            raise _Found
+
+    def seek(self) -> Outcome | None:
+        """Run; None once the stop has been found, else how the program ended without it."""
+        try:
+            return self.machine.execute(self._instruction)
+        except _Found:
+            return None
+
+    def said(self, unwinder: Unwinder) -> Said:
+        """Walk again from the stop at hand, with every read logged."""
+        assert self.found is not None
+        mode, regs, truth, _, _ = self.found
+        self.reader.log = []
+        trace = Trace(Ending.END, truth) if unwinder.oracle else walk(unwinder, mode, regs.pc, regs, self.reader)
+        reads, self.reader.log = self.reader.log[:LOGGED], None
+        live = self.coverage.live(regs.pc, truth, after_call=mode == CALL)
+        judged = judge(
+            trace,
+            truth,
+            go_on=lambda: walk_ignoring(unwinder, self.reader, trace),
+            covered=lambda reported: live <= self.coverage.named(regs.pc, reported),
+        )
+        return Said(
+            unwinder.name,
+            judged.verdict.value,
+            judged.reason,
+            judged.doubt.value,
+            judged.covers,
+            [self.image.locate(address) for address in trace.addresses],
+            reads,
+            _why(self.image, judged, trace.addresses, truth),
+        )
+
+
+def explain(
+    path: Path, pc_text: str, unwinders: list[str], mode: str, hit: int, *, limits: Limits | None = None
+) -> Explanation:
+    """Explain the *hit*-th stop (from 1) of *path* at *pc_text* (hexadecimal, a function, or ``func+0x1c``).
+
+    InputError if the image, the place or an unwinder does not exist, or the place is never reached.
+    """
+    if mode not in MODES:
+        raise InputError(f"unknown mode '{mode}'; known: {', '.join(MODES)}")
+    if hit < 1:
+        raise InputError(f"--hit {hit}: stops are counted from 1")
+    image = load_image(path)
+    rewrite = find_map(image)
+    pc = parse_pc(image, pc_text)
+    wanted = [registry.unwinder(name) for name in unwinders] or list(registry.all_unwinders())
+    reasons = [(u.name, u.unsupported(image.arch.name, rewrite is not None)) for u in wanted]
+    usable = tuple(u for u, (_, reason) in zip(wanted, reasons, strict=True) if reason is None)
+    probe = _Probe(image, rewrite, Plan(usable, (mode,), limits or Limits()), pc, hit)
+    outcome = probe.seek()
+    if outcome is not None or probe.found is None:
+        ended = f"{outcome.end.value} {outcome.detail}".strip() if outcome else "ended"
+        reached = f"reached {probe.seen} times, not {hit}" if probe.seen else "never reached"
+        raise InputError(f"{path}: {pc_text} is {reached} as a {mode} stop in this run ({ended})")
+    _, regs, truth, dynamic, registers = probe.found
+    static = probe.features.static(pc)
+    return Explanation(
+        image=str(path),
+        arch=image.arch.name,
+        mode=mode,
+        pc=pc,
+        location=static.location,
+        hit=hit,
+        region=static.region.value,
+        layout=_layout_text(rewrite, pc),
+        features=_features(static, dynamic),
+        listing=_listing(image, pc),
+        registers=registers | {"pc": regs.pc, image.arch.sp: regs.sp},
+        truth=[image.locate(address) for address in truth],
+        said=[probe.said(unwinder) for unwinder in usable],
+        unsupported=[(name, reason) for name, reason in reasons if reason is not None],
+    )
+
+
+def parse_pc(image: Image, text: str) -> int:
+    """An address from ``0x201400``, ``201400``, ``main`` or ``main+0x1c``; InputError if it is none of these."""
+    name, _, offset = text.partition("+")
+    try:
+        distance = int(offset, 16) if offset else 0
+        if name in image.symbols:
+            return _inside(image, image.symbols[name] + distance, text)
+        return _inside(image, int(name, 16) + distance, text)
+    except ValueError:
+        raise InputError(f"{image.path}: '{text}' is neither an address nor a function of this image") from None
+
+
+def _inside(image: Image, pc: int, text: str) -> int:
+    if not any(s.address <= pc < s.end for s in image.segments):
+        raise InputError(f"{image.path}: {text} ({pc:#x}) lies outside the image")
+    return pc
+
+
+def _features(static: Any, dynamic: DynamicFeatures) -> dict[str, Any]:
+    shown = {"offset_class": static.offset_class, "insn_class": static.insn_class, "lr_live": static.lr_live}
+    return shown | {"row_kind": static.row_kind} | dynamic._asdict()
+
+
+def _listing(image: Image, pc: int) -> list[tuple[int, str, str, bool]]:
+    function = image.function_at(pc)
+    segment = next(s for s in image.segments if s.address <= pc < s.end)
+    start, end = (function.start, function.end) if function else (pc, min(pc + 64, segment.end))
+    insns: list[Insn] = list(decode(image.arch, image.read(start, end - start), start))
+    at = next((i for i, insn in enumerate(insns) if insn.address == pc), 0)
+    shown = insns[max(0, at - CONTEXT) : at + CONTEXT + 1]
+    return [(i.address, i.raw.hex(), i.text, i.address == pc) for i in shown]
+
+
+def _layout_text(rewrite: RewriteMap | None, pc: int) -> str:
+    if rewrite is None:
+        return ""
+    row = next((r for r in rewrite.layout.rows if r.start <= pc < r.end), None)
+    if row is None:
+        return "no row for this address"
+    place = f"[SP + {row.offset}]" if row.where.value == "stack" else row.where.value
+    return f"return address before this instruction: {place}{' (' + row.reason + ')' if row.reason else ''}"
+
+
+def _why(image: Image, judged: Judgement, reported: tuple[int, ...], truth: tuple[int, ...]) -> str:
+    """One line: the first frame that differs, or the reason given."""
+    match judged.verdict:
+        case Verdict.EXACT:
+            return "every live return address, in order"
+        case Verdict.REFUSED | Verdict.CRASH:
+            return judged.reason
+    for index, (said, true) in enumerate(zip(reported, truth, strict=False)):
+        if said != true:
+            return f"frame {index + 1} is {image.locate(said)}, the true one {image.locate(true)}"
+    if len(reported) < len(truth):
+        return f"ends after {len(reported)} frames; {image.locate(truth[len(reported)])} is live and absent"
+    return f"{len(reported) - len(truth)} frames beyond the true end, first {image.locate(reported[len(truth)])}"
+
+
+def _arrow(own: str, trace: list[str]) -> str:
+    return " <- ".join([own, *trace])
+
+
+def _columns(items: list[str], per_line: int = 3) -> list[str]:
+    return ["   ".join(items[i : i + per_line]) for i in range(0, len(items), per_line)]

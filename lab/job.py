@@ -1,0 +1,251 @@
+"""One job: one program with one proposal on one architecture, all its unwinders and stop modes at once.
+
+A job is plain data in and rows out, so it runs in any process; unicorn objects never leave the worker.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+
+from lab import registry
+from lab.arch import arch_by_name
+from lab.cost.counts import Counts, count
+from lab.engine.reference import NAME, Execution, Plan, run_reference
+from lab.engine.tally import KeptStack, Tally
+from lab.errors import EngineError, InputError
+from lab.features import Features
+from lab.images.build import build
+from lab.images.cache import cache_folder
+from lab.images.image import Image, load_image
+from lab.images.toolchain import find_compiler
+from lab.images.workloads import Workload, workload_by_name
+from lab.layout import RewriteMap
+from lab.machine.machine import End, Limits, Outcome
+from lab.proposals.api import Proposal
+from lab.rewriting import rewritten
+from lab.store.rows import DOUBTS, VERDICTS, Cell, CostRow, ImageRow, StackRow, VerdictRow
+from lab.unwind.api import MODES, Unwinder
+from lab.verdict import Verdict
+
+_MODE_NAMES = {number: name for name, number in MODES.items()}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run, by name."""
+
+    arch: str
+    compiler: str
+    workload: str
+    proposal: str
+    unwinders: tuple[str, ...]
+    modes: tuple[str, ...]
+    size: str
+    limits: Limits
+    stacks: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.arch} {self.workload} {self.proposal}"
+
+
+@dataclass
+class JobResult:
+    """The rows of one job; ``problem`` is a reason for which the whole pair is unsupported."""
+
+    cells: list[Cell] = field(default_factory=list)
+    verdicts: list[VerdictRow] = field(default_factory=list)
+    stacks: list[StackRow] = field(default_factory=list)
+    costs: list[CostRow] = field(default_factory=list)
+    images: list[ImageRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The image a job measures, and where it came from."""
+
+    image: Image
+    rewrite: RewriteMap | None
+    proposal: Proposal
+    workload: Workload
+    flags: tuple[str, ...]
+
+
+def run_job(job: Job) -> JobResult:
+    """Build, rewrite, execute, judge, count.  A pair that does not exist gives ``unsupported`` cells."""
+    result = JobResult()
+    proposal, workload = registry.proposal(job.proposal), workload_by_name(job.workload)
+    reason = proposal.unsupported(job.arch) or _workload_unsupported(workload, job.arch)
+    if reason is not None:
+        result.cells = [_unsupported(job, name, mode, reason) for name in job.unwinders for mode in job.modes]
+        return result
+    subject = prepare(job, proposal, workload)
+    unwinders = [registry.unwinder(name) for name in job.unwinders]
+    usable = []
+    for unwinder in unwinders:
+        reason = unwinder.unsupported(job.arch, subject.rewrite is not None)
+        if reason is None:
+            usable.append(unwinder)
+        else:
+            result.cells += [_unsupported(job, unwinder.name, mode, reason) for mode in job.modes]
+    execution = run_reference(subject.image, subject.rewrite, Plan(tuple(usable), job.modes, job.limits, job.stacks))
+    check_outcome(subject, job, execution.outcome)
+    rows = _Rows(job, subject, tuple(usable), execution)
+    result.cells += rows.cells()
+    result.verdicts, result.stacks = rows.verdict_rows(), rows.stack_rows()
+    result.images = [_image_row(job, subject, execution.outcome)]
+    result.costs = _costs(job, subject, result.notes)
+    return result
+
+
+def prepare(job: Job, proposal: Proposal, workload: Workload) -> Subject:
+    """The image of *workload* under *proposal*: built, and rewritten and verified where the proposal says so."""
+    arch = arch_by_name(job.arch)
+    flags = proposal.compiler_flags(job.arch)
+    path = build(workload, arch, flags, job.size, find_compiler(job.compiler))
+    image = load_image(path)
+    if proposal.rewrite is None:
+        return Subject(image, None, proposal, workload, flags)
+    done = rewritten(image, proposal.rewrite, job.limits, cache_folder())
+    return Subject(done.image, done.map, proposal, workload, flags)
+
+
+def check_outcome(subject: Subject, job: Job, outcome: Outcome) -> None:
+    """The program's own result must be the known one: a wrong result means every figure is worthless."""
+    if outcome.end is End.BUDGET:
+        mend = "raise --max-instructions or --max-seconds, or use --size small"
+        raise InputError(f"{job.title}: stopped after {outcome.detail}; {mend}")
+    expected = subject.workload.expected_output(job.size).strip()
+    got = outcome.output.decode("ascii", "backslashreplace").strip()
+    if outcome.end is not End.EXIT or outcome.status != 0 or got != expected:
+        how = outcome.end.value if outcome.end is not End.EXIT else f"exit status {outcome.status}"
+        raise EngineError(f"{job.title}: expected '{expected}', got '{got}' ({how} {outcome.detail})".rstrip())
+
+
+def _workload_unsupported(workload: Workload, arch: str) -> str | None:
+    return None if arch in workload.arches else f"{workload.name} exists on {', '.join(workload.arches)} only"
+
+
+def _unsupported(job: Job, unwinder: str, mode: str, reason: str) -> Cell:
+    return Cell(
+        arch=job.arch, compiler=job.compiler, workload=job.workload, proposal=job.proposal, unwinder=unwinder,
+        mode=mode, engine=NAME, stops=0, pcs=0, functions=0, instructions=0, wall_s=0.0,
+        verdicts=dict.fromkeys(VERDICTS, 0), doubt=dict.fromkeys(DOUBTS, 0), covers=0, by_region={}, worst={},
+        unsupported=reason,
+    )  # fmt: skip
+
+
+def _image_row(job: Job, subject: Subject, outcome: Outcome) -> ImageRow:
+    census = subject.rewrite.census if subject.rewrite else None
+    return ImageRow(
+        arch=job.arch, compiler=job.compiler, workload=job.workload, proposal=job.proposal,
+        sha256=subject.image.sha256, build_id=subject.image.build_id, flags=list(subject.flags),
+        result=outcome.output.decode("ascii", "backslashreplace").strip(),
+        instrumented=census.instrumented if census else None,
+        functions=census.functions if census else len(subject.image.functions),
+        left_out=[asdict(site) for site in census.left_out] if census else [],
+    )  # fmt: skip
+
+
+def _costs(job: Job, subject: Subject, notes: list[str]) -> list[CostRow]:
+    """The counts of an image beside its baseline's: the same program without the proposal."""
+    base_name = subject.proposal.baseline
+    base = prepare(job, registry.proposal(base_name), subject.workload)
+    ours, theirs = _count(job, subject), _count(job, base)
+    if ours.calls != theirs.calls:
+        notes.append(
+            f"{job.title}: {ours.calls} calls, {theirs.calls} without the proposal; per-call costs divide by the latter"
+        )
+    return [
+        CostRow(
+            arch=job.arch, compiler=job.compiler, workload=job.workload, proposal=job.proposal, baseline=base_name,
+            calls=theirs.calls, instructions=ours.instructions, loads=ours.loads, stores=ours.stores,
+            text_bytes=subject.image.text_bytes, base_instructions=theirs.instructions, base_loads=theirs.loads,
+            base_stores=theirs.stores, base_text_bytes=base.image.text_bytes,
+        )
+    ]  # fmt: skip
+
+
+def _count(job: Job, subject: Subject) -> Counts:
+    counts = count(subject.image, subject.rewrite.layout if subject.rewrite else None, job.limits)
+    check_outcome(subject, job, counts.outcome)
+    return counts
+
+
+class _Rows:
+    """Turns an execution into the store's rows."""
+
+    def __init__(self, job: Job, subject: Subject, unwinders: tuple[Unwinder, ...], execution: Execution) -> None:
+        self.job, self.subject, self.unwinders, self.execution = job, subject, unwinders, execution
+        self.features = Features(subject.image, subject.rewrite)
+        self.key = {
+            "arch": job.arch, "compiler": job.compiler, "workload": job.workload, "proposal": job.proposal,
+        }  # fmt: skip
+
+    def cells(self) -> list[Cell]:
+        grouped: dict[tuple[int, int], list[Tally]] = defaultdict(list)
+        for tally in self.execution.tallies:
+            grouped[tally.unwinder, tally.mode].append(tally)
+        return [
+            self._cell(index, mode, grouped[index, MODES[mode]])
+            for index in range(len(self.unwinders))
+            for mode in self.job.modes
+        ]
+
+    def _cell(self, index: int, mode: str, tallies: list[Tally]) -> Cell:
+        verdicts, doubt = dict.fromkeys(VERDICTS, 0), dict.fromkeys(DOUBTS, 0)
+        regions: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(VERDICTS, 0))
+        places: dict[str, set[int]] = defaultdict(set)
+        functions: dict[str, set[str]] = defaultdict(set)
+        notes: dict[str, None] = {}
+        for tally in tallies:
+            verdict, static = tally.judgement.verdict.value, self.features.static(tally.pc)
+            verdicts[verdict] += tally.stops
+            regions[static.region.value][verdict] += tally.stops
+            places[verdict].add(tally.pc)
+            functions[verdict].add(static.function)
+            if tally.judgement.doubt.value:
+                doubt[tally.judgement.doubt.value] += tally.stops
+            if tally.judgement.verdict is Verdict.CRASH:
+                notes[f"{self.unwinders[index].name} crashed: {tally.judgement.reason}"] = None
+        return Cell(
+            **self.key, unwinder=self.unwinders[index].name, mode=mode, engine=NAME,
+            stops=sum(verdicts.values()), pcs=len(set().union(*places.values())),
+            functions=len(set().union(*functions.values())), instructions=self.execution.instructions,
+            wall_s=round(self.execution.wall_s, 6), verdicts=verdicts, doubt=doubt,
+            covers=sum(t.stops for t in tallies if t.judgement.covers), by_region=dict(sorted(regions.items())),
+            worst={v: {"pcs": len(places[v]), "functions": len(functions[v])} for v in VERDICTS if places[v]},
+            notes=list(notes)[:4],
+        )  # fmt: skip
+
+    def verdict_rows(self) -> list[VerdictRow]:
+        return [self._verdict_row(tally) for tally in self.execution.tallies]
+
+    def _verdict_row(self, tally: Tally) -> VerdictRow:
+        static, dynamic, judged = self.features.static(tally.pc), tally.dynamic, tally.judgement
+        return VerdictRow(
+            **self.key, unwinder=self.unwinders[tally.unwinder].name, mode=_MODE_NAMES[tally.mode], pc=tally.pc,
+            location=static.location, function=static.function, region=static.region.value,
+            verdict=judged.verdict.value, reason=judged.reason, doubt=judged.doubt.value, covers=judged.covers,
+            stops=tally.stops, offset_class=static.offset_class, insn_class=static.insn_class, lr_live=static.lr_live,
+            sp_delta=dynamic.sp_delta, record_complete=dynamic.record_complete, shadow_pushed=dynamic.shadow_pushed,
+            row_kind=static.row_kind, fp_matches_row=dynamic.fp_matches_row,
+        )  # fmt: skip
+
+    def stack_rows(self) -> list[StackRow]:
+        return [self._stack_row(kept) for kept in self.execution.stacks]
+
+    def _stack_row(self, kept: KeptStack) -> StackRow:
+        image = self.subject.image
+        return StackRow(
+            **self.key, unwinder=self.unwinders[kept.unwinder].name, mode=_MODE_NAMES[kept.mode], pc=kept.pc,
+            location=self.features.static(kept.pc).location, verdict=kept.judgement.verdict.value,
+            reason=kept.judgement.reason, stop=kept.stop, truth=list(kept.truth), reported=list(kept.reported),
+            truth_text=[image.locate(a) for a in kept.truth], reported_text=[image.locate(a) for a in kept.reported],
+            registers=kept.registers,
+        )  # fmt: skip
+
+
+__all__ = ["Job", "JobResult", "Subject", "check_outcome", "prepare", "run_job"]

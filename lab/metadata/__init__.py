@@ -1,0 +1,1 @@
+"""Unwind metadata formats, in and out."""

@@ -1,0 +1,43 @@
+"""What a proposal is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lab.layout import Flavour, Policy
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """The rewrite a proposal asks for."""
+
+    mode: str
+    flavour: Flavour
+    policy: Policy
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One design a user can evaluate.
+
+    ``flags``: what the compiler is told, per architecture name ("" = every architecture), for all code.
+    ``arches``: where it exists; elsewhere ``absent`` is the reason.  ``baseline``: the proposal its cost is
+    counted against (the same program without it).
+    """
+
+    name: str
+    title: str
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rewrite: Rewrite | None = None
+    arches: tuple[str, ...] = ("aarch64", "x86_64")
+    absent: str = ""
+    baseline: str = "base"
+
+    def compiler_flags(self, arch: str) -> tuple[str, ...]:
+        """The flags for *arch*."""
+        return self.flags.get("", ()) + self.flags.get(arch, ())
+
+    def unsupported(self, arch: str) -> str | None:
+        """Why this proposal does not exist on *arch*, or None."""
+        return None if arch in self.arches else self.absent

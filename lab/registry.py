@@ -1,0 +1,109 @@
+"""What there is, by name.  A newcomer's part is one added file; it is found here without being listed."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+import lab.proposals
+import lab.unwind
+from lab.errors import InputError
+from lab.proposals.api import Proposal
+from lab.unwind.api import MODES, Unwinder
+
+_T = TypeVar("_T")
+COMPILERS = ("clang",)
+REWRITER_MODES = ("pac", "xray")
+
+
+@dataclass(frozen=True)
+class Names:
+    """Every name the command line accepts; ``workloads`` as (name, rows of field.md, title)."""
+
+    workloads: tuple[tuple[str, tuple[int, ...], str], ...]
+    proposals: tuple[str, ...]
+    unwinders: tuple[str, ...]
+    rewriters: tuple[str, ...]
+    compilers: tuple[str, ...]
+    arches: tuple[str, ...]
+    modes: tuple[str, ...]
+
+
+def names() -> Names:
+    """All of them."""
+    from lab.arch import ARCHES
+    from lab.images.workloads import all_workloads
+
+    return Names(
+        workloads=tuple((w.name, w.rows, w.title) for w in all_workloads()),
+        proposals=tuple(p.name for p in all_proposals()),
+        unwinders=tuple(u.name for u in all_unwinders()),
+        rewriters=REWRITER_MODES,
+        compilers=COMPILERS,
+        arches=tuple(arch.name for arch in ARCHES),
+        modes=tuple(MODES),
+    )
+
+
+def _modules(package: ModuleType) -> Iterable[ModuleType]:
+    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda item: item.name):
+        yield importlib.import_module(f"{package.__name__}.{info.name}")
+
+
+@cache
+def all_unwinders() -> tuple[Unwinder, ...]:
+    """Every module of ``lab.unwind`` that defines UNWINDER; the oracle last."""
+    found = [m.UNWINDER for m in _modules(lab.unwind) if hasattr(m, "UNWINDER")]
+    return tuple(sorted(found, key=lambda u: (u.oracle, u.name)))
+
+
+@cache
+def all_proposals() -> tuple[Proposal, ...]:
+    """Every proposal of the modules of ``lab.proposals``, by file, in each file's own order."""
+    return tuple(p for m in _modules(lab.proposals) for p in getattr(m, "PROPOSALS", ()))
+
+
+def proposal(name: str) -> Proposal:
+    """The proposal called *name*."""
+    return _pick(name, {p.name: p for p in all_proposals()}, "proposal")
+
+
+def unwinder(name: str) -> Unwinder:
+    """The unwinder called *name*, or the one in the file *name* if that ends in ``.py``."""
+    if name.endswith(".py"):
+        return load_unwinder(Path(name))
+    return _pick(name, {u.name: u for u in all_unwinders()}, "unwinder")
+
+
+def _pick(name: str, known: dict[str, _T], what: str) -> _T:
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+    raise InputError(f"unknown {what} '{name}'{hint}")
+
+
+def load_unwinder(path: Path) -> Unwinder:
+    """The ``UNWINDER`` of a Python file of the user's.  InputError names the file and what is wrong with it."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such unwinder file")
+    spec = importlib.util.spec_from_file_location(f"unwinder_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the file may do anything wrong: say what, in one line
+        raise InputError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    found = getattr(module, "UNWINDER", None)
+    if not isinstance(found, Unwinder):
+        raise InputError(f"{path}: defines no UNWINDER = Unwinder(...)")
+    return replace(found, origin=str(path))

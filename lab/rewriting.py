@@ -1,0 +1,154 @@
+"""A whole rewrite: the rewriter's edits, then proof by execution, then the files, all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import rewriters
+from lab.balance import BalanceCheck
+from lab.cost.counts import count
+from lab.errors import InputError, RefusedError
+from lab.images.image import Image, load_image
+from lab.layout import Flavour, Policy, RewriteMap, map_path
+from lab.machine.machine import End, Limits
+from lab.proposals.api import Rewrite
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A rewritten image on disk with its map."""
+
+    image: Image
+    map: RewriteMap
+
+
+def rewrite_file(
+    src: Path, out: Path, mode: str, flavour: Flavour, policy: Policy, *, limits: Limits | None = None
+) -> RewriteMap:
+    """Rewrite *src* into *out* and ``out.rewrite.json``, verified; on any error neither is written."""
+    image = load_image(src)
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; name a file for the output")
+    if out.exists() and src.exists() and out.samefile(src):
+        raise InputError(f"{out}: is the input; choose another output")
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent}: no such folder for the output")
+    return _produce(image, out, Rewrite(mode, flavour, policy), limits or Limits()).map
+
+
+def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path) -> Verified:
+    """The verified rewrite of *image* from the cache, made if it is not there.
+
+    The name covers the image, the request and every source file that has a part in making or checking it.
+    """
+    key = f"{image.sha256} {request.mode} {request.flavour.value} {request.policy.value} {_source_digest()}"
+    folder = cache_folder / "rewritten"
+    out = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.elf"
+    if out.exists() and map_path(out).exists():
+        found = load_map(out)
+        loaded = load_image(out)
+        if found.output_sha256 == loaded.sha256:
+            return Verified(loaded, found)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _produce(image, out, request, limits)
+
+
+def load_map(image: Path) -> RewriteMap:
+    """The map beside *image*; InputError if there is none."""
+    path = map_path(image)
+    try:
+        text = path.read_text()
+    except OSError:
+        raise InputError(f"{path}: no rewrite map beside the image; rewrite it with unwindlab") from None
+    return RewriteMap.from_json(text, str(path))
+
+
+def find_map(image: Image) -> RewriteMap | None:
+    """The map beside *image*, None where there is none; InputError if it belongs to another file."""
+    if not map_path(image.path).exists():
+        return None
+    found = load_map(image.path)
+    if found.output_sha256 != image.sha256:
+        raise InputError(f"{map_path(image.path)}: describes another image; rewrite it again or delete the map")
+    return found
+
+
+def _produce(image: Image, out: Path, request: Rewrite, limits: Limits) -> Verified:
+    result = rewriters.rewrite(image, request.mode, request.flavour, request.policy)
+    with _temporary(out) as temporary:
+        temporary.write_bytes(result.data)
+        temporary.chmod(0o755)
+        draft = load_image(temporary)
+        checks = dynamic_checks(image, draft, result.map, limits)
+        final = replace(result.map, checks=result.map.checks | checks)
+        # The map goes first: an image without its map would be judged as if it had no shadow stack.
+        with _temporary(map_path(out)) as map_file:
+            map_file.write_text(final.to_json())
+            map_file.replace(map_path(out))
+        temporary.replace(out)
+    return Verified(replace(draft, path=out), final)
+
+
+@contextlib.contextmanager
+def _temporary(out: Path) -> Iterator[Path]:
+    """A fresh file beside *out* that is gone afterwards unless it was moved away."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+    except OSError as error:
+        raise InputError(f"{out.parent}: cannot write there: {error.strerror}") from None
+    os.close(handle)
+    path = Path(name)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) -> dict[str, Any]:
+    """Same result before and after, and shadow balance.  RefusedError names the check that failed.
+
+    Where the original does not end by itself within the limits, equality cannot be shown: the check is
+    reported as ``undetermined``, never as passed.
+    """
+    before, after = count(old, None, limits), count(new, rewrite.layout, limits)
+    balance = BalanceCheck(new, rewrite, limits)
+    balance.run()
+    if balance.problem:
+        raise RefusedError(f"{old.path}: rewrite not written: shadow balance fails: {balance.problem}")
+    if before.outcome.end is End.BUDGET:
+        same = f"undetermined: the original did not end within {before.outcome.detail}"
+    elif before.outcome.result != after.outcome.result:
+        raise RefusedError(
+            f"{old.path}: rewrite not written: result changed from {before.outcome.result} to {after.outcome.result}"
+        )
+    else:
+        same = "passed"
+    return {
+        "same_result": same,
+        "result": before.outcome.result,
+        "shadow_balance": "passed",
+        "shadow_balance_stops": balance.checked,
+        "instructions_before": before.instructions,
+        "instructions_after": after.instructions,
+    }
+
+
+@cache
+def _source_digest() -> str:
+    """A digest of every source file that decides what a verified rewrite is."""
+    lab = Path(__file__).parent
+    parts = [Path(rewriters.__file__).parent, lab / "arch", lab / "images", lab / "machine", lab / "engine"]
+    files = sorted(f for part in parts for f in part.glob("*.py"))
+    files += [lab / "layout.py", lab / "truth.py", lab / "balance.py", Path(__file__)]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

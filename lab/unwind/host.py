@@ -1,0 +1,114 @@
+"""Runs an unwinder and keeps it honest: loops end, exceptions become crashes, memory is checked, truth is hidden."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from lab.unwind.api import END, FRAME, GOES_ON, MASK64, Cursor, Reason, Regs, Unwinder
+from lab.unwind.reader import Fault, Reader
+
+STEP_BUDGET = 4096
+_KNOWN = frozenset(int(reason) for reason in Reason)
+
+
+class Ending(Enum):
+    """How a walk ended."""
+
+    END = "end"
+    REFUSED = "refused"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What an unwinder reported: return addresses innermost first, without the stop's own pc.
+
+    ``detail`` says why it refused or crashed.  ``resume`` is the cursor from which the same walk goes on as
+    if the refusal had not been made; None where it cannot.
+    """
+
+    ending: Ending
+    addresses: tuple[int, ...]
+    detail: str = ""
+    resume: Cursor | None = None
+    reason: Reason | None = None
+
+
+def walk(unwinder: Unwinder, mode: int, pc: int, regs: Regs, mem: Reader) -> Trace:
+    """The trace *unwinder* reports at this stop."""
+    mem.fault = Fault.NONE
+    try:
+        cursor = unwinder.start(mode, pc, regs)
+    except Exception as error:  # a plug-in may raise anything: that is the verdict, not the lab's failure
+        return Trace(Ending.CRASH, (), _blame(unwinder, error))
+    return _steps(unwinder, mem, cursor, [])
+
+
+def walk_ignoring(unwinder: Unwinder, mem: Reader, refused: Trace) -> Trace:
+    """The same walk with every refusal of the same reason ignored; ends early at another refusal."""
+    addresses = list(refused.addresses)
+    trace = refused
+    for _ in range(STEP_BUDGET):
+        if trace.resume is None or trace.reason is not refused.reason:
+            return trace
+        trace = _steps(unwinder, mem, trace.resume, addresses)
+        addresses = list(trace.addresses)
+        if trace.ending is not Ending.REFUSED:
+            return trace
+    return Trace(Ending.CRASH, tuple(addresses), _budget_text(unwinder))
+
+
+def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) -> Trace:
+    step = unwinder.step
+    for _ in range(STEP_BUDGET):
+        mem.fault = Fault.NONE
+        try:
+            status, ra, cursor = step(mem, cursor)
+            cursor = tuple([value & MASK64 for value in cursor])
+        except Exception as error:
+            if mem.fault is Fault.NONE:
+                return Trace(Ending.CRASH, tuple(found), _blame(unwinder, error))
+            status, ra = END, 0
+        if mem.fault is not Fault.NONE:
+            if mem.fault is Fault.POISON:
+                return Trace(Ending.REFUSED, tuple(found), "below_stack", None, Reason.BELOW_STACK)
+            return Trace(
+                Ending.CRASH, tuple(found), f"{_file(unwinder)}: read outside memory at {mem.fault_address:#x}"
+            )
+        if status == FRAME:
+            if type(ra) is not int:
+                return Trace(Ending.CRASH, tuple(found), f"{_file(unwinder)}: return address {ra!r} is not an int")
+            found.append(ra & MASK64)
+        elif status == END:
+            return Trace(Ending.END, tuple(found))
+        else:
+            return _refusal(unwinder, status, cursor, found)
+    return Trace(Ending.CRASH, tuple(found), _budget_text(unwinder))
+
+
+def _refusal(unwinder: Unwinder, status: int, cursor: Cursor, found: list[int]) -> Trace:
+    code = int(status) & ~GOES_ON if isinstance(status, int) else -1
+    if code not in _KNOWN:
+        return Trace(Ending.CRASH, tuple(found), f"{_file(unwinder)}: unknown status {status!r} from step")
+    reason = Reason(code)
+    resume = cursor if status & GOES_ON else None
+    return Trace(Ending.REFUSED, tuple(found), reason.name.lower(), resume, reason)
+
+
+def _budget_text(unwinder: Unwinder) -> str:
+    return f"{_file(unwinder)}: no end after {STEP_BUDGET} steps"
+
+
+def _file(unwinder: Unwinder) -> str:
+    return unwinder.origin or unwinder.name
+
+
+def _blame(unwinder: Unwinder, error: Exception) -> str:
+    """``file.py:12: ValueError: text`` of the innermost frame, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else _file(unwinder)
+    text = " ".join(str(error).split())
+    return f"{place}: {type(error).__name__}: {text}"[:300]

@@ -1,0 +1,134 @@
+"""The memory an unwinder sees at a stop: the guest's, under what an exception entry would have left.
+
+In ``boundary`` the entry has pushed pt_regs directly below E (E = SP aligned down as the CPU does), and
+whatever lay below that is gone: poison, down to the stack's end.  In ``call`` memory is as it is.
+"""
+
+from __future__ import annotations
+
+import bisect
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from lab.arch import Arch
+from lab.layout import LayoutRow, ShadowLayout
+from lab.unwind.api import MASK64, SHADOW_KINDS, SHADOW_NONE, UNKNOWN, WHERE_CODES
+
+_U64 = struct.Struct("<Q")
+
+
+class Fault(Enum):
+    """What went wrong during a step's reads."""
+
+    NONE = "none"
+    UNMAPPED = "unmapped"
+    POISON = "poison"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a Reader's bytes come from.
+
+    ``load`` gives a 64-bit value (None where unmapped), ``read`` bytes (short where unmapped), ``registers``
+    all registers by canonical name (asked only when the overlay's pt_regs is read).  ``stack`` and ``shadow``
+    are [low, high); ``final_record`` is the address of the FINAL record in the task's own pt_regs.
+    """
+
+    load: Callable[[int], int | None]
+    read: Callable[[int, int], bytes]
+    registers: Callable[[], dict[str, int]]
+    stack: tuple[int, int]
+    shadow: tuple[int, int]
+    final_record: int
+
+
+class Reader:
+    """Bounds-checked memory with the exception overlay, and the facts of one image (``lab.unwind.api.Mem``)."""
+
+    def __init__(self, arch: Arch, source: Source, layout: ShadowLayout | None) -> None:
+        self._load, self._read, self._registers = source.load, source.read, source.registers
+        self._arch = arch
+        self.stack_low, self.stack_high = source.stack
+        self.final_record = source.final_record
+        self.metadata_offset = arch.pt_regs.metadata or 0
+        self.regs_fp_offset = arch.pt_regs.registers[arch.fp]
+        self.regs_pc_offset = arch.pt_regs.registers["pc"]
+        self.pac_mask = arch.pac_mask
+        self.shadow_kind = SHADOW_KINDS[layout.flavour] if layout else SHADOW_NONE
+        self.shadow_base, self.shadow_limit = source.shadow
+        self.shadow_cell = (layout.cell or 0) if layout else 0
+        self.shadow_distance = (layout.distance or 0) if layout else 0
+        self._rows: tuple[LayoutRow, ...] = layout.rows if layout else ()
+        self._row_starts = [row.start for row in self._rows]
+        self._row_cache: dict[int, tuple[int, int]] = {}
+        self._exception_at = 0
+        self._frame: bytes | None = None
+        self.fault = Fault.NONE
+        self.fault_address = 0
+        self.log: list[tuple[int, int]] | None = None
+
+    def exception(self, sp: int) -> None:
+        """An exception has just been taken with stack pointer *sp*: lay the overlay."""
+        self._exception_at = sp & -self._arch.exception_align
+        self._frame = None
+
+    def no_exception(self) -> None:
+        """No exception: the guest's memory as it is."""
+        self._exception_at = 0
+
+    def load(self, address: int) -> int:
+        """The 64-bit value at *address*; 0 with ``fault`` set where nothing can be read."""
+        address &= MASK64
+        if address < self._exception_at and address + 8 > self.stack_low:
+            return self._load_overlaid(address)
+        value = self._load(address)
+        if value is None:
+            return self._fail(Fault.UNMAPPED, address)
+        if self.log is not None:
+            self.log.append((address, value))
+        return value
+
+    def row(self, pc: int) -> tuple[int, int]:
+        """(code of Where, stack offset) of the layout row that holds *pc*; UNKNOWN where none does."""
+        found = self._row_cache.get(pc)
+        if found is None:
+            index = bisect.bisect_right(self._row_starts, pc) - 1
+            row = self._rows[index] if index >= 0 and pc < self._rows[index].end else None
+            found = (WHERE_CODES[row.where], row.offset) if row else (UNKNOWN, 0)
+            self._row_cache[pc] = found
+        return found
+
+    def _fail(self, fault: Fault, address: int) -> int:
+        if self.fault is Fault.NONE:
+            self.fault, self.fault_address = fault, address
+        return 0
+
+    def _load_overlaid(self, address: int) -> int:
+        """Eight bytes of which at least one lies under the exception frame or in poison."""
+        frame = self._pt_regs()
+        low = self._exception_at - len(frame)
+        if address < low:
+            return self._fail(Fault.POISON, address)
+        inside = frame[address - low : address - low + 8]
+        beyond = self._read(self._exception_at, 8 - len(inside)) if len(inside) < 8 else b""
+        if len(inside) + len(beyond) < 8:
+            return self._fail(Fault.UNMAPPED, address)
+        value: int = _U64.unpack(inside + beyond)[0]
+        if self.log is not None:
+            self.log.append((address, value))
+        return value
+
+    def _pt_regs(self) -> bytes:
+        """The pt_regs block of this stop, as the architecture's kernel entry lays it out."""
+        if self._frame is None:
+            facts = self._arch.pt_regs
+            block = bytearray(facts.size)
+            values = self._registers()
+            for name, offset in facts.registers.items():
+                _U64.pack_into(block, offset, values[name])
+            if facts.metadata is not None:  # an exception from the kernel itself: {0, 0}, type PT_REGS
+                _U64.pack_into(block, facts.metadata + 16, 2)
+            self._frame = bytes(block)
+        return self._frame
