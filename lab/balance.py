@@ -8,6 +8,7 @@ return; and at exit, where the shadow stack must hold exactly the entries of the
 from __future__ import annotations
 
 from lab.arch.decode import Kind
+from lab.covers import Coverage
 from lab.engine.reference import make_reader
 from lab.images.image import Image
 from lab.layout import RewriteMap
@@ -23,7 +24,7 @@ class BalanceCheck:
         self.image, self.layout = image, rewrite.layout
         self.machine = Machine(image, rewrite.layout, limits)
         self.reader = make_reader(self.machine)
-        self.truth = TruthStack()
+        self.truth = TruthStack(Coverage(image, rewrite).body)
         self.problem = ""
         self.checked = 0
         ssp = image.arch.shadow_register or image.arch.sp

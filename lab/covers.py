@@ -23,6 +23,11 @@ class Coverage:
         self._image = image
         self._pieces = rewrite.inserted if rewrite else ()
         self._starts = {name: f.start for f in image.functions for name in f.names}
+        self._parents = {
+            f.start: self._starts[f.name.removesuffix(".cold")]
+            for f in image.functions
+            if f.name.endswith(".cold") and f.name.removesuffix(".cold") in self._starts
+        }
         self._by_address: dict[int, int | None] = {}
         self._owners: dict[int, int | None] = {}
         self._callers: dict[tuple[int, ...], FunctionSet] = {}
@@ -35,7 +40,7 @@ class Coverage:
             self._by_address[address] = function.start if function else None
         return self._by_address[address]
 
-    def _owner(self, address: int) -> int | None:
+    def _running(self, address: int) -> int | None:
         """Whose code is really running: out-of-line code belongs to the function whose site it serves."""
         if address not in self._owners:
             owner = self._function(address)
@@ -45,13 +50,18 @@ class Coverage:
             self._owners[address] = owner
         return self._owners[address]
 
+    def body(self, address: int) -> int | None:
+        """Like the function that is running at *address*, with a compiler's ``f.cold`` counted to ``f``."""
+        owner = self._running(address)
+        return owner if owner is None else self._parents.get(owner, owner)
+
     def live(self, pc: int, truth: tuple[int, ...], *, after_call: bool) -> FunctionSet:
         """The functions that are live at a stop.  After a call the pc is a return address: ra - 1 is inside."""
         callers = self._callers.get(truth)
         if callers is None:
-            owners = (self._owner(ra - 1) for ra in truth)
+            owners = (self._running(ra - 1) for ra in truth)
             callers = self._callers[truth] = frozenset(owner for owner in owners if owner is not None)
-        own = self._owner(pc - 1 if after_call else pc)
+        own = self._running(pc - 1 if after_call else pc)
         return callers | {own} if own is not None else callers
 
     def named(self, pc: int, reported: Sequence[int]) -> FunctionSet:

@@ -6,10 +6,17 @@ So ``pop; jmp``, ``ret x15``, longjmp and a throw come out right, and a tail cal
 ``sp_at_call`` is SP before the call instruction executed: on x86-64 above the pushed return address.
 
 Where several live activations have the same ``ra`` and the same SP, one arrival ends the innermost.
+
+One addition to the two endings above, without which longjmp and a throw would not come out right.  Both
+land in a function with SP exactly where it was at that function's call, but not at that call's ``ra``: SP
+has not risen *above* it, so the callee that was jumped out of would stay on the books until the catching
+function returned.  So an activation also ends when control enters the middle of the function that made the
+call, from outside that function and not by a call, with SP equal to ``sp_at_call``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,33 +39,61 @@ class CallEvent:
 
 
 class TruthStack:
-    """The live activations of one guest stack, outermost first."""
+    """The live activations of one guest stack, outermost first.
 
-    def __init__(self) -> None:
+    *function_of* maps an address to the start of the function it belongs to (out-of-line pieces belong to
+    their function), None where unknown; without it landings from outside are not recognised.
+    """
+
+    def __init__(self, function_of: Callable[[int], int | None] = lambda address: None) -> None:
+        self._function_of = function_of
         self._live: list[Activation] = []
         self._pending: CallEvent | None = None
         self._trace: tuple[int, ...] | None = ()
+        self._previous = 0
         self.calls = 0
 
     def before(self, pc: int, sp: int) -> None:
         """An instruction at *pc* is about to execute with stack pointer *sp*: apply what happened since."""
-        live = self._live
-        if self._pending is not None:
-            live.append(Activation(self._pending.ra, self._pending.sp_at_call, self._pending.marker))
+        live, event = self._live, self._pending
+        if event is not None:
+            live.append(Activation(event.ra, event.sp_at_call, event.marker))
             self._pending = None
             self.calls += 1
             self._trace = None
         while live and sp > live[-1].sp_at_call:
             live.pop()
             self._trace = None
-        # What is left has sp_at_call >= sp.  Only equality counts as an arrival, and the innermost match lands.
-        for index in range(len(live) - 1, -1, -1):
-            if live[index].sp_at_call != sp:
-                return
-            if live[index].ra == pc:
-                del live[index:]
+        # What is left has sp_at_call >= sp: only equality can be an arrival.
+        if live and live[-1].sp_at_call == sp:
+            landed = self._landed(pc, sp)
+            if landed is None and event is None:
+                landed = self._landed_beside(pc, sp)
+            if landed is not None:
+                del live[landed:]
                 self._trace = None
-                return
+        self._previous = pc
+
+    def _landed(self, pc: int, sp: int) -> int | None:
+        """The index of the innermost activation that returns to *pc* at this SP."""
+        for index in range(len(self._live) - 1, -1, -1):
+            if self._live[index].sp_at_call != sp:
+                return None
+            if self._live[index].ra == pc:
+                return index
+        return None
+
+    def _landed_beside(self, pc: int, sp: int) -> int | None:
+        """The same for a landing in the middle of the calling function, from outside it (longjmp, throw)."""
+        function = self._function_of(pc)
+        if function is None or function == pc or self._function_of(self._previous) == function:
+            return None
+        for index in range(len(self._live) - 1, -1, -1):
+            if self._live[index].sp_at_call != sp:
+                return None
+            if self._function_of(self._live[index].ra - 1) == function:
+                return index
+        return None
 
     def call(self, ra: int, sp: int, marker: int = 0) -> None:
         """The instruction at hand is a call: it becomes an activation once the next instruction is reached."""

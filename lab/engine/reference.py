@@ -59,7 +59,7 @@ class ReferenceEngine:
         self.machine = Machine(image, rewrite.layout if rewrite else None, plan.limits)
         self.features = Features(image, rewrite)
         self.coverage = Coverage(image, rewrite)
-        self.truth = TruthStack()
+        self.truth = TruthStack(self.coverage.body)
         self.reader = make_reader(self.machine)
         self.recorder = Recorder(plan.unwinders, plan.stacks, self.machine.registers)
         arch = image.arch
