@@ -1,0 +1,148 @@
+"""Workload -> Image file: compile, link, cache by content.
+
+Every image is a static ET_EXEC with its relocations kept (--emit-relocs), a PT_NOTE (the build-id) whose program
+header a rewriter may reuse, and a writable LOAD segment.  The text of the small and the large image of a workload
+is the same: the size is one constant in an object of its own.
+
+Flags follow kernels: frame pointers, no red zone, general registers only (unless the header says ``float``), no
+CET, static addresses, no vectorisation.  Leaf functions are left to clang's default for the architecture, as the
+arm64 kernel leaves them: on AArch64 a leaf has no frame record, on x86-64 it has one.  -ffixed-x18 is never a base
+flag: a design that wants x18 says so itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from lab.arch import Arch
+from lab.errors import InputError, UnsupportedError
+from lab.images.cache import cache_folder, cached, key_of
+from lab.images.toolchain import Compiler, find_compiler, musl_includes, musl_root
+from lab.images.workloads import CORPUS, SIZES, Workload
+
+SCHEMA = "1"
+"""Part of every key: raise it when the meaning of a key's other parts changes."""
+
+RUNTIME = CORPUS / "runtime"
+BASE_FLAGS = (
+    "-O2 -std=gnu11 -w -ffreestanding -nostdinc -D_XOPEN_SOURCE=700 "
+    "-fno-omit-frame-pointer -fasynchronous-unwind-tables -fno-exceptions "
+    "-fno-stack-protector -fno-pic -fno-pie -fno-common -fno-strict-aliasing "
+    "-fno-vectorize -fno-slp-vectorize -ffp-contract=off -fno-math-errno"
+).split()
+ARCH_FLAGS = {
+    "aarch64": ("-mno-outline-atomics",),
+    "x86_64": ("-mno-red-zone", "-fcf-protection=none"),
+}
+INTEGER_FLAGS = ("-mgeneral-regs-only",)
+LINK_FLAGS = (
+    "-static --emit-relocs --build-id=sha1 --entry=_start --image-base=0x400000 --eh-frame-hdr --fatal-warnings "
+    "-z max-page-size=4096 -z separate-code -z noexecstack -z norelro"
+).split()
+
+_RUNTIME_C = ("mem.c", "str.c", "alloc.c", "libc.c")
+_RUNTIME_FLOAT_C = ("fp.c",)
+
+
+def build(
+    workload: Workload,
+    arch: Arch,
+    flags: Sequence[str] = (),
+    size: str = "small",
+    compiler: Compiler | None = None,
+) -> Path:
+    """The ELF image of *workload* for *arch*, from the cache or built now.
+
+    *flags* are a design's compiler flags; they apply to all C code, musl's and the runtime's included.  *size* is
+    "small" or "large".  UnsupportedError (exit 2) if the workload is not for *arch*; InputError for an unknown size
+    or a source that is not there; ToolchainError (exit 3) if compiler or linker is missing or fails.
+    """
+    if size not in SIZES:
+        raise InputError(f"unknown input size '{size}'; known: {', '.join(SIZES)}")
+    if arch.name not in workload.arches:
+        raise UnsupportedError(f"workload '{workload.name}' is not for {arch.name}; only {', '.join(workload.arches)}")
+    shop = _Shop(compiler or find_compiler(), arch, workload, tuple(flags))
+    needed = [shop.c(workload.path), shop.c(RUNTIME / "rt.c"), shop.start(), shop.size(size)]
+    optional = [shop.musl(source) for source in workload.musl] + shop.library()
+    return shop.link(needed, optional, f"{workload.name}-{arch.name}-{size}")
+
+
+class _Shop:
+    """Objects and image of one (compiler, architecture, workload, flags)."""
+
+    def __init__(self, compiler: Compiler, arch: Arch, workload: Workload, flags: tuple[str, ...]) -> None:
+        self.compiler = compiler
+        self.arch = arch
+        self.workload = workload
+        number_flags = compiler.narrow_long_double if workload.floating else INTEGER_FLAGS
+        self.flags = (*BASE_FLAGS, *ARCH_FLAGS[arch.name], *number_flags)
+        self.design = flags
+
+    def c(self, path: Path) -> Path:
+        """A source of ours: the workload itself (with its own flags) or a part of the runtime."""
+        own = path == self.workload.path
+        extra = self.workload.flags if own else ()
+        included = self.workload.musl_included if own else ()
+        return self._object(path, (*self.flags, *extra, *self.design), included)
+
+    def musl(self, source: str) -> Path:
+        return self._object(_musl_source(self.workload, source), (*self.flags, *self.workload.flags, *self.design))
+
+    def library(self) -> list[Path]:
+        """The runtime's optional objects: linked only where one of their symbols is needed."""
+        parts = _RUNTIME_C + (_RUNTIME_FLOAT_C if self.workload.floating else ())
+        return [*(self.c(RUNTIME / name) for name in parts), self._object(RUNTIME / f"setjmp_{self.arch.name}.S", ())]
+
+    def start(self) -> Path:
+        return self._object(RUNTIME / f"start_{self.arch.name}.S", ())
+
+    def size(self, size: str) -> Path:
+        return self._object(RUNTIME / "size.c", (*BASE_FLAGS, f"-DLAB_LARGE={SIZES.index(size)}"))
+
+    def link(self, needed: list[Path], optional: list[Path], name: str) -> Path:
+        objects = [*needed, *optional]
+        key = key_of([SCHEMA, self.compiler.describe(), *LINK_FLAGS, str(len(needed)), *(p.name for p in objects)])
+
+        def make(output: Path) -> None:
+            # Relative names: the linker's messages and any name it records are free of the cache's place.
+            lazily = ["--start-lib", *(p.name for p in optional), "--end-lib"]
+            arguments = [*LINK_FLAGS, "-o", str(output), *(p.name for p in needed), *lazily]
+            self.compiler.link(arguments, cwd=cache_folder() / "objects")
+
+        return cached(f"images/{name}-{key[:24]}.elf", make)
+
+    def _object(self, path: Path, flags: tuple[str, ...], included: Sequence[str] = ()) -> Path:
+        """The object of *path*.  The key covers all that the compiler reads; the wheel's version in describe()
+        stands for musl's headers, which never change within one."""
+        bodies = [_read(path), *(_read(_musl_source(self.workload, source)) for source in included)]
+        parts = [SCHEMA, self.compiler.describe(), self.arch.name, str(len(flags)), *flags, path.name, *bodies]
+        key = key_of([*parts, *_own_headers()])
+
+        def make(output: Path) -> None:
+            folders = (RUNTIME, RUNTIME / "include", *musl_includes(self.arch))
+            places = [argument for folder in folders for argument in ("-I", str(folder))]
+            # The source is named relative to its folder: its name is in the object's symbol table.
+            self.compiler.compile(self.arch, [*flags, *places, "-c", path.name, "-o", str(output)], cwd=path.parent)
+
+        return cached(f"objects/{path.stem}-{key[:24]}.o", make)
+
+
+def _musl_source(workload: Workload, source: str) -> Path:
+    path = musl_root() / "src" / source
+    if not path.is_file():
+        raise InputError(f"{workload.path}: musl in the installed wheel has no '{source}'; correct the header")
+    return path
+
+
+@cache
+def _own_headers() -> tuple[bytes, ...]:
+    return tuple(_read(path) for path in sorted(CORPUS.rglob("*.h")))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
