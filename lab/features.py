@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lab.arch.decode import Insn, Kind, decode
-from lab.images.flow import lr_live
 from lab.images.image import Function, Image
+from lab.images.liveness import lr_live
 from lab.layout import InsertedRange, Region, RewriteMap, ShadowLayout
 from lab.metadata.eh_frame import CfiTable, read_cfi
 from lab.truth import Activation

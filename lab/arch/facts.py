@@ -19,9 +19,12 @@ class PtRegs:
     metadata: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arch:
-    """One architecture.  ``gprs`` are canonical names; index = the DWARF register number where that exists."""
+    """One architecture; one object of each, compared by identity.
+
+    ``gprs`` are canonical names; the index is the DWARF register number where that exists.
+    """
 
     name: str
     aliases: tuple[str, ...]

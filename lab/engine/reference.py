@@ -27,16 +27,23 @@ from lab.unwind.reader import Reader, Source
 from lab.verdict import Verdict, judge
 
 NAME = "reference"
+RED_ZONE = 128  # bytes; System V x86-64 psABI 3.2.2
+EXCEPTION_MODELS = ("kernel", "signal")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one execution measures."""
+    """What one execution measures.
+
+    ``model``: ``kernel`` puts the exception frame directly below SP; ``signal`` below the 128-byte red zone,
+    for foreign x86-64 images that use one.  The two never share a table.
+    """
 
     unwinders: tuple[Unwinder, ...]
     modes: tuple[str, ...]
     limits: Limits = field(default_factory=Limits)
     stacks: int = 8
+    model: str = "kernel"
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class ReferenceEngine:
         self._file = self.machine.register_file((arch.sp, arch.fp, lr, ssp))
         self._has_lr, self._has_ssp = arch.lr is not None, arch.shadow_register is not None
         self._boundary, self._call = "boundary" in plan.modes, "call" in plan.modes
+        self._red_zone = RED_ZONE if plan.model == "signal" else 0
         self._instructions = 0
         self._stops: Counter[int] = Counter()
 
@@ -100,8 +108,10 @@ class ReferenceEngine:
         truth = self.truth
         pending = truth.pending
         self._instructions += 1
-        if pending is not None and self._call:
-            self._call_stop(pending, regs)
+        if pending is not None:
+            self._confirm(pending, regs)
+            if self._call:
+                self._call_stop(pending, regs)
         truth.before(pc, sp)
         if self._boundary:
             self._boundary_stop(regs)
@@ -109,9 +119,19 @@ class ReferenceEngine:
         if insn.kind is Kind.CALL:
             truth.call(insn.end, sp, self._shadow_pointer(regs))
 
+    def _confirm(self, event: CallEvent, regs: Regs) -> None:
+        """What the processor stored as return address must be what decoding said: two sources that must agree."""
+        pushed = self.machine.arch.call_pushes
+        stored = self.machine.memory.load(event.sp_at_call - pushed) if pushed else regs.lr
+        if stored != event.ra:
+            got = "nothing" if stored is None else f"{stored:#x}"
+            raise EngineError(
+                f"{self.image.path}: call before {event.ra:#x} stored {got}; decoder and processor disagree"
+            )
+
     def _boundary_stop(self, regs: Regs) -> None:
         reader = self.reader
-        reader.exception(regs.sp)
+        reader.exception(regs.sp - self._red_zone)
         self._stop(BOUNDARY, regs, self.truth.trace(), self._dynamic(regs))
 
     def _call_stop(self, event: CallEvent, regs: Regs) -> None:
