@@ -42,7 +42,7 @@ LINK_FLAGS = (
     "-z max-page-size=4096 -z separate-code -z noexecstack -z norelro"
 ).split()
 
-_RUNTIME_C = ("mem.c", "str.c", "alloc.c", "libc.c")
+_RUNTIME_C = ("mem.c", "str.c", "ctype.c", "alloc.c", "libc.c")
 _RUNTIME_FLOAT_C = ("fp.c",)
 
 

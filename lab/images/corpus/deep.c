@@ -1,7 +1,7 @@
 /*
  * title: Deep recursion
  * rows: 1 12 13 25 45
- * expect: small 0x0000000000000000 large 0x0000000000000000
+ * expect: small 0x491966e01d1120e9 large 0xf8115c99e5017c0a
  *
  * One frame per level, work before the call and after the return.  Small: 30 levels.  Large: 1000 levels, far
  * beyond the 100 entries live patching looks at.  Checked against the same sum computed by a loop.

@@ -17,6 +17,7 @@ void __unlockfile(FILE *);
 const char *__lctrans(const char *, const void *);
 const char *__lctrans_cur(const char *);
 size_t __ctype_get_mb_cur_max(void);
+void __stdio_exit_needed(void);
 
 static int error_number;
 
@@ -62,6 +63,11 @@ const char *__lctrans_cur(const char *message)
 	return message;
 }
 
+/* Streams are flushed at exit by a file this libc does not have: nothing here writes to a descriptor. */
+void __stdio_exit_needed(void)
+{
+}
+
 char *strerror(int code)
 {
 	(void)code;
@@ -85,6 +91,20 @@ int mbtowc(wchar_t *restrict wide, const char *restrict s, size_t limit)
 	if (wide)
 		*wide = *(const u8 *)s;
 	return *s != 0;
+}
+
+size_t mbrtowc(wchar_t *restrict wide, const char *restrict s, size_t limit, mbstate_t *restrict state)
+{
+	(void)state;
+	if (s && !limit)
+		return (size_t)-2;
+	return (size_t)mbtowc(wide, s, limit);
+}
+
+int mbsinit(const mbstate_t *state)
+{
+	(void)state;
+	return 1;
 }
 
 int mblen(const char *s, size_t limit)

@@ -1,0 +1,71 @@
+/*
+ * title: Calls from inline assembly
+ * rows: 12 14 15
+ * expect: small 0x0740d2c511c8f894 large 0x5b4b23263828b13e
+ *
+ * The compiler does not know that the assembly calls.  On AArch64 clang saves x30, because it is clobbered, but makes
+ * no frame record: a frame-pointer walk from the callee loses the caller.  With the stack pointer as an operand (as
+ * the kernel's ASM_CALL_CONSTRAINT does) the frame comes first.
+ */
+#include "rt.h"
+
+#if defined(__aarch64__)
+register u64 stack_pointer __asm__("sp");
+#define CALL "bl counted"
+#define CLOBBERS "memory", "cc", "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", \
+		 "x13", "x14", "x15", "x16", "x17", "x30"
+#else
+register u64 stack_pointer __asm__("rsp");
+#define CALL "call counted"
+#define CLOBBERS "memory", "cc", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"
+#endif
+
+static u64 calls;
+
+NOINLINE void tick(void)
+{
+	calls++;
+	BARRIER();
+}
+
+NOINLINE __attribute__((used)) void counted(void)
+{
+	tick();
+	BARRIER();
+}
+
+NOINLINE u64 unannounced(u64 x)
+{
+	OPAQUE(x);
+	__asm__ volatile(CALL ::: CLOBBERS);
+	return x + 1;
+}
+
+NOINLINE u64 announced(u64 x)
+{
+	OPAQUE(x);
+	__asm__ volatile(CALL : "+r"(stack_pointer) : : CLOBBERS);
+	return x + 1;
+}
+
+/* Only on one path, and before any ordinary call. */
+NOINLINE u64 sometimes(u64 x)
+{
+	if (x & 1)
+		__asm__ volatile(CALL ::: CLOBBERS);
+	return x * 3;
+}
+
+u64 lab_main(u64 large)
+{
+	u64 x = 1, rounds = large ? 50000 : 30, expected = 0;
+
+	for (u64 round = 0; round < rounds; round++) {
+		x = unannounced(x);
+		x = announced(x);
+		expected += 2 + (x & 1);
+		x = sometimes(x);
+	}
+	lab_check(calls == expected, "every call was made");
+	return lab_mix(LAB_SEED, x);
+}
