@@ -128,7 +128,12 @@ class Image:
 def load_image(path: Path) -> Image:
     """Read and check *path*.  InputError (exit 2) for anything that is not a static 64-bit little-endian
     executable of a supported machine with its segments inside the file."""
-    raw = read_elf_bytes(path)
+    return parse_image(read_elf_bytes(path), path)
+
+
+def parse_image(raw: bytes, path: Path) -> Image:
+    """The image in *raw*, bytes whose ELF header was checked (read_elf_bytes) or written by this project;
+    *path* names it in errors."""
     arch = arch_by_machine(struct.unpack_from("<H", raw, 18)[0], str(path))
     segments = _segments(path, raw)
     binary = lief.ELF.parse(list(raw))

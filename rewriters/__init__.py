@@ -1,0 +1,30 @@
+"""Rewriters: shadow stacks put into the NOPs a compiler left.
+
+    Image --find--> Sites --choose--> functions whose sites pair up, with dead scratch registers
+          --plan--> Edits and new text --write--> ELF --verify--> Rewritten(data, map)
+
+Nothing here runs an image or writes a file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rewriters.refusals import unsupported_reason
+
+if TYPE_CHECKING:
+    from lab.images.image import Image
+    from lab.layout import Flavour, Policy
+    from rewriters.rewriting import Rewritten
+
+__all__ = ["REWRITERS", "rewrite", "unsupported_reason"]
+
+#: Names of the modes.
+REWRITERS: tuple[str, ...] = ("pac", "xray")
+
+
+def rewrite(image: Image, mode: str, flavour: Flavour, policy: Policy) -> Rewritten:
+    """See rewriters.rewriting.rewrite (imported on first use: it needs lief)."""
+    from rewriters.rewriting import rewrite as run
+
+    return run(image, mode, flavour, policy)

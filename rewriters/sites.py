@@ -1,0 +1,91 @@
+"""A Site: a place the compiler left for us, and what belongs there."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.images.flow import code_pieces
+from lab.images.image import Function, Image
+from lab.layout import SiteOut
+
+
+class Action(enum.Enum):
+    """What the code at a site does to the shadow stack."""
+
+    PUSH = "push"
+    POP = "pop"
+
+
+class Ending(enum.Enum):
+    """How control leaves a site."""
+
+    NEXT = "next"  # on to the instruction after it
+    RETURN = "return"  # the site's own return instruction, which moves behind our code
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """[address, address + size) may be overwritten.  ``inert``: as compiled it does nothing and may stay if there
+    is nothing to do; a PAC instruction is not inert (signing without authenticating would break the return)."""
+
+    address: int
+    size: int
+    action: Action
+    ending: Ending
+    inert: bool
+
+    @property
+    def end(self) -> int:
+        return self.address + self.size
+
+
+@dataclass
+class Found:
+    """All sites of an image by function start; what was left out while looking; scores and counts for the census."""
+
+    sites: dict[int, list[Site]] = field(default_factory=dict)
+    left_out: list[SiteOut] = field(default_factory=list)
+    refused: dict[int, SiteOut] = field(default_factory=dict)
+    """Functions (by start) with a reason not to touch any of their sites."""
+    scan: dict[str, Any] = field(default_factory=dict)
+    total: int = 0
+
+    def add(self, image: Image, site: Site) -> Function | None:
+        """Give *site* to its function; leave it out where no function holds all of it."""
+        self.total += 1
+        function = image.function_at(site.address)
+        if function is None or site.end > function.end:
+            self.left_out.append(SiteOut("", site.address, "the site lies in no function symbol"))
+            return None
+        self.sites.setdefault(function.start, []).append(site)
+        return function
+
+    def refuse(self, function: Function, reason: str, address: int | None = None) -> None:
+        """Leave all of *function* out; the first reason stands."""
+        where = function.start if address is None else address
+        self.refused.setdefault(function.start, SiteOut(function.name, where, reason))
+
+
+def executable_sections(image: Image) -> list[tuple[int, bytes]]:
+    """(address, bytes) of every executable section; of whole executable segments where there are no sections."""
+    sections = [(s.address, s.data) for s in image.sections if s.executable and s.data]
+    if sections:
+        return sections
+    return [(g.address, g.data) for g in image.segments if g.flags & 1 and g.data]
+
+
+def in_ranges(ranges: Sequence[tuple[int, int]], address: int) -> bool:
+    """Whether one of the [start, end) *ranges* holds *address*."""
+    return any(start <= address < end for start, end in ranges)
+
+
+def words(image: Image) -> Iterable[tuple[int, int]]:
+    """(address, 32-bit word) of executable sections outside data islands, for fixed-width instruction sets."""
+    for base, data in executable_sections(image):
+        for start, end in code_pieces(image, base, base + len(data)):
+            for address in range(start, end - 3, 4):
+                offset = address - base
+                yield address, int.from_bytes(data[offset : offset + 4], "little")

@@ -1,0 +1,243 @@
+"""Is the rewritten image what the map says, and nothing else?  Static checks: nothing runs here.
+
+Each check compares two images as loaded (segments, not file bytes: the writer may re-lay section tables) and
+returns what it found wrong.  They know the map and the sequence templates, not the plan that made the image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lab.arch.decode import Insn, Kind, decode
+from lab.errors import EngineError
+from lab.images.flow import code_pieces
+from lab.images.image import PF_X, Image
+from lab.layout import InsertedRange, Region, RewriteMap, Where
+from rewriters.refusals import MARKER
+from rewriters.sequences import sequence
+from rewriters.sites import Action, in_ranges
+
+Check = Callable[[Image, Image, RewriteMap], Iterator[str]]
+_ELF_HEADER, _PHDR = 64, 56
+_SHOWN = 3
+
+
+def static_checks(old: Image, new: Image, rewrite_map: RewriteMap) -> dict[str, Any]:
+    """Run every check on *new* against *old*: name -> {"ok", "problems" (how many), "first" (up to three)}."""
+    results: dict[str, Any] = {}
+    for name, check in CHECKS.items():
+        problems = list(check(old, new, rewrite_map))
+        results[name] = {"ok": not problems, "problems": len(problems), "first": problems[:_SHOWN]}
+    return results
+
+
+def require(results: dict[str, Any], where: str) -> None:
+    """EngineError naming *where* and the first failed check, if any failed."""
+    for name, result in results.items():
+        if not result["ok"]:
+            raise EngineError(f"{where}: the rewrite failed its own check '{name}': {result['first'][0]}")
+
+
+def _sources(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+    if rewrite_map.source_sha256 != old.sha256:
+        yield "the map was made for another source image"
+    if rewrite_map.output_sha256 != new.sha256:
+        yield "the map was made for another output image"
+
+
+def _planned(new: Image, rewrite_map: RewriteMap) -> list[tuple[int, int]]:
+    """Ranges that may differ: the ELF header with its program headers (where loaded), and what the map lists."""
+    first = new.segments[0]
+    header = []
+    if first.data[:4] == b"\x7fELF":
+        table = int.from_bytes(first.data[32:40], "little")
+        count = int.from_bytes(first.data[56:58], "little")
+        header = [(first.address, first.address + _ELF_HEADER)]
+        header.append((first.address + table, first.address + table + _PHDR * count))
+    return header + [(piece.start, piece.end) for piece in rewrite_map.inserted]
+
+
+def _outside_plan(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+    planned = _planned(new, rewrite_map)
+    for segment in old.segments:
+        before, after = old.read(segment.address, segment.size), new.read(segment.address, segment.size)
+        if before == after:
+            continue
+        for offset in _differences(before, after):
+            if not in_ranges(planned, segment.address + offset):
+                yield f"byte at {old.locate(segment.address + offset)} changed outside the plan"
+
+
+def _differences(before: bytes, after: bytes) -> Iterator[int]:
+    """Offsets at which two equally long byte strings differ."""
+    block = 256
+    for start in range(0, len(before), block):
+        if before[start : start + block] != after[start : start + block]:
+            for offset in range(start, min(start + block, len(before))):
+                if before[offset] != after[offset]:
+                    yield offset
+
+
+def _segments(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+    """Old segments keep address and permissions; the last writable one may grow; new ones are ours."""
+    trampolines = [p for p in rewrite_map.inserted if p.region is Region.TRAMPOLINE]
+    layout = rewrite_map.layout
+    by_address = {segment.address: segment for segment in new.segments}
+    for segment in old.segments:
+        match = by_address.pop(segment.address, None)
+        if match is None or match.flags != segment.flags or match.size < segment.size:
+            yield f"segment at {segment.address:#x} is gone, smaller, or has other permissions"
+        elif match.size > segment.size and not segment.address <= layout.base < layout.limit <= match.end:
+            yield f"segment at {segment.address:#x} grew without holding the shadow stack"
+    for segment in by_address.values():
+        holds = segment.address <= layout.base < layout.limit <= segment.end
+        if segment.flags & PF_X:
+            ours = segment.data.startswith(MARKER) and any(
+                segment.address <= p.start < segment.end for p in trampolines
+            )
+        else:
+            ours = holds
+        if not ours:
+            yield f"new segment at {segment.address:#x} is neither our text nor our storage"
+
+
+def _decoded(new: Image, piece: InsertedRange) -> list[Insn]:
+    return list(decode(new.arch, new.read(piece.start, piece.end - piece.start), piece.start))
+
+
+_FILLER = re.compile(r"(nop|int3|ret|(b|jmp) #?0x[0-9a-f]+)$")
+_STUB = re.compile(
+    r"(adrp x1[678], #\S+|add x1[68], x1[68], #\S+|str x16, \[x17(, #\S+)?\]|lea r10, \[rip.*\]|"
+    r"mov qword ptr \[rip.*\], r10|(b|jmp) #?0x[0-9a-f]+)$"
+)
+
+
+def _new_text(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+    """Every inserted instruction decodes, and is one of the flavour's and policy's templates or a filler."""
+    allowed = _template_patterns(new, rewrite_map)
+    for piece in rewrite_map.inserted:
+        for insn in _decoded(new, piece):
+            if insn.kind is Kind.UNDECODED:
+                yield f"undecodable bytes at {new.locate(insn.address)}"
+            elif piece.function == "":
+                if not _STUB.match(insn.text):
+                    yield f"'{insn.text}' at {insn.address:#x} does not belong in an entry stub"
+            elif not _FILLER.match(insn.text) and not any(p.match(insn.text) for p in allowed):
+                yield f"'{insn.text}' at {new.locate(insn.address)} is in no template of this flavour and policy"
+
+
+def _template_patterns(new: Image, rewrite_map: RewriteMap) -> list[re.Pattern[str]]:
+    layout = rewrite_map.layout
+    patterns = []
+    for action in Action:
+        for line in sequence(new.arch, layout.flavour, action, layout.policy).lines:
+            text = _PC_RELATIVE.get(line.text.split()[0])
+            if text is None:
+                text = re.escape(line.text)
+                text = re.sub(r"\\\{s\d\\\}", "(x(9|1[0-7])|r1[01])", text)
+                text = text.replace(r"\{lo\}", r"(, \#\w+)?").replace(r"\#", "#")
+            patterns.append(re.compile(text + "$"))
+    return patterns
+
+
+_PC_RELATIVE = {
+    "@adrp": r"adrp x(9|1[0-7]), #0x[0-9a-f]+",
+    "@cbz": r"cbz x(9|1[0-7]), #0x[0-9a-f]+",
+    "@je": r"je 0x[0-9a-f]+",
+    "@load": r"mov r1[01], qword ptr \[rip [+-] \w+\]",
+    "@add": r"add qword ptr \[rip [+-] \w+\], 8",
+    "@sub": r"sub qword ptr \[rip [+-] \w+\], 8",
+}
+
+
+def _branches(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+    """Branches of inserted code land on an instruction: of ours, or of the old image at a boundary."""
+    ours = {insn.address for piece in rewrite_map.inserted for insn in _decoded(new, piece)}
+    boundaries: dict[int, set[int]] = {}
+    for piece in rewrite_map.inserted:
+        for insn in _decoded(new, piece):
+            target = insn.target
+            if target is None or target in ours:
+                continue
+            function = old.function_at(target)
+            if function is None:
+                if target != old.entry:
+                    yield f"'{insn.text}' at {insn.address:#x} leads outside every function"
+                continue
+            if function.start not in boundaries:
+                boundaries[function.start] = _boundaries(old, function.start, function.end)
+            if target not in boundaries[function.start]:
+                yield f"'{insn.text}' at {insn.address:#x} lands inside an instruction of {old.locate(target)}"
+
+
+def _boundaries(image: Image, start: int, end: int) -> set[int]:
+    found = set()
+    for low, high in code_pieces(image, start, end):
+        found |= {insn.address for insn in decode(image.arch, image.read(low, high - low), low)}
+    return found
+
+
+def _into_the_middle(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+    """No old code branches into the middle of what was overwritten."""
+    spans = [(p.start, p.end) for p in rewrite_map.inserted if p.region is Region.INSERTED]
+    inside = {address for start, end in spans for address in range(start + 1, end)}
+    for function in old.functions:
+        for low, high in code_pieces(old, function.start, function.end):
+            for insn in decode(old.arch, old.read(low, high - low), low):
+                if insn.target in inside and not in_ranges(spans, insn.address):
+                    yield f"'{insn.text}' at {old.locate(insn.address)} leads into an overwritten sled"
+
+
+def _entry(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+    """The entry is the old one, or our stub, which ends in a jump to the old one."""
+    stub = next((p for p in rewrite_map.inserted if p.function == ""), None)
+    if stub is None:
+        if new.entry != old.entry:
+            yield f"the entry moved to {new.entry:#x} without a stub"
+        return
+    last = _decoded(new, stub)[-1]
+    if new.entry != stub.start:
+        yield f"the entry {new.entry:#x} is not the stub at {stub.start:#x}"
+    if last.kind is not Kind.JUMP or last.target != old.entry:
+        yield f"the stub ends in '{last.text}', not in a jump to {old.entry:#x}"
+
+
+def _rows(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+    """The layout's rows are in order, disjoint, and cover all executable code."""
+    rows = rewrite_map.layout.rows
+    for left, right in zip(rows, rows[1:], strict=False):
+        if left.end > right.start or left.start >= left.end:
+            yield f"layout rows overlap or are empty at {right.start:#x}"
+    for row in rows:
+        if (row.where is Where.UNKNOWN) != bool(row.reason):
+            yield f"layout row at {row.start:#x}: a reason belongs to 'unknown' and only there"
+    covered = _joined([(row.start, row.end) for row in rows])
+    wanted = [(s.address, s.address + s.size) for s in old.sections if s.executable and s.size]
+    wanted += [(p.start, p.end) for p in rewrite_map.inserted]
+    for start, end in wanted:
+        if not any(low <= start and end <= high for low, high in covered):
+            yield f"layout rows do not cover {start:#x}..{end:#x}"
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if joined and joined[-1][1] >= start:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+CHECKS: dict[str, Check] = {
+    "map belongs to these images": _sources,
+    "bytes outside the plan unchanged": _outside_plan,
+    "segments kept": _segments,
+    "new text is the templates": _new_text,
+    "branches land on instructions": _branches,
+    "nothing branches into a filled sled": _into_the_middle,
+    "entry reaches the old entry": _entry,
+    "layout rows cover the code": _rows,
+}

@@ -1,0 +1,126 @@
+"""Writing ELF: patched bytes, a new executable segment, room for the shadow stack.  The only writer; lief does it.
+
+lief's ``add`` breaks images (it moves the program headers), ``replace`` does not: so new segments take the place
+of program headers the loader can do without.  PT_NOTE describes bytes that stay where they are; PT_GNU_STACK only
+asks for stack permissions, and 64-bit kernels give a non-executable stack without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lab.errors import EngineError, RefusedError
+from lab.images.image import PF_W, PT_GNU_STACK, PT_NOTE, Image, program_headers
+from rewriters.plan import Plan, Storage
+
+#: Room for shadow entries (bytes): 131,072 return addresses.  It costs address space, not file size.
+STORAGE_SIZE = 1 << 20
+_PAGE = 0x1000
+_REPLACEABLE = (PT_NOTE, PT_GNU_STACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What an image can take.  ``slots``: program headers that may be replaced; ``grow``: address at which the last
+    writable segment can be made STORAGE_SIZE + a page longer, or None."""
+
+    slots: int
+    grow: int | None
+
+
+def room(image: Image, raw: bytes) -> Room:
+    """Look at the program headers of *image* (whose file is *raw*)."""
+    kinds = [header[0] for header in program_headers(image.path, raw)]
+    slots = sum(kind in _REPLACEABLE for kind in kinds)
+    writable = [segment for segment in image.segments if segment.flags & PF_W]
+    if not writable:
+        return Room(slots, None)
+    end = writable[-1].end + 15 & ~15
+    blocked = any(end <= s.address < end + STORAGE_SIZE + 2 * _PAGE for s in image.segments)
+    return Room(slots, None if blocked else end)
+
+
+def slots_needed(have: Room, *, text: bool, storage: bool) -> int:
+    """Program headers to replace."""
+    return int(text) + int(storage and have.grow is None)
+
+
+def write(
+    image: Image, raw: bytes, make: Callable[[int, Storage], Plan], *, storage: bool, cell: int | None
+) -> tuple[bytes, Plan, Storage]:
+    """The rewritten file, the plan it holds, and the storage.  *make* plans for given addresses; it is called twice,
+    because only lief knows where the new segment lands, and only the plan how long it is.
+
+    *storage*: reserve room for the shadow stack; *cell*: address of the image's own pointer, or None to reserve one.
+    """
+    import lief
+
+    binary = lief.ELF.parse(list(raw))
+    if binary is None:
+        raise EngineError(f"{image.path}: the ELF parser rejects on writing what it took on reading")
+    where = _reserve(image, raw, binary, cell) if storage else Storage()
+    length = len(make(_guess(image), where).text)
+    text_base = _guess(image)
+    segment = None
+    if length:
+        segment = _replace(image, binary, b"\0" * length, executable=True)
+        text_base = int(segment.virtual_address)
+    plan = make(text_base, where)
+    if len(plan.text) != length:
+        raise EngineError(f"{image.path}: the new text is {len(plan.text)} bytes at its address, planned {length}")
+    if segment is not None:
+        segment.content = list(bytes(plan.text).ljust(int(segment.physical_size), b"\0"))
+    for edit in plan.edits:
+        binary.patch_address(edit.address, list(edit.data))
+    if plan.entry is not None:
+        binary.header.entrypoint = plan.entry
+    return bytes(binary.write_to_bytes()), plan, where
+
+
+def _guess(image: Image) -> int:
+    """A page that could be the new segment's: near enough that every branch reaches."""
+    return image.segments[-1].end + STORAGE_SIZE + 4 * _PAGE & ~(_PAGE - 1)
+
+
+def _reserve(image: Image, raw: bytes, binary: Any, cell: int | None) -> Storage:
+    """Room for the cell (if none is given) and the shadow stack, in the last writable segment or a new one."""
+    import lief
+
+    start = room(image, raw).grow
+    if start is None:
+        segment = _replace(image, binary, b"\0" * (STORAGE_SIZE + 16), executable=False)
+        start = int(segment.virtual_address)
+    else:
+        kinds, flags = lief.ELF.Segment.TYPE, lief.ELF.Segment.FLAGS
+        writable = [s for s in binary.segments if s.type == kinds.LOAD and s.has(flags.W)]
+        grown = max(writable, key=lambda s: int(s.virtual_address))
+        grown.virtual_size = start + STORAGE_SIZE + 16 - int(grown.virtual_address)
+    own = start if cell is None else cell
+    return Storage(start + 16, start + 16 + STORAGE_SIZE, own)
+
+
+def _replace(image: Image, binary: Any, content: bytes, *, executable: bool) -> Any:
+    """Put a new PT_LOAD in the place of a replaceable program header; RefusedError if there is none."""
+    import lief
+
+    kinds = lief.ELF.Segment.TYPE
+    flags = lief.ELF.Segment.FLAGS
+    old = next((s for kind in (kinds.NOTE, kinds.GNU_STACK) for s in binary.segments if s.type == kind), None)
+    if old is None:
+        raise RefusedError(no_slot(image))
+    segment = lief.ELF.Segment()
+    segment.type = kinds.LOAD
+    segment.flags = flags.R | (flags.X if executable else flags.W)
+    segment.alignment = _PAGE
+    segment.content = list(content)
+    return binary.replace(segment, old)
+
+
+def no_slot(image: Image) -> str:
+    """The refusal for an image with too few program headers to spare."""
+    return (
+        f"{image.path}: no spare program header (PT_NOTE or PT_GNU_STACK) for new code or storage; "
+        "link it with --build-id, or it was rewritten by another tool"
+    )
