@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lab.errors import EngineError, InputError
 from lab.experiment import Experiment
 from lab.store.provenance import Provenance
-from lab.store.rows import Cell, ImageRow, RunResult
+from lab.store.rows import Cell, ImageRow, RunResult, sort_key
 
 RUN_SCHEMA = 1
 """Raised whenever run.json changes its meaning; another number is refused."""
@@ -53,10 +53,34 @@ def run_id(experiment: Experiment, version: str, hashes: Iterable[str]) -> str:
 
 
 def make_run(result: RunResult, provenance: Provenance) -> Run:
-    """*result* with its id."""
+    """*result* with its id.  Rows get the experiment's order, whatever order the jobs ended in."""
     hashes = [f"{i.arch}/{i.compiler}/{i.workload}/{i.proposal}={i.sha256}" for i in result.images]
     hashes += [f"{path}={digest}" for path, digest in provenance.unwinder_files.items()]
-    return Run(run_id(result.experiment, provenance.unwindlab, hashes), provenance, result)
+    ordered = dataclasses.replace(
+        result,
+        cells=sorted(result.cells, key=_place_in(result.experiment)),
+        stacks=sorted(result.stacks, key=sort_key),
+        costs=sorted(result.costs, key=sort_key),
+        images=sorted(result.images, key=sort_key),
+    )
+    return Run(run_id(result.experiment, provenance.unwindlab, hashes), provenance, ordered)
+
+
+def _place_in(experiment: Experiment) -> Callable[[Cell], tuple[tuple[int, str], ...]]:
+    lists = (
+        experiment.arches,
+        experiment.compilers,
+        experiment.workloads,
+        experiment.proposals,
+        experiment.unwinders,
+        experiment.modes,
+    )
+    ranks = [{name: i for i, name in enumerate(names)} for names in lists]
+
+    def place(cell: Cell) -> tuple[tuple[int, str], ...]:
+        return tuple((rank.get(name, len(rank)), name) for rank, name in zip(ranks, cell.key, strict=True))
+
+    return place
 
 
 def to_json(run: Run) -> str:

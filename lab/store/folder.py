@@ -16,7 +16,7 @@ from lab.errors import InputError
 from lab.experiment import did_you_mean
 from lab.store.compare import compare
 from lab.store.document import Document, Run, read_document, to_json
-from lab.store.rows import CostRow, RunResult, StackRow, VerdictRow, cell_key
+from lab.store.rows import CostRow, RunResult, StackRow, VerdictRow, cell_key, sort_key
 from lab.store.tables import read_table, write_table
 
 DOCUMENT = "run.json"
@@ -72,7 +72,7 @@ def load_run(name: str | Path, roots: Sequence[Path]) -> Run:
         experiment=document.config,
         cells=document.cells,
         verdicts=_read_verdicts(folder),
-        stacks=[row for path in sorted(folder.glob("stacks/*.parquet")) for row in read_table(path, StackRow)],
+        stacks=sorted(_read_stacks(folder), key=sort_key),
         costs=read_table(folder / "cost.parquet", CostRow),
         images=document.images,
         compilers=document.compilers,
@@ -160,6 +160,11 @@ def _read_verdicts(folder: Path) -> list[VerdictRow]:
         arch = unquote(path.parent.parent.name.removeprefix("arch="))
         rows += read_table(path, VerdictRow, {"arch": arch})
     return rows
+
+
+def _read_stacks(folder: Path) -> Iterator[StackRow]:
+    for path in folder.glob("stacks/*.parquet"):
+        yield from read_table(path, StackRow)
 
 
 def _check_rows(document: Document, result: RunResult, folder: Path) -> None:
