@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from lab.errors import InputError
+from lab.errors import EngineError, InputError
 from lab.experiment import did_you_mean
 from lab.store.compare import compare
-from lab.store.document import Document, Run, read_document, to_json
-from lab.store.rows import CostRow, RunResult, StackRow, VerdictRow, cell_key, sort_key
+from lab.store.document import Run, read_document, to_json
+from lab.store.rows import CostRow, RunResult, StackRow, VerdictRow, sort_key
 from lab.store.tables import read_table, write_table
 
 DOCUMENT = "run.json"
+COSTS = "cost.parquet"
 _PARTITION = frozenset({"arch"})
 
 
@@ -68,17 +69,20 @@ def load_run(name: str | Path, roots: Sequence[Path]) -> Run:
     """
     folder = find_run(name, roots)
     document = read_document(folder / DOCUMENT)
-    result = RunResult(
-        experiment=document.config,
-        cells=document.cells,
-        verdicts=_read_verdicts(folder),
-        stacks=sorted(_read_stacks(folder), key=sort_key),
-        costs=read_table(folder / "cost.parquet", CostRow),
-        images=document.images,
-        compilers=document.compilers,
-        notes=document.notes,
-    )
-    _check_rows(document, result, folder)
+    verdicts, stacks, costs = _read_verdicts(folder), _read_stacks(folder), read_table(folder / COSTS, CostRow)
+    try:
+        result = RunResult(
+            experiment=document.config,
+            cells=document.cells,
+            verdicts=verdicts,
+            stacks=stacks,
+            costs=costs,
+            images=document.images,
+            compilers=document.compilers,
+            notes=document.notes,
+        )
+    except EngineError as error:
+        raise InputError(f"{folder}: {error}; a table is lost or cut: run the experiment again") from error
     return Run(document.run_id, document.provenance, result)
 
 
@@ -151,7 +155,7 @@ def _write_tables(result: RunResult, folder: Path) -> None:
     for arch in sorted({row.arch for row in result.stacks}):
         stacks = [row for row in result.stacks if row.arch == arch]
         write_table(folder / "stacks" / f"{_escape(arch)}.parquet", StackRow, stacks)
-    write_table(folder / "cost.parquet", CostRow, result.costs)
+    write_table(folder / COSTS, CostRow, result.costs)
 
 
 def _read_verdicts(folder: Path) -> list[VerdictRow]:
@@ -162,22 +166,9 @@ def _read_verdicts(folder: Path) -> list[VerdictRow]:
     return rows
 
 
-def _read_stacks(folder: Path) -> Iterator[StackRow]:
-    for path in folder.glob("stacks/*.parquet"):
-        yield from read_table(path, StackRow)
-
-
-def _check_rows(document: Document, result: RunResult, folder: Path) -> None:
-    """Every cell's stops are in the verdict rows: a table that was lost or cut is noticed."""
-    stops: dict[object, int] = defaultdict(int)
-    for row in result.verdicts:
-        stops[cell_key(row)] += row.stops
-    for cell in document.cells:
-        if stops.pop(cell.key, 0) != cell.stops:
-            name = "/".join(cell.key)
-            raise InputError(f"{folder}: the verdict rows of {name} do not sum to its stops; run the experiment again")
-    if any(stops.values()):
-        raise InputError(f"{folder}: verdict rows without a cell in run.json; run the experiment again")
+def _read_stacks(folder: Path) -> list[StackRow]:
+    rows = [row for path in folder.glob("stacks/*.parquet") for row in read_table(path, StackRow)]
+    return sorted(rows, key=sort_key)
 
 
 def _escape(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
+from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -197,7 +198,10 @@ class ImageRow:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Everything one experiment found.  ``compilers`` lists {name, version}."""
+    """Everything one experiment found.  ``compilers`` lists {name, version}.
+
+    EngineError unless the verdict rows of every cell sum to its stops.
+    """
 
     experiment: Experiment
     cells: list[Cell]
@@ -207,6 +211,16 @@ class RunResult:
     images: list[ImageRow]
     compilers: list[dict[str, str]]
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        stops: Counter[CellKey] = Counter()
+        for row in self.verdicts:
+            stops[cell_key(row)] += row.stops
+        for cell in self.cells:
+            if stops.pop(cell.key, 0) != cell.stops:
+                raise EngineError(f"the verdict rows of cell {'/'.join(cell.key)} do not sum to its stops")
+        for key in stops:
+            raise EngineError(f"there are verdict rows of {'/'.join(key)}, but no such cell (or it is there twice)")
 
 
 def cell_key(row: Cell | VerdictRow | StackRow) -> CellKey:
