@@ -73,35 +73,41 @@ class Experiment(BaseModel):
 
 @dataclass(frozen=True)
 class Source:
-    """Where values came from, to say so in a message: a TOML file's name and text, or options."""
+    """Where values came from, to say so in a message: a TOML file (name and text), options, a stored run."""
 
     file: str | None = None
     text: str = ""
     options: frozenset[str] = frozenset()
+    run: str | None = None
 
     def place(self, key: str, value: str | None = None) -> str:
-        """``file:line`` of *value* in the list *key*, or ``--option``."""
+        """``file:line`` of *value* in the list *key*, or ``--option``, or the run."""
+        if self.run is not None:
+            return self.run
         if key in self.options or self.file is None:
             return "--" + (_singular(key) if key in NAME_LISTS else key).replace("_", "-")
         return f"{self.file}:{locate(self.text, key, value)}"
 
 
-def read_experiment(
-    file: Path | None, options: Mapping[str, Any], registry: Registry, defaults: Mapping[str, Any] | None = None
-) -> Experiment:
+def read_experiment(file: Path | None, options: Mapping[str, Any], registry: Registry) -> Experiment:
     """The experiment in *file* (TOML; None = all defaults) with *options* laid over it, expanded to names.
 
     Only options the user gave belong in *options*.  The result lists every name, in the registry's order
     and once each, so the same choice always has the same canonical text.  InputError lists all mistakes.
     """
-    values: dict[str, Any] = dict(defaults or {})
-    text = ""
-    if file is not None:
-        text = _read(file)
-        values |= _parse(text, str(file))
+    text = "" if file is None else _read(file)
     given = {key: list(value) if key in NAME_LISTS else value for key, value in options.items()}
     source = Source(None if file is None else str(file), text, frozenset(given))
-    values |= given
+    values = {} if file is None else _parse(text, str(file))
+    return _checked(values | given, source, registry)
+
+
+def revive(stored: Experiment, registry: Registry, run: str) -> Experiment:
+    """A stored experiment, checked against today's registry; *run* names it in messages."""
+    return _checked(stored.model_dump(), Source(run=run), registry)
+
+
+def _checked(values: Mapping[str, Any], source: Source, registry: Registry) -> Experiment:
     mistakes: list[str] = []
     experiment = _validate(values, source, mistakes)
     expanded = _expand(values, source, registry, mistakes)
