@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 import lab
-from lab.errors import LabError
+from lab.errors import InputError, LabError
 
 COMMANDS = {
     "demo": "demo",
@@ -66,7 +66,8 @@ class LazyGroup(click.Group):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
         """Run and exit with a documented code; never a traceback unless UNWINDLAB_DEBUG is set."""
-        extra.pop("standalone_mode", None)
+        for unused in ("standalone_mode", "complete_var", "windows_expand_args"):
+            extra.pop(unused, None)
         sys.exit(_guarded(self, list(sys.argv[1:] if args is None else args), extra))
 
 
@@ -89,29 +90,38 @@ def main() -> NoReturn:
 
 
 def _guarded(group: click.Group, args: list[str], extra: dict[str, Any]) -> int:
-    """The exit code of one call; messages go to stderr, each on a line of its own."""
+    """The exit code of one call; messages go to stderr, each on a line of its own.
+
+    click's own main is not used: it answers a closed pipe with exit code 1, which means something else here.
+    """
     try:
-        code = click.Group.main(group, args=args, prog_name="unwindlab", standalone_mode=False, **extra)
+        with group.make_context("unwindlab", args, **extra) as ctx:
+            group.invoke(ctx)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return 0
+    except click.exceptions.Exit as done:
+        return _flushed(done.exit_code)
     except LabError as error:
         return _say(str(error), error.exit_code)
-    except click.Abort:
-        return _say("interrupted", INTERRUPTED)
     except click.ClickException as error:
-        return _say(" ".join(error.format_message().split()), error.exit_code if error.exit_code != 1 else 2)
-    except KeyboardInterrupt:
+        return _say(" ".join(error.format_message().split()), InputError.exit_code)
+    except (KeyboardInterrupt, click.Abort):
         return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        _drop_stdout()
-        return 0
+        return _drop_stdout()
     except Exception as error:
         if os.environ.get("UNWINDLAB_DEBUG"):
             traceback.print_exc()
-        fault = f"{type(error).__name__}: {error}"
-        return _say(
-            f"internal fault: {' '.join(fault.split())} (set UNWINDLAB_DEBUG=1 for the traceback)", INTERNAL_FAULT
-        )
+        fault = " ".join(f"{type(error).__name__}: {error}".split())
+        return _say(f"internal fault: {fault} (set UNWINDLAB_DEBUG=1 for the traceback)", INTERNAL_FAULT)
+
+
+def _flushed(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _drop_stdout()
+    return code
 
 
 def _say(text: str, code: int) -> int:
@@ -121,12 +131,13 @@ def _say(text: str, code: int) -> int:
     return code
 
 
-def _drop_stdout() -> None:
-    """The reader has gone: nothing more is to be written, not even when the interpreter flushes at exit."""
+def _drop_stdout() -> int:
+    """The reader has gone, which is no fault: nothing more is written, not even by the flush at exit."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    return 0
 
 
 if __name__ == "__main__":

@@ -61,10 +61,10 @@ class Experiment(BaseModel):
     unwinders: Names = []
     modes: Names = ["boundary", "call"]
     size: Literal["small", "large"] = "small"
-    max_instructions: int = Field(2_000_000, strict=True, ge=1, lt=2**63)
-    max_seconds: float = Field(120.0, strict=True, gt=0, allow_inf_nan=False)
-    stacks: int = Field(8, strict=True, ge=0, lt=2**31)
-    seed: int = Field(1, strict=True, ge=0, lt=2**63)
+    max_instructions: int = Field(default=2_000_000, strict=True, ge=1, lt=2**63)
+    max_seconds: float = Field(default=120.0, strict=True, gt=0, allow_inf_nan=False)
+    stacks: int = Field(default=8, strict=True, ge=0, lt=2**31)
+    seed: int = Field(default=1, strict=True, ge=0, lt=2**63)
 
     def canonical(self) -> str:
         """Stable JSON text: sorted keys, no spaces.  Equal experiments have equal texts."""

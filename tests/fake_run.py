@@ -65,7 +65,7 @@ def verdict_rows(cell: tuple[str, str, str, str, str, str], functions: int, insn
                     arch=arch, compiler=compiler, workload=workload, proposal=proposal, unwinder=unwinder, mode=mode,
                     pc=0x10000 + f * 0x100 + 4 * i, location=f"{name}+{4 * i:#x}", function=name, region=region,
                     verdict=verdict, reason="from_regs" if verdict == "refused" else "",
-                    doubt="justified" if verdict == "refused" and i == 0 else "needless" if verdict == "refused" else "",
+                    doubt=("justified" if i == 0 else "needless") if verdict == "refused" else "",
                     covers=verdict == "exact", stops=1 + chance(f, i) ** 2 // 400_000,
                     offset_class="prologue" if i < 3 else "body", insn_class="other", lr_live=i < 3, sp_delta=0,
                     record_complete=i > 3, shadow_pushed=None if proposal == "plain" else i > 2, row_kind="none",

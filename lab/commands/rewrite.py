@@ -30,17 +30,10 @@ from lab.commands.common import json_option, print_json
 @json_option
 def command(*, source: Path, out: Path, mode: str, flavour: str, policy: str, as_json: bool) -> None:
     """Rewrite the image IN to OUT, verify it, and write its map to OUT.rewrite.json."""
-    from lab.errors import InputError
-    from lab.layout import map_path
+    from lab.layout import Flavour, Policy, map_path
     from lab.rewriting import rewrite_file
 
-    if not source.exists():
-        raise InputError(f"{source}: no such file")
-    if out.exists() and out.samefile(source):
-        raise InputError(f"{out}: input and output are the same file; give -o another name")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: the folder {out.parent} does not exist")
-    made = rewrite_file(source, out, mode, flavour, policy)
+    made = rewrite_file(source, out, mode, Flavour(flavour), Policy(policy))
     plain: dict[str, Any] = json.loads(made.to_json())
     if as_json:
         print_json({"output": str(out), "map": str(map_path(out))} | plain)
