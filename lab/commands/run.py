@@ -1,0 +1,52 @@
+"""unwindlab run: an experiment from a TOML file, from options, or everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from lab.commands.common import json_option, print_run, results_option, run_and_store
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _names(option: str, key: str, text: str) -> Callable[[Command], Command]:
+    return click.option(option, key, multiple=True, metavar="NAME", help=f"{text}; repeatable (default: all).")
+
+
+@click.command("run", short_help="Run an experiment and store what it found.")
+@click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[FILE.toml]")
+@_names("--arch", "arches", "Architecture (arm64 and amd64 work too)")
+@click.option("--compiler", "compilers", multiple=True, metavar="NAME", help="Compiler; repeatable (default: clang).")
+@_names("--workload", "workloads", "Workload")
+@_names("--proposal", "proposals", "Proposal")
+@_names("--unwinder", "unwinders", "Unwinder, or a Python file that holds one")
+@_names("--mode", "modes", "Kind of stop: boundary, call")
+@click.option("--size", type=click.Choice(["small", "large"]), help="Input size (default: small).")
+@click.option("--max-instructions", type=int, metavar="N", help="Budget per execution (default: 2000000).")
+@click.option("--max-seconds", type=float, metavar="S", help="Wall-clock budget per execution (default: 120).")
+@click.option("--stacks", type=int, metavar="K", help="Differing stacks kept per cell (default: 8).")
+@click.option("--seed", type=int, metavar="N", help="Seed of everything random (default: 1).")
+@results_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, /, *, file: Path | None, root: Path, as_json: bool, **options: Any) -> None:
+    """Run an experiment: FILE.toml, with options laid over it; by default every cell there is.
+
+    Findings alone exit with 0.  The results go to DIR/<run-id>/, written as a whole or not at all.
+    """
+    from lab import registry
+    from lab.experiment import read_experiment
+
+    given = {key: value for key, value in options.items() if _was_given(ctx, key)}
+    experiment = read_experiment(file, given, registry.names())
+    run, path, warnings = run_and_store(experiment, root)
+    print_run(run, path, warnings, as_json)
+
+
+def _was_given(ctx: click.Context, key: str) -> bool:
+    return ctx.get_parameter_source(key) is not ParameterSource.DEFAULT

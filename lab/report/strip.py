@@ -1,0 +1,102 @@
+"""The worst function of a group as a strip: one letter per instruction and unwinder, one stack in full."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from lab.report.sums import Group
+from lab.report.text import WIDTH, clean, wrap
+from lab.store.rows import RunResult, StackRow, VerdictRow
+
+LETTERS = {"crash": "C", "missing": "M", "extra": "E", "refused": "r", "exact": "."}
+"""Worst first: where one pc got several verdicts, the worst is shown."""
+LABEL = 14
+
+Place = tuple[str, str, str, str, str, str]
+"""(arch, compiler, mode, workload, proposal, function)."""
+
+
+def strips(found: RunResult) -> dict[Group, list[str]]:
+    """The strip of every group that has a missing stack: its function with the most such stops."""
+    missing: dict[Place, int] = defaultdict(int)
+    for row in found.verdicts:
+        if row.verdict == "missing":
+            missing[_place(row)] += row.stops
+    worst: dict[Group, Place] = {}
+    for place, _ in sorted(missing.items(), key=lambda item: (-item[1], item[0])):
+        worst.setdefault(place[:3], place)
+    rows: dict[Place, list[VerdictRow]] = {place: [] for place in worst.values()}
+    for row in found.verdicts:
+        if (place := _place(row)) in rows:
+            rows[place].append(row)
+    order = list(dict.fromkeys(cell.unwinder for cell in found.cells))
+    return {group: ["", *strip(place, rows[place], found.stacks, order)] for group, place in worst.items()}
+
+
+def strip(place: Place, rows: Sequence[VerdictRow], stacks: Iterable[StackRow], order: Sequence[str]) -> list[str]:
+    """The strip of one function from its verdict rows, and the first differing stack kept there.
+
+    *order* is the order of the unwinders.
+    """
+    letters: dict[str, dict[int, str]] = defaultdict(dict)
+    worst_first = list(LETTERS)
+    for row in sorted(rows, key=lambda row: -worst_first.index(row.verdict)):
+        letters[row.unwinder][row.pc] = LETTERS[row.verdict]
+    pcs = sorted({row.pc for row in rows})
+    bad = min(row.pc for row in rows if row.verdict == "missing")
+    start = min(row.pc - _offset(row.location) for row in rows)
+    digits = max(2, len(f"{pcs[-1] - start:x}"))
+    window = _window(pcs, pcs.index(bad), (WIDTH - LABEL) // (digits + 1))
+    lines = wrap(f"worst function: {place[5]} in {place[3]}, {place[4]}")
+    lines.append("  M MISSING  E extra  C crash  r refused  . exact")
+    lines.append("  insn".ljust(LABEL) + "".join(f" {pc - start:0{digits}x}" for pc in window))
+    for unwinder in (name for name in order if name in letters):
+        at = letters[unwinder]
+        label = f"  {clean(unwinder)}"
+        if len(label) > LABEL:
+            lines += wrap(label)
+            label = ""
+        lines.append(label.ljust(LABEL) + "".join(at.get(pc, "").rjust(digits + 1) for pc in window))
+    return lines + _stack(place, stacks)
+
+
+def _stack(place: Place, stacks: Iterable[StackRow]) -> list[str]:
+    for row in stacks:
+        same = (row.arch, row.compiler, row.mode, row.workload, row.proposal) == place[:5]
+        if same and row.verdict == "missing" and _function(row.location) == place[5]:
+            lost = [name for name in row.truth_text if name not in row.reported_text]
+            note = f"   ({', '.join(lost)} lost)" if lost else ""
+            return [
+                *wrap(f"at {row.location}, {row.unwinder}"),
+                *wrap(f"  true      {_chain(row.truth_text)}", 12),
+                *wrap(f"  reported  {_chain(row.reported_text)}{note}", 12),
+            ]
+    return []
+
+
+def _chain(names: Sequence[str], most: int = 8) -> str:
+    shown = list(names[:most]) + ([f"... {len(names) - most} more"] if len(names) > most else [])
+    return " <- ".join(shown) or "(nothing)"
+
+
+def _place(row: VerdictRow) -> Place:
+    return (row.arch, row.compiler, row.mode, row.workload, row.proposal, row.function)
+
+
+def _function(location: str) -> str:
+    return location.rpartition("+")[0] or location
+
+
+def _offset(location: str) -> int:
+    """The 0x1c of ``func+0x1c``; 0 if the location has no offset."""
+    try:
+        return int(location.rpartition("+")[2], 16)
+    except ValueError:
+        return 0
+
+
+def _window(pcs: Sequence[int], centre: int, most: int) -> Sequence[int]:
+    """At most *most* of *pcs*, the one at index *centre* among them, in the middle where possible."""
+    first = max(0, min(centre - most // 2, len(pcs) - most))
+    return pcs[first : first + most]
