@@ -35,6 +35,7 @@ class GuestMemory:
 
     def __init__(self) -> None:
         self.mappings: list[Mapping] = []
+        self._recent: Mapping | None = None
 
     def add(self, start: int, size: int, name: str, *, writable: bool, executable: bool) -> Mapping:
         """Map *size* bytes (rounded up to pages) of zeroes at *start* (page aligned)."""
@@ -53,11 +54,14 @@ class GuestMemory:
 
     def load(self, address: int) -> int | None:
         """The little-endian 64-bit value at *address*, or None where not all eight bytes are in one mapping."""
-        for mapping in self.mappings:
-            if mapping.start <= address and address + 8 <= mapping.end:
-                value: int = _U64.unpack_from(mapping.pages, address - mapping.start)[0]
-                return value
-        return None
+        mapping = self._recent  # most reads follow one to the same mapping
+        if mapping is None or not mapping.start <= address <= mapping.end - 8:
+            mapping = self.find(address)
+            if mapping is None or address > mapping.end - 8:
+                return None
+            self._recent = mapping
+        value: int = _U64.unpack_from(mapping.pages, address - mapping.start)[0]
+        return value
 
     def read(self, address: int, size: int) -> bytes:
         """Up to *size* bytes at *address*; fewer where the mapping ends, none where nothing is mapped."""

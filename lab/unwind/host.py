@@ -67,7 +67,8 @@ def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) ->
         mem.fault = Fault.NONE
         try:
             status, ra, cursor = step(mem, cursor)
-            cursor = tuple([value & MASK64 for value in cursor])
+            if min(cursor) < 0 or max(cursor) > MASK64:  # native integers wrap, Python's do not
+                cursor = tuple([value & MASK64 for value in cursor])
         except Exception as error:
             if mem.fault is Fault.NONE:
                 return Trace(Ending.CRASH, tuple(found), _blame(unwinder, error))
