@@ -28,6 +28,10 @@ def nothing(run: Run, folder: Path) -> None:
     """Render no reports."""
 
 
+def one_report(run: Run, folder: Path) -> None:
+    (folder / "mail.txt").write_text(run.run_id)
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -49,7 +53,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
     run = fake_run(**SMALL)
-    path = store.write_run(run, tmp_path, lambda _, folder: (folder / "mail.txt").write_text("x") and None).path
+    path = store.write_run(run, tmp_path, one_report).path
     assert {"run.json", "cost.parquet", "mail.txt", "stacks/aarch64.parquet"} <= set(files(path))
     assert (path / "verdicts/arch=aarch64/image=w+plain/part.parquet").is_file()
     document = json.loads((path / "run.json").read_text())
