@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-BASE = "-O2 -ffreestanding -fno-omit-frame-pointer -fasynchronous-unwind-tables -fno-unroll-loops".split()
+BASE = ["-O2", "-ffreestanding", "-fno-omit-frame-pointer", "-fasynchronous-unwind-tables", "-fno-unroll-loops"]
 ARCH_FLAGS = {"aarch64": ["-ffixed-x18"], "x86_64": ["-mno-red-zone"]}
 MODE_FLAGS = {
     "pac": ["-mbranch-protection=pac-ret"],
@@ -203,9 +203,17 @@ def jump_source(arch: str, keeps: str) -> str:
         pop = " mov 64(%rdi), %rdx\n mov %rdx, __unwindlab_ssp(%rip)" if keeps == "cell" else ""
         cell = _CELL.replace("%object", "@object") if keeps == "cell" else ""
         return _X86_BODY.format(push=push, pop=pop) + cell
-    restore = _A64_SAVE.replace("stp", "ldp").replace(" mov x9, sp\n str x9, [x0, #96]", " ldr x9, [x0, #96]\n mov sp, x9")
-    push = {"x18": " str x18, [x0, #104]", "cell": " adrp x9, __unwindlab_ssp\n ldr x10, [x9, :lo12:__unwindlab_ssp]\n str x10, [x0, #104]"}
-    pop = {"x18": " ldr x18, [x0, #104]", "cell": " adrp x9, __unwindlab_ssp\n ldr x10, [x0, #104]\n str x10, [x9, :lo12:__unwindlab_ssp]"}
+    restore = _A64_SAVE.replace("stp", "ldp").replace(
+        " mov x9, sp\n str x9, [x0, #96]", " ldr x9, [x0, #96]\n mov sp, x9"
+    )
+    push = {
+        "x18": " str x18, [x0, #104]",
+        "cell": " adrp x9, __unwindlab_ssp\n ldr x10, [x9, :lo12:__unwindlab_ssp]\n str x10, [x0, #104]",
+    }
+    pop = {
+        "x18": " ldr x18, [x0, #104]",
+        "cell": " adrp x9, __unwindlab_ssp\n ldr x10, [x0, #104]\n str x10, [x9, :lo12:__unwindlab_ssp]",
+    }
     text = _A64_BODY.format(save=_A64_SAVE, restore=restore, push=push.get(keeps, ""), pop=pop.get(keeps, ""))
     return text + (_CELL if keeps == "cell" else "")
 
@@ -254,7 +262,11 @@ def c_flags(arch: str, mode: str) -> tuple[str, ...]:
 
 
 def build(
-    folder: Path, arch: str, mode: str, keeps: str = "", extra: tuple[Source, ...] = (),
+    folder: Path,
+    arch: str,
+    mode: str,
+    keeps: str = "",
+    extra: tuple[Source, ...] = (),
     link_flags: tuple[str, ...] = ("--build-id",),
 ) -> Path:
     """The main guest, with setjmp/longjmp of kind *keeps* and *extra* units."""
@@ -270,9 +282,7 @@ def build(
     return link([compile_one(arch, source, folder) for source in sources], folder / "guest.elf", link_flags)
 
 
-def build_plain(
-    folder: Path, arch: str, sources: list[Source], link_flags: tuple[str, ...] = ("--build-id",)
-) -> Path:
+def build_plain(folder: Path, arch: str, sources: list[Source], link_flags: tuple[str, ...] = ("--build-id",)) -> Path:
     """The start stub and *sources*, nothing else; they must define ``compute``."""
     folder.mkdir(parents=True, exist_ok=True)
     units = [Source("start.s", START[arch]), *sources]

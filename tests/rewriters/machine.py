@@ -91,7 +91,7 @@ class Guest:
         sp = uc.reg_read(self.sp)
         insn = self.decoded.get(pc)
         if insn is None:
-            insn = self.decoded[pc] = decode_one(self.image.arch, bytes(uc.mem_read(pc, max(size, 4))), pc)
+            insn = self.decoded[pc] = decode_one(self.image.arch, bytes(uc.mem_read(pc, min(max(size, 4), 15))), pc)
         if self.before is not None and self.before[0].kind is Kind.CALL:
             self.calls.append((self.before[0].end, self.before[1]))
         while self.calls and ((self.calls[-1][0] == pc and sp >= self.calls[-1][1]) or sp > self.calls[-1][1]):

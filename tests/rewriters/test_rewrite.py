@@ -27,9 +27,7 @@ def _name(value: object) -> str:
 
 
 @pytest.mark.parametrize(("arch", "mode", "flavour", "policy"), CASES, ids=_name)
-def test_same_result_and_true_layout(
-    guest: GuestOf, arch: str, mode: str, flavour: Flavour, policy: Policy
-) -> None:
+def test_same_result_and_true_layout(guest: GuestOf, arch: str, mode: str, flavour: Flavour, policy: Policy) -> None:
     image = guest(arch, mode, flavour)
     plain = machine.run(image)
     done = rewrite(image, mode, flavour, policy)
@@ -67,9 +65,7 @@ def test_only_code_that_cannot_be_known_is_unknown(guest: GuestOf) -> None:
 @pytest.mark.parametrize("policy", Policy, ids=_name)
 @pytest.mark.parametrize(("arch", "mode"), [("aarch64", "pac"), ("aarch64", "xray"), ("x86_64", "xray")])
 @pytest.mark.parametrize("flavour", [Flavour.PARALLEL, Flavour.MEMORY], ids=_name)
-def test_overwritten_return_address(
-    tmp_path: Path, arch: str, mode: str, flavour: Flavour, policy: Policy
-) -> None:
+def test_overwritten_return_address(tmp_path: Path, arch: str, mode: str, flavour: Flavour, policy: Policy) -> None:
     """check traps, use returns through the shadow value, record lets it through."""
     source = r"""
     __attribute__((noinline)) long other(void) { return 7; }
