@@ -61,7 +61,7 @@ def select(image: Image, found: Found, codes: dict[int, Code], flavour: Flavour,
         sites = sorted(found.sites.get(function.start, []), key=lambda s: s.address)
         out = _early_reason(image, function, found, sites, strangers)
         if out is None:
-            paired = walk(graph, sites, flavour)
+            paired = _walk_sites(graph, sites, flavour)
             picked, out = _pick(paired, sites, allowed, fill)
         if out is None:
             chosen[function.start], walks[function.start] = picked, paired
@@ -69,6 +69,13 @@ def select(image: Image, found: Found, codes: dict[int, Code], flavour: Flavour,
             left_out.append(out)
             walks[function.start] = walk(graph, [], flavour)
     return Selection(chosen, walks, tuple(left_out))
+
+
+def _walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
+    """Walk as if every call came back, so that sites in dead code behind one are known too; where that gives no
+    consistent answer, believe that calls to functions which cannot return do not."""
+    paired = walk(Graph(graph.code), sites, flavour)
+    return walk(graph, sites, flavour) if paired.problem else paired
 
 
 def _early_reason(

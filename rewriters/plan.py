@@ -147,14 +147,15 @@ class _FunctionWriter:
         pieces = emit(self.arch, chosen.sequence, site.address, Binding(chosen.scratch, self.cell))
         code = bytearray(b"".join(piece.raw for piece in pieces))
         rows = self._rows(chosen, pieces)
-        _, after = site_states(self.paired, site)
+        before, after = site_states(self.paired, site)
         rest = site.address + len(code)
         if site.ending is Ending.RETURN:
             code += _X86_RET
         code += self._over(site.address + len(code), site.end, returned=site.ending is Ending.RETURN)
         self._edit(site.address, bytes(code), site.size)
         if rest < site.end:
-            rows.append(self._row(rest, site.end, after, 0))
+            # Nothing to do (a pop that only records): the NOP itself is where the answer changes.
+            rows.append(self._row(rest, site.end, after if pieces else before, 0))
         return rows
 
     def _over(self, start: int, end: int, *, returned: bool) -> bytes:

@@ -19,8 +19,7 @@ def command(*, as_json: bool) -> None:
 
     names = registry.names()
     workloads: list[dict[str, Any]] = [
-        {"name": name, "rows": rows if isinstance(rows, str | int) else list(rows), "title": title}
-        for name, rows, title in names.workloads
+        {"name": name, "rows": list(rows), "title": title} for name, rows, title in names.workloads
     ]
     if as_json:
         print_json({"workloads": workloads} | {kind: list(getattr(names, kind)) for kind in KINDS})
@@ -28,9 +27,8 @@ def command(*, as_json: bool) -> None:
     click.echo("workloads")
     widest = max((len(w["name"]) for w in workloads), default=0)
     for workload in workloads:
-        rows = workload["rows"]
-        shown = ", ".join(map(str, rows)) if isinstance(rows, list) else str(rows)
-        click.echo(f"  {workload['name']:<{widest}}  {workload['title']} (rows {shown})")
+        rows = " ".join(str(row) for row in workload["rows"])
+        click.echo(f"  {workload['name']:<{widest}}  {workload['title']} (rows {rows})")
     for kind in KINDS:
         click.echo(kind)
         for name in getattr(names, kind):

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.report.bars import LETTER, SHOWN, Bar, BarRow, Panels, panels
-from lab.report.mail import arch_title
 from lab.report.sums import group_sums
-from lab.report.text import clean, mailable, share, wrap
+from lab.report.text import arch_title, clean, mailable, share, wrap
 from lab.store.document import Run
 
 # Okabe-Ito colours; hatch and letter say the same without colour.

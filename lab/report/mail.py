@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
-from lab.arch import arch_by_name
-from lab.errors import InputError
 from lab.report.strip import strips
 from lab.report.sums import GroupSums, Sum, group_sums
-from lab.report.text import Line, change, mailable, share, signed, table, wrap
+from lab.report.text import Line, arch_title, change, mailable, share, signed, table, wrap
+from lab.report.unsupported import unsupported
 from lab.store.document import Run
 from lab.store.rows import DOUBTS, VERDICTS, Cell, CostRow, ImageRow, RunResult
 
@@ -48,6 +47,7 @@ def mail(run: Run, cells: bool = False) -> str:
     for group in groups:
         lines += ["", *_group(group)]
         lines += shown.get(group.group, [])
+    lines += unsupported(found.cells)
     lines += _census(found.images)
     lines += _costs(found.costs, _ordered(found))
     if cells:
@@ -57,14 +57,6 @@ def mail(run: Run, cells: bool = False) -> str:
     lines.append(f"repro: unwindlab rerun {run.run_id}")
     lines[-1] += f"   (unwindlab {run.provenance.unwindlab}, seed {found.experiment.seed})"
     return mailable(lines)
-
-
-def arch_title(name: str) -> str:
-    """What the field calls the architecture (``arm64``)."""
-    try:
-        return arch_by_name(name).title
-    except InputError:
-        return name
 
 
 def _heading(run: Run) -> Iterator[str]:
@@ -90,7 +82,6 @@ def _group(group: GroupSums) -> Iterator[str]:
         yield ""
         yield from table(HEADER, _verdict_lines(group))
         yield from _doubt_table(group)
-    yield from _unsupported(group)
 
 
 def _verdict_lines(group: GroupSums) -> Iterator[Line]:
@@ -152,19 +143,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _unsupported(group: GroupSums) -> Iterator[str]:
-    """Pairs that do not exist, with the reason; an unwinder list is shortened where all share a reason."""
-    by_reason: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for (proposal, unwinder, reason), workloads in group.unsupported.items():
-        by_reason.setdefault((proposal, reason), {})[unwinder] = workloads
-    if by_reason:
-        yield ""
-        yield "unsupported (no stops):"
-    for (proposal, reason), unwinders in by_reason.items():
-        most = max(len(workloads) for workloads in unwinders.values())
-        yield from wrap(f" {proposal} / {', '.join(unwinders)} ({_count(most, 'workload')}): {reason}")
-
-
 def _census(images: Iterable[ImageRow]) -> list[str]:
     """instrumented/total functions per architecture and proposal, and why the others were left out."""
     totals: dict[tuple[str, str, str], list[int]] = {}
@@ -196,6 +174,8 @@ def _costs(costs: Iterable[CostRow], order: Sequence[str]) -> list[str]:
     """Added instructions, loads, stores per executed call and bytes of .text, summed over workloads."""
     groups: dict[tuple[str, str, str], dict[str, list[CostRow]]] = {}
     for row in costs:
+        if row.proposal == row.baseline:
+            continue
         groups.setdefault((row.arch, row.compiler, row.baseline), {}).setdefault(row.proposal, []).append(row)
     lines: list[str] = []
     for (arch, compiler, baseline), proposals in sorted(groups.items()):

@@ -11,6 +11,8 @@ from lab.store.rows import RunResult, StackRow, VerdictRow
 
 LETTERS = {"crash": "C", "missing": "M", "extra": "E", "refused": "r", "exact": "."}
 """Worst first: where one pc got several verdicts, the worst is shown."""
+OUT_OF_LINE = frozenset({"trampoline"})
+"""Code that serves a function but lies elsewhere: it has no place in the function's strip."""
 LABEL = 14
 
 Place = tuple[str, str, str, str, str, str]
@@ -21,14 +23,14 @@ def strips(found: RunResult) -> dict[Group, list[str]]:
     """The strip of every group that has a missing stack: its function with the most such stops."""
     missing: dict[Place, int] = defaultdict(int)
     for row in found.verdicts:
-        if row.verdict == "missing":
+        if row.verdict == "missing" and row.region not in OUT_OF_LINE:
             missing[_place(row)] += row.stops
     worst: dict[Group, Place] = {}
     for place, _ in sorted(missing.items(), key=lambda item: (-item[1], item[0])):
         worst.setdefault(place[:3], place)
     rows: dict[Place, list[VerdictRow]] = {place: [] for place in worst.values()}
     for row in found.verdicts:
-        if (place := _place(row)) in rows:
+        if row.region not in OUT_OF_LINE and (place := _place(row)) in rows:
             rows[place].append(row)
     order = list(dict.fromkeys(cell.unwinder for cell in found.cells))
     return {group: ["", *strip(place, rows[place], found.stacks, order)] for group, place in worst.items()}
@@ -62,17 +64,23 @@ def strip(place: Place, rows: Sequence[VerdictRow], stacks: Iterable[StackRow], 
 
 
 def _stack(place: Place, stacks: Iterable[StackRow]) -> list[str]:
-    for row in stacks:
-        same = (row.arch, row.compiler, row.mode, row.workload, row.proposal) == place[:5]
-        if same and row.verdict == "missing" and _function(row.location) == place[5]:
-            lost = [name for name in row.truth_text if name not in row.reported_text]
-            note = f"   ({', '.join(lost)} lost)" if lost else ""
-            return [
-                *wrap(f"at {row.location}, {row.unwinder}"),
-                *wrap(f"  true      {_chain(row.truth_text)}", 12),
-                *wrap(f"  reported  {_chain(row.reported_text)}{note}", 12),
-            ]
-    return []
+    """A kept stack of this function, else (only the first few are kept) one of the same image."""
+    kept = [
+        row
+        for row in stacks
+        if row.verdict == "missing" and (row.arch, row.compiler, row.mode, row.workload, row.proposal) == place[:5]
+    ]
+    if not kept:
+        return []
+    row = next((row for row in kept if _function(row.location) == place[5]), kept[0])
+    lost = [name for name in row.truth_text if name not in row.reported_text]
+    note = f"   ({', '.join(lost[:3])} lost)" if lost else ""
+    elsewhere = "" if _function(row.location) == place[5] else "elsewhere in this image, "
+    return [
+        *wrap(f"{elsewhere}at {row.location}, {row.unwinder}"),
+        *wrap(f"  true      {_chain(row.truth_text)}", 12),
+        *wrap(f"  reported  {_chain(row.reported_text)}{note}", 12),
+    ]
 
 
 def _chain(names: Sequence[str], most: int = 8) -> str:

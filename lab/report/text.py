@@ -7,11 +7,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from lab.arch import arch_by_name
+from lab.errors import InputError
+
 WIDTH = 70
 """Columns: two levels of quoting still fit in 75 more or less."""
 CUT_HERE = ("---", "diff -", "Index: ")
 """Line beginnings at which ``git am`` cuts a mail."""
 _LEAST_LABEL = 9
+
+
+def arch_title(name: str) -> str:
+    """What the field calls the architecture (``arm64``)."""
+    try:
+        return arch_by_name(name).title
+    except InputError:
+        return name
 
 
 def clean(text: str) -> str:

@@ -96,7 +96,14 @@ def to_json(run: Run) -> str:
         "cells": [dataclasses.asdict(cell) for cell in found.cells],
         "notes": found.notes,
     }
-    return json.dumps(plain, indent=1) + "\n"
+    return "{\n" + ",\n".join(f"{json.dumps(key)}: {_lines(value)}" for key, value in plain.items()) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    """JSON with one line per item of a list: short, and a change to one cell is a change to one line."""
+    if isinstance(value, list) and value:
+        return "[\n " + ",\n ".join(json.dumps(item) for item in value) + "\n]"
+    return json.dumps(value, indent=1 if isinstance(value, dict) else None)
 
 
 def read_document(path: Path) -> Document:
