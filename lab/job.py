@@ -6,7 +6,8 @@ A job is plain data in and rows out, so it runs in any process; unicorn objects 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 
 from lab import registry
 from lab.arch import arch_by_name
@@ -15,12 +16,12 @@ from lab.engine.reference import NAME, Execution, Plan, run_reference
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError, InputError
 from lab.features import Features
-from lab.images.build import build
+from lab.images.build import ARCH_FLAGS, BASE_FLAGS, build
 from lab.images.cache import cache_folder
 from lab.images.image import Image, load_image
 from lab.images.toolchain import find_compiler
 from lab.images.workloads import Workload, workload_by_name
-from lab.layout import RewriteMap
+from lab.layout import Region, RewriteMap
 from lab.machine.machine import End, Limits, Outcome
 from lab.proposals.api import Proposal
 from lab.rewriting import rewritten
@@ -64,13 +65,19 @@ class JobResult:
 
 @dataclass(frozen=True)
 class Subject:
-    """The image a job measures, and where it came from."""
+    """The image a job measures, and where it came from.  ``flags`` are all the compiler was given."""
 
     image: Image
     rewrite: RewriteMap | None
     proposal: Proposal
     workload: Workload
     flags: tuple[str, ...]
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of code: the executable sections and what the rewriter put out of line, without padding."""
+        pieces = self.rewrite.inserted if self.rewrite else ()
+        return self.image.text_bytes + sum(p.end - p.start for p in pieces if p.region is Region.TRAMPOLINE)
 
 
 def run_job(job: Job) -> JobResult:
@@ -103,9 +110,10 @@ def run_job(job: Job) -> JobResult:
 def prepare(job: Job, proposal: Proposal, workload: Workload) -> Subject:
     """The image of *workload* under *proposal*: built, and rewritten and verified where the proposal says so."""
     arch = arch_by_name(job.arch)
-    flags = proposal.compiler_flags(job.arch)
-    path = build(workload, arch, flags, job.size, find_compiler(job.compiler))
+    asked = proposal.compiler_flags(job.arch)
+    path = build(workload, arch, asked, job.size, find_compiler(job.compiler))
     image = load_image(path)
+    flags = (*BASE_FLAGS, *ARCH_FLAGS[job.arch], *workload.flags, *asked)
     if proposal.rewrite is None:
         return Subject(image, None, proposal, workload, flags)
     done = rewritten(image, proposal.rewrite, job.limits, cache_folder())
@@ -151,21 +159,27 @@ def _image_row(job: Job, subject: Subject, outcome: Outcome) -> ImageRow:
 
 def _costs(job: Job, subject: Subject, notes: list[str]) -> list[CostRow]:
     """The counts of an image beside its baseline's: the same program without the proposal."""
-    base_name = subject.proposal.baseline
-    base = prepare(job, registry.proposal(base_name), subject.workload)
-    ours, theirs = _count(job, subject), _count(job, base)
+    base_job = replace(job, proposal=subject.proposal.baseline, unwinders=(), modes=(), stacks=0)
+    theirs, base_text = _baseline(base_job)
+    ours = _count(job, subject)
     if ours.calls != theirs.calls:
-        notes.append(
-            f"{job.title}: {ours.calls} calls, {theirs.calls} without the proposal; per-call costs divide by the latter"
-        )
+        differ = f"{ours.calls} calls, {theirs.calls} without the proposal"
+        notes.append(f"{job.title}: {differ}; per-call costs divide by the latter")
     return [
         CostRow(
-            arch=job.arch, compiler=job.compiler, workload=job.workload, proposal=job.proposal, baseline=base_name,
-            calls=theirs.calls, instructions=ours.instructions, loads=ours.loads, stores=ours.stores,
-            text_bytes=subject.image.text_bytes, base_instructions=theirs.instructions, base_loads=theirs.loads,
-            base_stores=theirs.stores, base_text_bytes=base.image.text_bytes,
+            arch=job.arch, compiler=job.compiler, workload=job.workload, proposal=job.proposal,
+            baseline=base_job.proposal, calls=theirs.calls, instructions=ours.instructions, loads=ours.loads,
+            stores=ours.stores, text_bytes=subject.text_bytes, base_instructions=theirs.instructions,
+            base_loads=theirs.loads, base_stores=theirs.stores, base_text_bytes=base_text,
         )
     ]  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _baseline(job: Job) -> tuple[Counts, int]:
+    """Counts and bytes of code of a baseline: every proposal of the same program asks for them again."""
+    subject = prepare(job, registry.proposal(job.proposal), workload_by_name(job.workload))
+    return _count(job, subject), subject.text_bytes
 
 
 def _count(job: Job, subject: Subject) -> Counts:

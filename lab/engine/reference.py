@@ -174,6 +174,7 @@ def make_reader(machine: Machine) -> Reader:
     """The unwinders' view of *machine*."""
     source = Source(
         load=machine.memory.load,
+        stack_pages=machine.stack_pages,
         read=machine.memory.read,
         registers=machine.registers,
         stack=(machine.stack_low, machine.stack_high),

@@ -161,20 +161,18 @@ def _first_orphan(code: Code, before: list[S | None]) -> int | None:
 
 
 def noreturn_functions(codes: dict[int, Code]) -> frozenset[int]:
-    """Entries of functions that cannot return: the least fixed point of "may return", where a call to a
-    function that may not return does not fall through and any reachable indirect jump may return."""
-    returns: set[int] = set()
-    todo = set(codes)
-    changed = True
-    while changed:
-        changed = False
-        stopping = frozenset(codes) - returns
-        for entry in sorted(todo):
-            if _may_return(Graph(codes[entry], stopping), stopping):
-                returns.add(entry)
-                todo.discard(entry)
-                changed = True
-    return frozenset(codes) - returns
+    """Entries of functions that cannot return, whatever they call: the greatest fixed point of "may return".
+
+    A function is assumed to return until every path through it ends in a trap, a loop or a call to a function
+    already known not to return; any reachable indirect jump may return.  So a recursive function that could
+    only return through itself counts as returning: its exits are real code and keep their sites.
+    """
+    stopping: frozenset[int] = frozenset()
+    while True:
+        found = {e for e in codes if e not in stopping and not _may_return(Graph(codes[e], stopping), stopping)}
+        if not found:
+            return stopping
+        stopping |= found
 
 
 def _may_return(graph: Graph, stopping: frozenset[int]) -> bool:

@@ -114,15 +114,10 @@ class Image:
 
     @property
     def text_bytes(self) -> int:
-        """Bytes in executable segments' sections; of whole executable segments where there are no sections."""
-        by_section = sum(s.size for s in self.sections if s.executable)
-        covered = [(s.address, s.address + s.size) for s in self.sections if s.executable]
-        bare = sum(
-            g.size
-            for g in self.segments
-            if g.flags & PF_X and not any(g.address <= start < g.end for start, _ in covered)
-        )
-        return by_section + bare
+        """Bytes in executable sections; in executable segments where the file has no sections."""
+        if self.sections:
+            return sum(section.size for section in self.sections if section.executable)
+        return sum(segment.size for segment in self.segments if segment.flags & PF_X)
 
 
 def load_image(path: Path) -> Image:

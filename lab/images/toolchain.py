@@ -148,5 +148,7 @@ def _run(command: Sequence[str], cwd: Path, what: str) -> str:
 
 def _first_error(stderr: str, status: int) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    reason = next((line for line in lines if "error:" in line), lines[0] if lines else f"exit status {status}, no message")
+    reason = next(
+        (line for line in lines if "error:" in line), lines[0] if lines else f"exit status {status}, no message"
+    )
     return reason[:300]

@@ -85,7 +85,8 @@ class Machine:
         self.memory = GuestMemory()
         self.stack_low, self.stack_high = STACK_TOP - STACK_SIZE, STACK_TOP
         self._map_image()
-        self.memory.add(self.stack_low, STACK_SIZE, "stack", writable=True, executable=False)
+        stack = self.memory.add(self.stack_low, STACK_SIZE, "stack", writable=True, executable=False)
+        self.stack_pages = stack.pages
         self._map_shadow()
         self.cpu = new_cpu(self.arch)
         for mapping in self.memory.mappings:

@@ -7,6 +7,7 @@ whatever lay below that is gone: poison, down to the stack's end.  In ``call`` m
 from __future__ import annotations
 
 import bisect
+import mmap
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,10 +34,11 @@ class Source:
 
     ``load`` gives a 64-bit value (None where unmapped), ``read`` bytes (short where unmapped), ``registers``
     all registers by canonical name (asked only when the overlay's pt_regs is read).  ``stack`` and ``shadow``
-    are [low, high); ``final_record`` is the address of the FINAL record in the task's own pt_regs.
+    are [low, high); ``stack_pages`` backs the stack, for reading it without a detour; ``final_record`` is the address of the FINAL record in the task's own pt_regs.
     """
 
     load: Callable[[int], int | None]
+    stack_pages: mmap.mmap
     read: Callable[[int, int], bytes]
     registers: Callable[[], dict[str, int]]
     stack: tuple[int, int]
@@ -51,6 +53,7 @@ class Reader:
         self._load, self._read, self._registers = source.load, source.read, source.registers
         self._arch = arch
         self.stack_low, self.stack_high = source.stack
+        self._stack_pages, self._stack_last = source.stack_pages, self.stack_high - 8
         self.final_record = source.final_record
         self.metadata_offset = arch.pt_regs.metadata or 0
         self.regs_fp_offset = arch.pt_regs.registers[arch.fp]
@@ -83,7 +86,10 @@ class Reader:
         address &= MASK64
         if address < self._exception_at and address + 8 > self.stack_low:
             return self._load_overlaid(address)
-        value = self._load(address)
+        if self.stack_low <= address <= self._stack_last:
+            value: int | None = _U64.unpack_from(self._stack_pages, address - self.stack_low)[0]
+        else:
+            value = self._load(address)
         if value is None:
             return self._fail(Fault.UNMAPPED, address)
         if self.log is not None:
