@@ -147,19 +147,13 @@ class Features:
 
 #: Bytes an unfilled sled jumps over at most (XRay on AArch64: seven NOPs).
 MAX_SLED = 28
-_SETUP = ("stp", "str", "push", "sub sp", "sub rsp", "paciasp", "nop", "bti", "endbr64", "mov x29, sp", "mov rbp, rsp")
+_SETUP = (
+    *("stp", "str", "push", "sub sp", "sub rsp", "paciasp", "nop", "bti", "endbr64"),
+    *("mov x29, sp", "add x29, sp", "mov rbp, rsp", "lea rbp, [rsp"),
+)
 _RELEASE = (
-    "ldp",
-    "ldr",
-    "pop",
-    "add sp",
-    "add rsp",
-    "autiasp",
-    "leave",
-    "mov sp, x29",
-    "mov rsp, rbp",
-    "lea rsp",
-    "nop",
+    *("ldp", "ldr", "pop", "add sp", "add rsp", "autiasp", "leave", "nop"),
+    *("mov sp, x29", "mov rsp, rbp", "lea rsp"),
 )
 
 

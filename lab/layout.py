@@ -169,7 +169,7 @@ class RewriteMap:
                 census=Census(**census, left_out=left),
                 checks=raw["checks"],
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: not a rewrite map ({error}); rewrite the image again") from error
 
 

@@ -82,7 +82,10 @@ def _link(arch: Arch, text: str, suffix: str, flags: tuple[str, ...] = ()) -> Im
     source.write_text(text)
     objects = ["test.o"]
     options = ["-ffreestanding", "-O2", "-fno-omit-frame-pointer", "-fasynchronous-unwind-tables"]
-    options += ["-mno-red-zone", "-fcf-protection=none"] if arch.name == "x86_64" else ["-march=armv8.5-a"]
+    if arch.name == "x86_64":
+        options += ["-mno-red-zone", "-fcf-protection=none"]
+    elif suffix == ".s":
+        options += ["-march=armv8.5-a"]  # names paciasp and its like; in C it would bring retaa
     compiler.compile(arch, [*options, *flags, "-c", source.name, "-o", "test.o"], folder)
     if suffix == ".c":
         (folder / "start.s").write_text(".text\n" + START[arch.name])

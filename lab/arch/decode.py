@@ -82,8 +82,9 @@ def decode(arch: Arch, code: bytes, address: int) -> Iterator[Insn]:
 
 
 def decode_one(arch: Arch, code: bytes, address: int) -> Insn:
-    """The first instruction of *code* (at most 16 bytes are looked at)."""
-    return next(decode(arch, code[:16], address))
+    """The first instruction of *code* (at most 16 bytes are looked at); UNDECODED and empty where there is none."""
+    nothing = Insn(address, b"", ".byte", "", Kind.UNDECODED, None, frozenset(), frozenset())
+    return next(decode(arch, code[:16], address), nothing)
 
 
 @cache

@@ -232,7 +232,7 @@ class Machine:
             detail = str(error).split(" (")[0]
         pc = int(self.cpu.reg_read(self._ids["pc"]))
         if self._ended is None:
-            end = End.TRAP if self.insn_at(pc).kind is Kind.TRAP else End.FAULT
+            end = self._kind_of_stop(pc)
             if not detail:
                 end, detail = End.BUDGET, f"{self.limits.seconds:g} s"
             self._ended = (end, None, detail)
@@ -250,13 +250,18 @@ class Machine:
             self._ended = (end, status, detail)
         self.cpu.emu_stop()
 
+    def _kind_of_stop(self, pc: int) -> End:
+        """TRAP where the guest executed a trap instruction, FAULT for everything else it could not do."""
+        mapping = self.memory.find(pc)
+        trapped = mapping is not None and mapping.executable and self.insn_at(pc).kind is Kind.TRAP
+        return End.TRAP if trapped else End.FAULT
+
     def _on_interrupt(self, _cpu: object, number: int, _data: object) -> None:
         if self.arch.name == "aarch64" and number == 2:  # EXCP_SWI: svc
             self._on_syscall(_cpu, _data)
             return
         pc = int(self.cpu.reg_read(self._ids["pc"]))
-        kind = End.TRAP if self.insn_at(pc).kind is Kind.TRAP else End.FAULT
-        self._end(kind, None, f"exception {number} at {self.image.locate(pc)}")
+        self._end(self._kind_of_stop(pc), None, f"exception {number} at {self.image.locate(pc)}")
 
     def _on_syscall(self, _cpu: object, _data: object) -> None:
         calls, (number_reg, *argument_regs), result_reg = _SYSCALLS[self.arch.name]

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from elftools.common.exceptions import DWARFError, ELFError, ELFParseError
-from elftools.dwarf.callframe import FDE
+from elftools.dwarf.callframe import FDE, CallFrameInfo
+from elftools.dwarf.structs import DWARFStructs
 from elftools.elf.elffile import ELFFile
 
 from lab.arch import Arch
@@ -52,14 +55,27 @@ def read_cfi(path: Path, arch: Arch) -> CfiTable:
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
-            if elf.get_section_by_name(".eh_frame") is None:
-                return CfiTable([])
-            for entry in elf.get_dwarf_info().EH_CFI_entries():
+            for entry in _entries(elf):
                 if isinstance(entry, FDE):
                     rows += _rows_of(entry, arch)
     except (DWARFError, ELFError, ELFParseError, KeyError, ValueError, AssertionError, IndexError) as error:
         return CfiTable([], f"{type(error).__name__}: {error}")
     return CfiTable(rows)
+
+
+def _entries(elf: ELFFile) -> list[Any]:
+    """CIEs and FDEs of a linked image.
+
+    Not through ``get_dwarf_info``: it would apply retained relocations (--emit-relocs) a second time, and it
+    insists on a zero terminator, which a linker writes only when a start file brings one.
+    """
+    section = elf.get_section_by_name(".eh_frame")
+    if section is None:
+        return []
+    data = section.data() + bytes(4)
+    structs = DWARFStructs(little_endian=True, dwarf_format=32, address_size=8)
+    frames = CallFrameInfo(BytesIO(data), len(data), section["sh_addr"], structs, for_eh_frame=True)
+    return list(frames.get_entries())
 
 
 def _rows_of(entry: FDE, arch: Arch) -> list[CfiRow]:

@@ -34,7 +34,8 @@ class Source:
 
     ``load`` gives a 64-bit value (None where unmapped), ``read`` bytes (short where unmapped), ``registers``
     all registers by canonical name (asked only when the overlay's pt_regs is read).  ``stack`` and ``shadow``
-    are [low, high); ``stack_pages`` backs the stack, for reading it without a detour; ``final_record`` is the address of the FINAL record in the task's own pt_regs.
+    are [low, high); ``stack_pages`` backs the stack, for reading it without a detour; ``final_record`` is the
+    address of the FINAL record in the task's own pt_regs.
     """
 
     load: Callable[[int], int | None]

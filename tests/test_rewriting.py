@@ -1,0 +1,168 @@
+"""rewrite_file: verified output with its map, or one line and no output at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from lab import rewriting
+from lab.balance import BalanceCheck
+from lab.errors import InputError, RefusedError
+from lab.images.image import load_image
+from lab.layout import Flavour, LayoutRow, Policy, RewriteMap, ShadowLayout, Where, map_path
+from lab.machine.machine import End, Limits
+from lab.rewriting import dynamic_checks, find_map, load_map, rewrite_file
+from tests.support import compile_c
+
+PROGRAM = """
+__attribute__((noinline)) long leaf(long x) { return x * 3 + 1; }
+__attribute__((noinline)) long twice(long x) { return leaf(x) + leaf(x + 1); }
+int test_main(void) { return twice(1) != 11; }
+"""
+PAC = ("-mbranch-protection=pac-ret", "-ffixed-x18")
+XRAY = ("-fxray-instrument", "-fxray-instruction-threshold=1")
+
+
+def pac_image() -> Path:
+    return compile_c("aarch64", PROGRAM, *PAC).path
+
+
+def nothing_left(folder: Path) -> bool:
+    return not list(folder.iterdir())
+
+
+def test_output_and_map_appear_together_and_belong_together(tmp_path: Path) -> None:
+    out = tmp_path / "out.elf"
+    made = rewrite_file(pac_image(), out, "pac", Flavour.REGISTER, Policy.USE)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.elf", "out.elf.rewrite.json"]
+    assert os.access(out, os.X_OK)
+    image = load_image(out)
+    assert load_map(out) == find_map(image) == made
+    assert made.output_sha256 == image.sha256
+    assert made.checks["same_result"] == made.checks["shadow_balance"] == "passed"
+    assert RewriteMap.from_json(made.to_json(), "here") == made
+
+
+@pytest.mark.parametrize("damage", ["{", "{}", '{"schema": 99}', '{"schema": 1}', '{"schema": 1, "layout": 3}', "[]"])
+def test_a_damaged_map_is_one_line(damage: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.elf"
+    rewrite_file(pac_image(), out, "pac", Flavour.REGISTER, Policy.USE)
+    map_path(out).write_text(damage)
+    with pytest.raises(InputError, match=r"out\.elf\.rewrite\.json") as caught:
+        load_map(out)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_map_of_another_image_is_refused(tmp_path: Path) -> None:
+    out, other = tmp_path / "out.elf", tmp_path / "other.elf"
+    rewrite_file(pac_image(), out, "pac", Flavour.REGISTER, Policy.USE)
+    rewrite_file(pac_image(), other, "pac", Flavour.MEMORY, Policy.CHECK)
+    map_path(out).write_text(map_path(other).read_text())
+    with pytest.raises(InputError, match="describes another image"):
+        find_map(load_image(out))
+
+
+def test_no_map_means_no_shadow_stack(tmp_path: Path) -> None:
+    assert find_map(load_image(pac_image())) is None
+    with pytest.raises(InputError, match="no rewrite map"):
+        load_map(pac_image())
+
+
+def test_a_second_rewrite_is_refused(tmp_path: Path) -> None:
+    first = tmp_path / "first.elf"
+    rewrite_file(pac_image(), first, "pac", Flavour.MEMORY, Policy.USE)
+    again = tmp_path / "sub"
+    again.mkdir()
+    with pytest.raises(InputError, match="already rewritten"):
+        rewrite_file(first, again / "x.elf", "pac", Flavour.MEMORY, Policy.USE)
+    assert nothing_left(again)
+
+
+@pytest.mark.parametrize(
+    ("source", "mode", "words"),
+    [
+        (compile_c("aarch64", PROGRAM).path, "pac", "paciasp"),
+        (compile_c("aarch64", PROGRAM).path, "xray", "xray"),
+        (compile_c("x86_64", PROGRAM, *XRAY).path, "pac", "x86"),
+        (compile_c("x86_64", PROGRAM, *XRAY).path, "xray", "register"),
+    ],
+    ids=["no pac sites", "no sleds", "pac on x86-64", "x18 on x86-64"],
+)
+def test_what_an_image_lacks_is_named_and_nothing_is_written(
+    source: Path, mode: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"(?i){words}") as caught:
+        rewrite_file(source, tmp_path / "out.elf", mode, Flavour.REGISTER, Policy.USE)
+    assert "\n" not in str(caught.value)
+    assert nothing_left(tmp_path)
+
+
+def test_the_output_may_not_be_the_input_a_folder_or_nowhere(tmp_path: Path) -> None:
+    source = tmp_path / "in.elf"
+    source.write_bytes(pac_image().read_bytes())
+    for out, words in ((source, "is the input"), (tmp_path, "is a folder"), (tmp_path / "no" / "x", "no such folder")):
+        with pytest.raises(InputError, match=words):
+            rewrite_file(source, out, "pac", Flavour.REGISTER, Policy.USE)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.elf"]
+
+
+def test_an_image_that_does_not_end_leaves_the_question_open(tmp_path: Path) -> None:
+    """Equality of results cannot be shown there: the check says undetermined, never passed."""
+    source = PROGRAM.replace("return twice(1) != 11;", "for (;;) twice(1);")
+    image = compile_c("aarch64", source, *PAC)
+    made = rewrite_file(image.path, tmp_path / "x", "pac", Flavour.REGISTER, Policy.USE, limits=Limits(5000, 20))
+    assert made.checks["same_result"].startswith("undetermined")
+
+
+def _tampered(rewrite: RewriteMap, **changes: object) -> RewriteMap:
+    layout = ShadowLayout(**({f: getattr(rewrite.layout, f) for f in rewrite.layout.__dataclass_fields__} | changes))
+    return RewriteMap(**({f: getattr(rewrite, f) for f in rewrite.__dataclass_fields__} | {"layout": layout}))
+
+
+def test_a_layout_that_claims_a_push_too_early_fails_the_balance_check(tmp_path: Path) -> None:
+    out = tmp_path / "out.elf"
+    made = rewrite_file(pac_image(), out, "pac", Flavour.REGISTER, Policy.USE)
+    image = load_image(out)
+    lying = tuple(LayoutRow(r.start, r.end, Where.SHADOW) if r.where is Where.LR else r for r in made.layout.rows)
+    check = BalanceCheck(image, _tampered(made, rows=lying), Limits())
+    check.run()
+    assert "shadow top is" in check.problem
+    good = BalanceCheck(image, made, Limits())
+    assert good.run().end is End.EXIT
+    assert not good.problem and good.checked > 0
+
+
+@pytest.mark.parametrize("victim", ["push", "pop"])
+def test_a_dropped_push_or_pop_is_caught_by_execution(victim: str, tmp_path: Path) -> None:
+    """Planted fault: one sequence word of the output becomes a NOP; the dynamic checks must object."""
+    out = tmp_path / "out.elf"
+    made = rewrite_file(pac_image(), out, "pac", Flavour.REGISTER, Policy.USE)
+    word = {"push": 0xF800865E, "pop": 0xF85F8E5E}[victim].to_bytes(4, "little")
+    data = out.read_bytes()
+    at = data.index(word)
+    broken = tmp_path / "broken.elf"
+    broken.write_bytes(data[:at] + (0xD503201F).to_bytes(4, "little") + data[at + 4 :])
+    with pytest.raises(RefusedError, match="not written"):
+        dynamic_checks(load_image(pac_image()), load_image(broken), made, Limits())
+
+
+def test_a_failing_check_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> dict[str, object]:
+        raise RefusedError("planted")
+
+    monkeypatch.setattr(rewriting, "dynamic_checks", fails)
+    with pytest.raises(RefusedError, match="planted"):
+        rewrite_file(pac_image(), tmp_path / "out.elf", "pac", Flavour.REGISTER, Policy.USE)
+    assert nothing_left(tmp_path)
+
+
+def test_the_map_is_plain_json_with_a_schema(tmp_path: Path) -> None:
+    out = tmp_path / "out.elf"
+    rewrite_file(pac_image(), out, "pac", Flavour.PARALLEL, Policy.CHECK)
+    raw = json.loads(map_path(out).read_text())
+    assert raw["schema"] == 1
+    assert raw["layout"]["flavour"] == "parallel"
+    assert all(site["reason"] for site in raw["census"]["left_out"])
