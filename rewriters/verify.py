@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lab.arch.decode import Insn, Kind, decode
-from lab.errors import EngineError
+from lab.errors import EngineError, InputError
 from lab.images.flow import code_pieces
 from lab.images.image import PF_X, Image
 from lab.layout import InsertedRange, Region, RewriteMap, Where
@@ -28,7 +28,10 @@ def static_checks(old: Image, new: Image, rewrite_map: RewriteMap) -> dict[str, 
     """Run every check on *new* against *old*: name -> {"ok", "problems" (how many), "first" (up to three)}."""
     results: dict[str, Any] = {}
     for name, check in CHECKS.items():
-        problems = list(check(old, new, rewrite_map))
+        try:
+            problems = list(check(old, new, rewrite_map))
+        except InputError as error:  # the map names addresses the image does not have
+            problems = [str(error)]
         results[name] = {"ok": not problems, "problems": len(problems), "first": problems[:_SHOWN]}
     return results
 

@@ -1,4 +1,4 @@
-"""Small guest programs for the rewriters' tests: C through the ziglang wheel's clang, assembly where C cannot say it."""
+"""Small guest programs for the rewriters' tests: C through the ziglang wheel's clang, and assembly."""
 
 from __future__ import annotations
 
@@ -193,7 +193,14 @@ longjmp:
  jmp *56(%rdi)
 .size longjmp,.-longjmp
 """
-_CELL = "\n.data\n.balign 8\n.globl __unwindlab_ssp\n.type __unwindlab_ssp,%object\n__unwindlab_ssp: .quad 0\n.size __unwindlab_ssp,8\n"
+_CELL = """
+.data
+.balign 8
+.globl __unwindlab_ssp
+.type __unwindlab_ssp,%object
+__unwindlab_ssp: .quad 0
+.size __unwindlab_ssp,8
+"""
 
 
 def jump_source(arch: str, keeps: str) -> str:
@@ -245,9 +252,10 @@ def compile_one(arch: str, source: Source, folder: Path) -> Path:
 
 
 def link(objects: list[Path], out: Path, flags: tuple[str, ...] = ("--build-id",)) -> Path:
-    """One static image that keeps its relocations."""
+    """One static image that keeps its relocations (unless it is stripped)."""
+    keep = [] if "-s" in flags else ["--emit-relocs"]
     zig = str(clang_directory() / "zig")
-    _run([zig, "ld.lld", "--emit-relocs", "-static", *flags, "-o", str(out), *map(str, objects)], out.parent)
+    _run([zig, "ld.lld", *keep, "-static", *flags, "-o", str(out), *map(str, objects)], out.parent)
     return out
 
 
