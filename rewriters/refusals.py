@@ -11,7 +11,7 @@ from lab.errors import RefusedError, UnsupportedError
 from lab.images.flow import Code, decode_function
 from lab.images.image import PF_X, Function, Image
 from lab.layout import Flavour
-from rewriters.sites import in_ranges, words
+from rewriters.sites import Ranges, words
 
 #: First bytes of the segment a rewrite adds: what "already rewritten" is recognised by.
 MARKER = b"unwindlab: rewritten image\0\0\0\0\0\0"
@@ -89,9 +89,9 @@ def _names_register(word: int, number: int) -> bool:
 
 
 def _refuse_register(image: Image, family: list[Code]) -> None:
-    exempt = [(code.function.start, code.function.end) for code in family]
+    exempt = Ranges((code.function.start, code.function.end) for code in family)
     for address, word in words(image):
-        if not _names_register(word, 18) or in_ranges(exempt, address):
+        if not _names_register(word, 18) or address in exempt:
             continue
         insn = decode_one(image.arch, word.to_bytes(4, "little"), address)
         if _X18.search(insn.op_str) or "x18" in insn.reads | insn.writes:

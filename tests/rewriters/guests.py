@@ -32,6 +32,9 @@ N long table(long n) {
     case 0: return fib(3);        case 1: return leaf(2) + fib(4);  case 2: return 77 + leaf(n);
     case 3: return fib(n) ^ fib(4); case 4: return 9 + fib(5);      case 5: return leaf(33) ^ fib(2);
     case 6: return fib(2) * 3;    case 7: return leaf(9) * fib(6);  case 8: return fib(7) - 5;
+    case 9: return fib(8) + leaf(4); case 10: return fib(n) * 2;    case 11: return leaf(n) - fib(3);
+    case 12: return fib(4) << 3;  case 13: return fib(5) + fib(6);  case 14: return leaf(fib(3));
+    case 15: return fib(9) ^ n;
   }
   return fib(6) + n;
 }
@@ -46,7 +49,7 @@ N long jumps(long n) { if (setjmp(buffer)) return fib(n) + 5; deep(n); return 0;
 long numbers[6] = {1, 2, 3, 4, 5, 6};
 long compute(void) {
   long s = tail(6) + indirect_tail(5);
-  for (long i = 0; i < 11; i++) s = s * 7 + table(i);
+  for (long i = 0; i < 18; i++) s = s * 7 + table(i);
   s += shrink(numbers, 6) + shrink(0, 1) + room(4) + odd(9) + jumps(5);
   for (long i = 0; i < 4; i++) s = s * 5 + flagged(i);
   return s + jumps(3);

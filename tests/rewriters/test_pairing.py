@@ -16,7 +16,10 @@ HEAD = ".text\n.globl {n}\n.type {n},%function\n{n}: .cfi_startproc\n"
 TAIL = "\n.cfi_endproc\n.size {n},.-{n}\n"
 NEGATE = "\n.cfi_negate_ra_state\n"
 PUSH, POP = "hint #25" + NEGATE, "hint #29" + NEGATE
-GOOD = "long g(long a);\nlong k(long a) { return g(a) + g(a + 2); }\n__attribute__((noinline)) long g(long a) { return a + 1; }\n"
+GOOD = """long g(long a);
+long k(long a) { return g(a) + g(a + 2); }
+__attribute__((noinline)) long g(long a) { return a + 1; }
+"""
 MAIN = GOOD + "long odd_one(long);\nlong compute(void) { return k(1) + odd_one(3); }\n"
 
 
@@ -38,21 +41,29 @@ SAVE, RESTORE = "stp x29, x30, [sp, #-16]!\n mov x29, sp\n", " ldp x29, x30, [sp
 BODY = SAVE + " bl g\n" + RESTORE
 
 CASES = {
-    "no pop on one path": (PUSH + SAVE + " bl g\n cbz x0, 1f\n" + RESTORE + POP + " ret\n1:" + RESTORE + " hint #28\n ret",
-                           "returns without a pop"),
+    "no pop on one path": (
+        PUSH + SAVE + " bl g\n cbz x0, 1f\n" + RESTORE + POP + " ret\n1:" + RESTORE + " hint #28\n ret",
+        "returns without a pop",
+    ),
     "tail call without a pop": (PUSH + BODY + " cbz x0, g\n" + POP + " ret", "jumps out of the function without a pop"),
     "two pushes": (PUSH + PUSH + BODY + POP + POP + " ret", "push twice"),
     "pop first": ("cbz x0, 1f\n" + PUSH + BODY + POP + " ret\n1: " + POP + " ret", "pop what it has not pushed"),
-    "paths meet": ("cbz x0, 1f\n" + PUSH + SAVE + " bl g\n" + RESTORE + "1: mov x1, x0\n cbz x1, 2f\n" + POP + "2: ret",
-                   "paths with and without a push meet"),
+    "paths meet": (
+        "cbz x0, 1f\n" + PUSH + SAVE + " bl g\n" + RESTORE + "1: mov x1, x0\n cbz x1, 2f\n" + POP + "2: ret",
+        "paths with and without a push meet",
+    ),
     "retaa": ("cbnz x0, 1f\n" + PUSH + BODY + ".inst 0xd65f0bff\n1: " + PUSH + BODY + POP + " ret", "retaa"),
     "unwind information silent": (".inst 0xd503233f\n" + BODY + ".inst 0xd50323bf\n ret", ".eh_frame does not name"),
-    "change before the instruction": (".cfi_negate_ra_state\n hint #25\n" + BODY + " .cfi_negate_ra_state\n hint #29\n ret",
-                                      ".eh_frame does not name the site|no PAC instruction"),
-    "loop to the own entry": ("cbz x0, 1f\n1:" + PUSH + SAVE + " bl g\n cmp x0, #100\n" + RESTORE + " b.lt odd_one\n" + POP + " ret",
-                              "paths with and without a push meet|push twice"),
+    "change before the instruction": (
+        ".cfi_negate_ra_state\n hint #25\n" + BODY + " .cfi_negate_ra_state\n hint #29\n ret",
+        ".eh_frame does not name the site|no PAC instruction",
+    ),
+    "loop to the own entry": (
+        PUSH + SAVE + " bl g\n cmp x0, #100\n" + RESTORE + " b.lt odd_one\n" + POP + " ret",
+        "paths with and without a push meet|push twice",
+    ),
     "x30 gone at the push": ("mov x9, x30\n bl g\n mov x30, x9\n" + PUSH + BODY + POP + " ret", "x30 no longer holds"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("body", "cause"), CASES.values(), ids=CASES.keys())
@@ -120,7 +131,7 @@ def test_jump_into_the_middle(tmp_path: Path) -> None:
 
 
 def test_site_outside_any_function(tmp_path: Path) -> None:
-    loose = ".text\n.cfi_startproc\n hint #25\n .cfi_negate_ra_state\n hint #29\n .cfi_negate_ra_state\n ret\n.cfi_endproc\n"
+    loose = ".text\n.cfi_startproc\n " + PUSH + POP + " ret\n.cfi_endproc\n"
     sources = [
         Source("a.c", GOOD + "long compute(void) { return k(1); }\n", c_flags("aarch64", "pac")),
         Source("l.s", loose),

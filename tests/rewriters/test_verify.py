@@ -33,8 +33,9 @@ def _poke(image: Image, address: int, data: bytes) -> Image:
         if segment.address <= address < segment.address + len(segment.data):
             at = address - segment.address
             data_now = segment.data[:at] + data + segment.data[at + len(data) :]
-            segment = Segment(segment.address, segment.size, data_now, segment.flags)
-        segments.append(segment)
+            segments.append(Segment(segment.address, segment.size, data_now, segment.flags))
+        else:
+            segments.append(segment)
     return replace(image, segments=tuple(segments))
 
 
