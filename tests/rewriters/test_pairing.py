@@ -158,3 +158,12 @@ def test_leaf_rows(tmp_path: Path) -> None:
     reasons = {row.reason for row in rewrite_map.layout.rows if row.where is Where.UNKNOWN}
     assert Where.LR in kinds
     assert "not instrumented" in reasons
+
+
+def test_restated_signing_state_is_a_finding_only(tmp_path: Path) -> None:
+    """Behind an epilogue in the middle clang restates "signed" with no instruction there; the patcher skips it."""
+    body = PUSH + SAVE + " bl g\n cbz x0, 1f\n" + RESTORE + POP + " ret" + NEGATE + "1:" + RESTORE + POP + " ret"
+    rewrite_map, out = _rewrite(tmp_path, body)
+    assert "odd_one" not in out
+    assert len(rewrite_map.census.scan["skipped_silently"]) == 1
+    assert rewrite_map.census.scan["only_scan"] == []
