@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rewriters.refusals import unsupported_reason
+from rewriters.modes import MODES as REWRITERS
+from rewriters.modes import unsupported_reason
 
 if TYPE_CHECKING:
     from lab.images.image import Image
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from rewriters.rewriting import Rewritten
 
 __all__ = ["REWRITERS", "rewrite", "unsupported_reason"]
-
-#: Names of the modes.
-REWRITERS: tuple[str, ...] = ("pac", "xray")
 
 
 def rewrite(image: Image, mode: str, flavour: Flavour, policy: Policy) -> Rewritten:

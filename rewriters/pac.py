@@ -48,7 +48,10 @@ def find(image: Image) -> Found:
 
 
 def _by_eh_frame(image: Image) -> tuple[set[int], list[int]]:
-    """(patched, skipped) addresses: the instruction before each signing change, if it is a PAC one or not."""
+    """(patched, skipped) addresses: the instruction before each signing change, if it is a PAC one or not.
+
+    A skipped one is no contradiction by itself: clang states the signing state anew where a block begins in
+    another state than the one above it ends in."""
     section = image.section(".eh_frame")
     if section is None or not section.data:
         raise InputError(f"{image.path}: no .eh_frame to find the sites in; build with -fasynchronous-unwind-tables")
@@ -69,11 +72,6 @@ def _compare(image: Image, found: Found, by_scan: set[int], by_frame: set[int], 
         if function := image.function_at(address):
             which = ".eh_frame does not name" if address in by_scan else "only .eh_frame names"
             found.refuse(function, f"{which} the site at {image.locate(address)}", address)
-    for address in skipped:
-        if function := image.function_at(address):
-            found.refuse(
-                function, f".eh_frame puts a signing change after {image.locate(address)}, no PAC instruction", address
-            )
     found.scan = {
         "eh_frame": len(by_frame),
         "scan": len(by_scan),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
-from lab.arch import Arch
+from lab.arch import Arch, arch_by_name
 from lab.images.image import Image
 from lab.layout import Flavour, InsertedRange, LayoutRow, Region, Where
 from rewriters import encode
 from rewriters.choose import Chosen, Selection
 from rewriters.pairing import Paired, State, plain_rows, site_states
 from rewriters.refusals import MARKER
-from rewriters.sequences import Binding, Emitted, Places, emit, entry_stub
+from rewriters.sequences import Binding, Emitted, Places, Sequence, emit, entry_stub
 from rewriters.sites import Ending
 
 #: What fills the unreachable rest of a sled after an unconditional jump: NOPs stay NOPs, x86 gets traps.
@@ -76,10 +77,16 @@ def make_plan(
 
 
 def _length(arch: Arch, chosen: Chosen) -> int:
-    """Bytes of the sequence and, at an x86 exit, of the return behind it.  Lengths do not depend on addresses."""
-    binding = Binding(chosen.scratch, 8)
-    size = sum(len(piece.raw) for piece in emit(arch, chosen.sequence, 0, binding))
-    return size + (len(_X86_RET) if chosen.site.ending is Ending.RETURN else 0)
+    """Bytes of the sequence and, at an x86 exit, of the return behind it.  Lengths do not depend on
+    addresses."""
+    return _sequence_length(arch.name, chosen.sequence, chosen.scratch) + (
+        len(_X86_RET) if chosen.site.ending is Ending.RETURN else 0
+    )
+
+
+@cache
+def _sequence_length(arch_name: str, what: Sequence, scratch: tuple[str, ...]) -> int:
+    return sum(len(piece.raw) for piece in emit(arch_by_name(arch_name), what, 0, Binding(scratch, 8)))
 
 
 def _fits(arch: Arch, chosen: Chosen) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import bisect
 import re
 
-from lab.arch import Arch
 from lab.arch.decode import Kind, decode_one
 from lab.errors import RefusedError, UnsupportedError
 from lab.images.flow import Code, decode_function
 from lab.images.image import PF_X, Function, Image
 from lab.layout import Flavour
-from rewriters.sites import in_ranges, words
+from rewriters.modes import unsupported_reason
+from rewriters.sites import Ranges, words
 
 #: First bytes of the segment a rewrite adds: what "already rewritten" is recognised by.
 MARKER = b"unwindlab: rewritten image\0\0\0\0\0\0"
@@ -22,21 +22,6 @@ _SETJMP = re.compile(r"(?:^|_)(?:sig)?setjmp$")
 _LONGJMP = re.compile(r"(?:^|_)(?:sig)?longjmp$")
 _X18 = re.compile(r"\b[xw]18\b")
 _SCS_PUSH, _SCS_POP = 0xF800865E, 0xF85F8E5E
-MODES = ("pac", "xray")
-
-
-def unsupported_reason(arch: Arch, mode: str, flavour: Flavour) -> str | None:
-    """Why *mode* with *flavour* does not exist on *arch* (for any image), or None if it does."""
-    if mode not in MODES:
-        return f"unknown rewriter '{mode}'; known: {', '.join(MODES)}"
-    if mode == "pac" and arch.lr is None:
-        return f"{arch.title} has no pointer-authentication instructions to fill"
-    if flavour is Flavour.REGISTER and arch.shadow_register is None:
-        return (
-            f"{arch.title} has no register to reserve for a shadow stack: the ABI gives every one of its 16 a use, and "
-            "reserving r15 (callee-saved) costs more than the shadow stack and breaks code built without it"
-        )
-    return None
 
 
 def refuse_image(image: Image, mode: str, flavour: Flavour) -> None:
@@ -89,9 +74,9 @@ def _names_register(word: int, number: int) -> bool:
 
 
 def _refuse_register(image: Image, family: list[Code]) -> None:
-    exempt = [(code.function.start, code.function.end) for code in family]
+    exempt = Ranges((code.function.start, code.function.end) for code in family)
     for address, word in words(image):
-        if not _names_register(word, 18) or in_ranges(exempt, address):
+        if not _names_register(word, 18) or address in exempt:
             continue
         insn = decode_one(image.arch, word.to_bytes(4, "little"), address)
         if _X18.search(insn.op_str) or "x18" in insn.reads | insn.writes:

@@ -18,8 +18,8 @@ from rewriters.sites import Found
 from rewriters.verify import require, static_checks
 from rewriters.write import no_slot, room, slots_needed, write
 
-#: Mode -> how it finds its sites.  One line here and one file make another NOP-fill mode.
-REWRITERS: dict[str, Callable[[Image], Found]] = {"pac": pac.find, "xray": xray.find}
+#: Mode -> how it finds its sites.  A line here, its name in rewriters.modes and one file make another NOP-fill mode.
+_FINDERS: dict[str, Callable[[Image], Found]] = {"pac": pac.find, "xray": xray.find}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def rewrite(image: Image, mode: str, flavour: Flavour, policy: Policy) -> Rewrit
     failed its own static checks (never returned)."""
     refuse_image(image, mode, flavour)
     raw = _file(image)
-    found = REWRITERS[mode](image)
+    found = _FINDERS[mode](image)
     selection = select(image, found, decode_all(image), flavour, policy)
     if not selection.chosen:
         why = "; ".join(f"{out.function}: {out.reason}" for out in selection.left_out[:2])

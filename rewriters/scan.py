@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lab.images.image import Image
-from rewriters.sites import executable_sections, in_ranges, words
+from rewriters.sites import Ranges, executable_sections, words
 
 _A64_NOP, _A64_JUMP_OVER = 0xD503201F, 0x14000008
 _A64_NOPS = 7
@@ -101,18 +101,20 @@ def _run(stream: list[tuple[int, int]], start: int) -> int:
 
 
 def _x86_known(image: Image) -> Iterator[int]:
+    islands = Ranges(image.data_ranges)
     for base, data in executable_sections(image):
         for match in _X86_SLED.finditer(data):
-            if not in_ranges(image.data_ranges, base + match.start()):
+            if base + match.start() not in islands:
                 yield base + match.start()
 
 
 def _x86_crude(image: Image) -> Iterator[int]:
     """Where a sled would start before any 9-byte NOP (two bytes earlier) or 10-byte one (one byte earlier)."""
+    islands = Ranges(image.data_ranges)
     for base, data in executable_sections(image):
         for match in _X86_LONG_NOP.finditer(data):
             size = match.end() - match.start()
-            if not in_ranges(image.data_ranges, base + match.start()):
+            if base + match.start() not in islands:
                 yield base + match.start() - (2 if size == 9 else 1)
 
 

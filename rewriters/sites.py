@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,9 +78,24 @@ def executable_sections(image: Image) -> list[tuple[int, bytes]]:
     return [(g.address, g.data) for g in image.segments if g.flags & 1 and g.data]
 
 
-def in_ranges(ranges: Sequence[tuple[int, int]], address: int) -> bool:
-    """Whether one of the [start, end) *ranges* holds *address*."""
-    return any(start <= address < end for start, end in ranges)
+class Ranges:
+    """A set of addresses given as [start, end) ranges in any order, asked by bisection."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._joined: list[tuple[int, int]] = []
+        for start, end in sorted(ranges):
+            if self._joined and self._joined[-1][1] >= start:
+                self._joined[-1] = (self._joined[-1][0], max(self._joined[-1][1], end))
+            else:
+                self._joined.append((start, end))
+
+    def __contains__(self, address: int) -> bool:
+        return self.covers(address, address + 1)
+
+    def covers(self, start: int, end: int) -> bool:
+        """Whether all of [start, end) is inside."""
+        index = bisect.bisect_right(self._joined, start, key=lambda piece: piece[0]) - 1
+        return index >= 0 and end <= self._joined[index][1]
 
 
 def words(image: Image) -> Iterable[tuple[int, int]]:

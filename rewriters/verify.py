@@ -8,27 +8,56 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from lab.arch.decode import Insn, Kind, decode
-from lab.errors import EngineError
-from lab.images.flow import code_pieces
+from lab.errors import EngineError, InputError
+from lab.images.flow import Code, decode_function
 from lab.images.image import PF_X, Image
 from lab.layout import InsertedRange, Region, RewriteMap, Where
 from rewriters.refusals import MARKER
 from rewriters.sequences import sequence
-from rewriters.sites import Action, in_ranges
+from rewriters.sites import Action, Ranges
 
-Check = Callable[[Image, Image, RewriteMap], Iterator[str]]
 _ELF_HEADER, _PHDR = 64, 56
 _SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What every check looks at, decoded once: the image before, the image after, and the map between them."""
+
+    old: Image
+    new: Image
+    map: RewriteMap
+
+    @cached_property
+    def old_code(self) -> dict[int, Code]:
+        """Every function of the old image, by start."""
+        return {function.start: decode_function(self.old, function) for function in self.old.functions}
+
+    @cached_property
+    def pieces(self) -> list[tuple[InsertedRange, list[Insn]]]:
+        """Every inserted range, decoded from the new image."""
+        arch, read = self.new.arch, self.new.read
+        return [(p, list(decode(arch, read(p.start, p.end - p.start), p.start))) for p in self.map.inserted]
+
+
+Check = Callable[[Pair], Iterator[str]]
 
 
 def static_checks(old: Image, new: Image, rewrite_map: RewriteMap) -> dict[str, Any]:
     """Run every check on *new* against *old*: name -> {"ok", "problems" (how many), "first" (up to three)}."""
     results: dict[str, Any] = {}
+    pair = Pair(old, new, rewrite_map)
     for name, check in CHECKS.items():
-        problems = list(check(old, new, rewrite_map))
+        try:
+            problems = list(check(pair))
+        except InputError as error:  # the map names addresses the image does not have
+            problems = [str(error)]
         results[name] = {"ok": not problems, "problems": len(problems), "first": problems[:_SHOWN]}
     return results
 
@@ -40,14 +69,14 @@ def require(results: dict[str, Any], where: str) -> None:
             raise EngineError(f"{where}: the rewrite failed its own check '{name}': {result['first'][0]}")
 
 
-def _sources(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
-    if rewrite_map.source_sha256 != old.sha256:
+def _sources(pair: Pair) -> Iterator[str]:
+    if pair.map.source_sha256 != pair.old.sha256:
         yield "the map was made for another source image"
-    if rewrite_map.output_sha256 != new.sha256:
+    if pair.map.output_sha256 != pair.new.sha256:
         yield "the map was made for another output image"
 
 
-def _planned(new: Image, rewrite_map: RewriteMap) -> list[tuple[int, int]]:
+def _planned(new: Image, rewrite_map: RewriteMap) -> Ranges:
     """Ranges that may differ: the ELF header with its program headers (where loaded), and what the map lists."""
     first = new.segments[0]
     header = []
@@ -56,17 +85,18 @@ def _planned(new: Image, rewrite_map: RewriteMap) -> list[tuple[int, int]]:
         count = int.from_bytes(first.data[56:58], "little")
         header = [(first.address, first.address + _ELF_HEADER)]
         header.append((first.address + table, first.address + table + _PHDR * count))
-    return header + [(piece.start, piece.end) for piece in rewrite_map.inserted]
+    return Ranges(header + [(piece.start, piece.end) for piece in rewrite_map.inserted])
 
 
-def _outside_plan(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
-    planned = _planned(new, rewrite_map)
+def _outside_plan(pair: Pair) -> Iterator[str]:
+    old, new = pair.old, pair.new
+    planned = _planned(new, pair.map)
     for segment in old.segments:
         before, after = old.read(segment.address, segment.size), new.read(segment.address, segment.size)
         if before == after:
             continue
         for offset in _differences(before, after):
-            if not in_ranges(planned, segment.address + offset):
+            if segment.address + offset not in planned:
                 yield f"byte at {old.locate(segment.address + offset)} changed outside the plan"
 
 
@@ -80,12 +110,12 @@ def _differences(before: bytes, after: bytes) -> Iterator[int]:
                     yield offset
 
 
-def _segments(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+def _segments(pair: Pair) -> Iterator[str]:
     """Old segments keep address and permissions; the last writable one may grow; new ones are ours."""
-    trampolines = [p for p in rewrite_map.inserted if p.region is Region.TRAMPOLINE]
-    layout = rewrite_map.layout
-    by_address = {segment.address: segment for segment in new.segments}
-    for segment in old.segments:
+    trampolines = [p for p in pair.map.inserted if p.region is Region.TRAMPOLINE]
+    layout = pair.map.layout
+    by_address = {segment.address: segment for segment in pair.new.segments}
+    for segment in pair.old.segments:
         match = by_address.pop(segment.address, None)
         if match is None or match.flags != segment.flags or match.size < segment.size:
             yield f"segment at {segment.address:#x} is gone, smaller, or has other permissions"
@@ -103,10 +133,6 @@ def _segments(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
             yield f"new segment at {segment.address:#x} is neither our text nor our storage"
 
 
-def _decoded(new: Image, piece: InsertedRange) -> list[Insn]:
-    return list(decode(new.arch, new.read(piece.start, piece.end - piece.start), piece.start))
-
-
 _FILLER = re.compile(r"(nop|int3|ret|(b|jmp) #?0x[0-9a-f]+)$")
 _STUB = re.compile(
     r"(adrp x1[678], #\S+|add x1[68], x1[68], #\S+|str x16, \[x17(, #\S+)?\]|lea r10, \[rip.*\]|"
@@ -114,11 +140,12 @@ _STUB = re.compile(
 )
 
 
-def _new_text(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+def _new_text(pair: Pair) -> Iterator[str]:
     """Every inserted instruction decodes, and is one of the flavour's and policy's templates or a filler."""
-    allowed = _template_patterns(new, rewrite_map)
-    for piece in rewrite_map.inserted:
-        for insn in _decoded(new, piece):
+    new = pair.new
+    allowed = _template_patterns(new, pair.map)
+    for piece, insns in pair.pieces:
+        for insn in insns:
             if insn.kind is Kind.UNDECODED:
                 yield f"undecodable bytes at {new.locate(insn.address)}"
             elif piece.function == "":
@@ -152,83 +179,62 @@ _PC_RELATIVE = {
 }
 
 
-def _branches(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+def _branches(pair: Pair) -> Iterator[str]:
     """Branches of inserted code land on an instruction: of ours, or of the old image at a boundary."""
-    ours = {insn.address for piece in rewrite_map.inserted for insn in _decoded(new, piece)}
-    boundaries: dict[int, set[int]] = {}
-    for piece in rewrite_map.inserted:
-        for insn in _decoded(new, piece):
-            target = insn.target
-            if target is None or target in ours:
+    old = pair.old
+    ours = {insn.address for _, insns in pair.pieces for insn in insns}
+    for _, insns in pair.pieces:
+        for insn in insns:
+            if insn.target is None or insn.target in ours:
                 continue
-            function = old.function_at(target)
-            if function is None:
-                if target != old.entry:
-                    yield f"'{insn.text}' at {insn.address:#x} leads outside every function"
-                continue
-            if function.start not in boundaries:
-                boundaries[function.start] = _boundaries(old, function.start, function.end)
-            if target not in boundaries[function.start]:
-                yield f"'{insn.text}' at {insn.address:#x} lands inside an instruction of {old.locate(target)}"
+            function = old.function_at(insn.target)
+            if function is None and insn.target != old.entry:
+                yield f"'{insn.text}' at {insn.address:#x} leads outside every function"
+            elif function is not None and insn.target not in pair.old_code[function.start].index:
+                yield f"'{insn.text}' at {insn.address:#x} lands inside an instruction of {old.locate(insn.target)}"
 
 
-def _boundaries(image: Image, start: int, end: int) -> set[int]:
-    found = set()
-    for low, high in code_pieces(image, start, end):
-        found |= {insn.address for insn in decode(image.arch, image.read(low, high - low), low)}
-    return found
-
-
-def _into_the_middle(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+def _into_the_middle(pair: Pair) -> Iterator[str]:
     """No old code branches into the middle of what was overwritten."""
-    spans = [(p.start, p.end) for p in rewrite_map.inserted if p.region is Region.INSERTED]
-    inside = {address for start, end in spans for address in range(start + 1, end)}
-    for function in old.functions:
-        for low, high in code_pieces(old, function.start, function.end):
-            for insn in decode(old.arch, old.read(low, high - low), low):
-                if insn.target in inside and not in_ranges(spans, insn.address):
-                    yield f"'{insn.text}' at {old.locate(insn.address)} leads into an overwritten sled"
+    spans = [(p.start, p.end) for p in pair.map.inserted if p.region is Region.INSERTED]
+    overwritten = Ranges(spans)
+    inside = Ranges((start + 1, end) for start, end in spans)
+    for code in pair.old_code.values():
+        for insn in code.insns:
+            if insn.target is not None and insn.target in inside and insn.address not in overwritten:
+                yield f"'{insn.text}' at {pair.old.locate(insn.address)} leads into an overwritten sled"
 
 
-def _entry(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+def _entry(pair: Pair) -> Iterator[str]:
     """The entry is the old one, or our stub, which ends in a jump to the old one."""
-    stub = next((p for p in rewrite_map.inserted if p.function == ""), None)
+    old, new = pair.old, pair.new
+    stub, insns = next(((p, insns) for p, insns in pair.pieces if p.function == ""), (None, []))
     if stub is None:
         if new.entry != old.entry:
             yield f"the entry moved to {new.entry:#x} without a stub"
         return
-    last = _decoded(new, stub)[-1]
+    last = insns[-1]
     if new.entry != stub.start:
         yield f"the entry {new.entry:#x} is not the stub at {stub.start:#x}"
     if last.kind is not Kind.JUMP or last.target != old.entry:
         yield f"the stub ends in '{last.text}', not in a jump to {old.entry:#x}"
 
 
-def _rows(old: Image, new: Image, rewrite_map: RewriteMap) -> Iterator[str]:
+def _rows(pair: Pair) -> Iterator[str]:
     """The layout's rows are in order, disjoint, and cover all executable code."""
-    rows = rewrite_map.layout.rows
-    for left, right in zip(rows, rows[1:], strict=False):
+    rows = pair.map.layout.rows
+    for left, right in pairwise(rows):
         if left.end > right.start or left.start >= left.end:
             yield f"layout rows overlap or are empty at {right.start:#x}"
     for row in rows:
         if (row.where is Where.UNKNOWN) != bool(row.reason):
             yield f"layout row at {row.start:#x}: a reason belongs to 'unknown' and only there"
-    covered = _joined([(row.start, row.end) for row in rows])
-    wanted = [(s.address, s.address + s.size) for s in old.sections if s.executable and s.size]
-    wanted += [(p.start, p.end) for p in rewrite_map.inserted]
+    covered = Ranges((row.start, row.end) for row in rows)
+    wanted = [(s.address, s.address + s.size) for s in pair.old.sections if s.executable and s.size]
+    wanted += [(p.start, p.end) for p in pair.map.inserted]
     for start, end in wanted:
-        if not any(low <= start and end <= high for low, high in covered):
+        if not covered.covers(start, end):
             yield f"layout rows do not cover {start:#x}..{end:#x}"
-
-
-def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if joined and joined[-1][1] >= start:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((start, end))
-    return joined
 
 
 CHECKS: dict[str, Check] = {

@@ -16,7 +16,7 @@ KEEPS = {Flavour.REGISTER: "x18", Flavour.MEMORY: "cell", Flavour.PARALLEL: ""}
 
 @pytest.fixture(scope="session")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Image]:
-    """guest(arch, mode, flavour) -> the main guest, whose longjmp suits the flavour."""
+    """Call it with (arch, mode, flavour): the main guest, whose longjmp suits the flavour."""
     built: dict[tuple[str, str, str], Image] = {}
     root: Path = tmp_path_factory.mktemp("guests")
 

@@ -1,4 +1,4 @@
-"""Small guest programs for the rewriters' tests: C through the ziglang wheel's clang, assembly where C cannot say it."""
+"""Small guest programs for the rewriters' tests: C through the ziglang wheel's clang, and assembly."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ N long table(long n) {
     case 0: return fib(3);        case 1: return leaf(2) + fib(4);  case 2: return 77 + leaf(n);
     case 3: return fib(n) ^ fib(4); case 4: return 9 + fib(5);      case 5: return leaf(33) ^ fib(2);
     case 6: return fib(2) * 3;    case 7: return leaf(9) * fib(6);  case 8: return fib(7) - 5;
+    case 9: return fib(8) + leaf(4); case 10: return fib(n) * 2;    case 11: return leaf(n) - fib(3);
+    case 12: return fib(4) << 3;  case 13: return fib(5) + fib(6);  case 14: return leaf(fib(3));
+    case 15: return fib(9) ^ n;
   }
   return fib(6) + n;
 }
@@ -46,7 +49,7 @@ N long jumps(long n) { if (setjmp(buffer)) return fib(n) + 5; deep(n); return 0;
 long numbers[6] = {1, 2, 3, 4, 5, 6};
 long compute(void) {
   long s = tail(6) + indirect_tail(5);
-  for (long i = 0; i < 11; i++) s = s * 7 + table(i);
+  for (long i = 0; i < 18; i++) s = s * 7 + table(i);
   s += shrink(numbers, 6) + shrink(0, 1) + room(4) + odd(9) + jumps(5);
   for (long i = 0; i < 4; i++) s = s * 5 + flagged(i);
   return s + jumps(3);
@@ -193,7 +196,14 @@ longjmp:
  jmp *56(%rdi)
 .size longjmp,.-longjmp
 """
-_CELL = "\n.data\n.balign 8\n.globl __unwindlab_ssp\n.type __unwindlab_ssp,%object\n__unwindlab_ssp: .quad 0\n.size __unwindlab_ssp,8\n"
+_CELL = """
+.data
+.balign 8
+.globl __unwindlab_ssp
+.type __unwindlab_ssp,%object
+__unwindlab_ssp: .quad 0
+.size __unwindlab_ssp,8
+"""
 
 
 def jump_source(arch: str, keeps: str) -> str:
@@ -245,9 +255,10 @@ def compile_one(arch: str, source: Source, folder: Path) -> Path:
 
 
 def link(objects: list[Path], out: Path, flags: tuple[str, ...] = ("--build-id",)) -> Path:
-    """One static image that keeps its relocations."""
+    """One static image that keeps its relocations (unless it is stripped)."""
+    keep = [] if "-s" in flags else ["--emit-relocs"]
     zig = str(clang_directory() / "zig")
-    _run([zig, "ld.lld", "--emit-relocs", "-static", *flags, "-o", str(out), *map(str, objects)], out.parent)
+    _run([zig, "ld.lld", *keep, "-static", *flags, "-o", str(out), *map(str, objects)], out.parent)
     return out
 
 

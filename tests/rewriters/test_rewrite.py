@@ -160,3 +160,13 @@ def test_every_mode_has_a_reason_or_works() -> None:
     assert sum(known.values()) == 8
     assert not known["x86_64", "xray", Flavour.REGISTER]
     assert not known["x86_64", "pac", Flavour.MEMORY]
+
+
+def test_importing_the_package_is_light() -> None:
+    """The command line's --help asks for names only."""
+    import subprocess
+    import sys
+
+    code = "import sys, rewriters; print(sorted({'lief', 'keystone', 'capstone', 'unicorn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
