@@ -33,6 +33,7 @@ AARCH64 = Arch(
     lr="x30",
     shadow_register="x18",
     insn_align=4,
+    max_insn=4,
     call_pushes=0,
     exception_align=1,
     pt_regs=PT_REGS,

@@ -66,25 +66,40 @@ class Insn:
 def decode(arch: Arch, code: bytes, address: int) -> Iterator[Insn]:
     """Every instruction of *code* in address order.  Undecodable bytes come as UNDECODED units of
     ``arch.insn_align`` bytes, so that the pieces always cover *code* without a gap."""
-    engine = _engine(arch.name)
     offset = 0
     while offset < len(code):
-        decoded = False
-        for raw in engine.disasm(code[offset:], address + offset):
-            decoded = True
-            yield _convert(arch, raw)
-            offset += raw.size
-        if not decoded or offset < len(code):
-            unit = code[offset : offset + arch.insn_align]
-            if unit:
-                yield Insn(address + offset, unit, ".byte", unit.hex(), Kind.UNDECODED, None, frozenset(), frozenset())
-            offset += len(unit)
+        insn = _decode_at(arch, code[offset : offset + arch.max_insn], address + offset)
+        yield insn
+        offset += insn.size
 
 
 def decode_one(arch: Arch, code: bytes, address: int) -> Insn:
     """The first instruction of *code* (at most 16 bytes are looked at); UNDECODED and empty where there is none."""
-    nothing = Insn(address, b"", ".byte", "", Kind.UNDECODED, None, frozenset(), frozenset())
-    return next(decode(arch, code[:16], address), nothing)
+    if not code:
+        return Insn(address, b"", ".byte", "", Kind.UNDECODED, None, frozenset(), frozenset())
+    return _decode_at(arch, code[: arch.max_insn], address)
+
+
+#: capstone with detail does some 50 k instructions a second, and the same image is decoded by the rewriter,
+#: its checks and every machine that runs it.  Dropped whole when full: entries are cheap to make again.
+_seen: dict[tuple[str, bytes, int], Insn] = {}
+_SEEN_LIMIT = 500_000
+
+
+def _decode_at(arch: Arch, window: bytes, address: int) -> Insn:
+    key = (arch.name, window, address)
+    found = _seen.get(key)
+    if found is None:
+        if len(_seen) >= _SEEN_LIMIT:
+            _seen.clear()
+        raw = next(_engine(arch.name).disasm(window, address, 1), None)
+        found = _seen[key] = _undecoded(arch, window, address) if raw is None else _convert(arch, raw)
+    return found
+
+
+def _undecoded(arch: Arch, window: bytes, address: int) -> Insn:
+    unit = window[: arch.insn_align]
+    return Insn(address, unit, ".byte", unit.hex(), Kind.UNDECODED, None, frozenset(), frozenset())
 
 
 @cache

@@ -38,6 +38,8 @@ class Arch:
     shadow_register: str | None
     """Register a compiler can be told to keep free for a shadow-stack pointer, or None."""
     insn_align: int
+    max_insn: int
+    """Longest instruction in bytes."""
     call_pushes: int
     """Bytes a call instruction itself pushes (8 on x86-64, 0 on AArch64)."""
     exception_align: int

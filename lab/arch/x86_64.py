@@ -49,6 +49,7 @@ X86_64 = Arch(
     lr=None,
     shadow_register=None,
     insn_align=1,
+    max_insn=15,
     call_pushes=8,
     exception_align=16,
     pt_regs=PT_REGS,
