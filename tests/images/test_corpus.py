@@ -64,6 +64,14 @@ def test_runs_natively(workload: Workload, size: str) -> None:
     assert (done.stdout.decode(), done.stderr, done.returncode) == (workload.expected_output(size), b"", 0)
 
 
+@pytest.mark.parametrize(
+    ("workload", "arch"), [pytest.param(w, a, id=f"{w.name}-{a.name}") for w, a in PAIRS if w.musl]
+)
+def test_every_musl_source_of_the_header_is_really_linked(workload: Workload, arch: Arch) -> None:
+    image = load_image(build(workload, arch))
+    assert {Path(source).name for source in workload.musl} <= set(image.symbols)
+
+
 def test_at_least_half_of_the_corpus_is_foreign_code() -> None:
     workloads = all_workloads()
     assert len(workloads) >= 22
