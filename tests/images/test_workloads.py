@@ -106,7 +106,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     assert "file name" in complaint(written(tmp_path, header(**GOOD), "Bad_Name.c"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 @given(st.text(alphabet=string.printable, max_size=200))
 def test_no_header_text_gives_a_traceback(tmp_path: Path, text: str) -> None:
     path = written(tmp_path, "/*\n * title: A\n" + text)
