@@ -26,21 +26,25 @@ SCHEMA = "1"
 """Part of every key: raise it when the meaning of a key's other parts changes."""
 
 RUNTIME = CORPUS / "runtime"
+# fmt: off
 BASE_FLAGS = (
-    "-O2 -std=gnu11 -w -ffreestanding -nostdinc -D_XOPEN_SOURCE=700 "
-    "-fno-omit-frame-pointer -fasynchronous-unwind-tables -fno-exceptions "
-    "-fno-stack-protector -fno-pic -fno-pie -fno-common -fno-strict-aliasing "
-    "-fno-vectorize -fno-slp-vectorize -ffp-contract=off -fno-math-errno"
-).split()
+    "-O2", "-std=gnu11", "-w", "-ffreestanding", "-nostdinc", "-D_XOPEN_SOURCE=700",
+    "-fno-omit-frame-pointer", "-fasynchronous-unwind-tables", "-fno-exceptions", "-fno-stack-protector",
+    "-fno-pic", "-fno-pie", "-fno-common", "-fno-strict-aliasing",
+    "-fno-vectorize", "-fno-slp-vectorize", "-ffp-contract=off", "-fno-math-errno",
+)
 ARCH_FLAGS = {
     "aarch64": ("-mno-outline-atomics",),
     "x86_64": ("-mno-red-zone", "-fcf-protection=none"),
 }
 INTEGER_FLAGS = ("-mgeneral-regs-only",)
+# --no-relax: a relaxed adrp/add pair would no longer match the relocations kept for it.
 LINK_FLAGS = (
-    "-static --emit-relocs --build-id=sha1 --entry=_start --image-base=0x400000 --eh-frame-hdr --fatal-warnings "
-    "-z max-page-size=4096 -z separate-code -z noexecstack -z norelro"
-).split()
+    "-static", "--emit-relocs", "--no-relax", "--build-id=sha1", "--eh-frame-hdr", "--fatal-warnings",
+    "--entry=_start", "--image-base=0x400000",
+    "-z", "max-page-size=4096", "-z", "separate-code", "-z", "noexecstack", "-z", "norelro",
+)
+# fmt: on
 
 _RUNTIME_C = ("mem.c", "str.c", "ctype.c", "alloc.c", "libc.c")
 _RUNTIME_FLOAT_C = ("fp.c",)
@@ -116,9 +120,16 @@ class _Shop:
     def _object(self, path: Path, flags: tuple[str, ...], included: Sequence[str] = ()) -> Path:
         """The object of *path*.  The key covers all that the compiler reads; the wheel's version in describe()
         stands for musl's headers, which never change within one."""
-        bodies = [_read(path), *(_read(_musl_source(self.workload, source)) for source in included)]
-        parts = [SCHEMA, self.compiler.describe(), self.arch.name, str(len(flags)), *flags, path.name, *bodies]
-        key = key_of([*parts, *_own_headers()])
+        parts: list[str | bytes] = [
+            SCHEMA,
+            self.compiler.describe(),
+            self.arch.name,
+            str(len(flags)),
+            *flags,
+            path.name,
+        ]
+        parts += [_read(path), *(_read(_musl_source(self.workload, source)) for source in included)]
+        key = key_of([*parts, *_runtime_headers(), *_headers(path.parent)])
 
         def make(output: Path) -> None:
             folders = (RUNTIME, RUNTIME / "include", *musl_includes(self.arch))
@@ -137,8 +148,13 @@ def _musl_source(workload: Workload, source: str) -> Path:
 
 
 @cache
-def _own_headers() -> tuple[bytes, ...]:
-    return tuple(_read(path) for path in sorted(CORPUS.rglob("*.h")))
+def _runtime_headers() -> tuple[bytes, ...]:
+    return tuple(_read(path) for path in sorted(RUNTIME.rglob("*.h")))
+
+
+def _headers(folder: Path) -> list[bytes]:
+    """Headers beside a source: an #include "..." finds them first.  (musl's are covered by the wheel's version.)"""
+    return [] if folder.is_relative_to(musl_root()) else [_read(path) for path in sorted(folder.glob("*.h"))]
 
 
 def _read(path: Path) -> bytes:

@@ -135,7 +135,13 @@ def _run(command: Sequence[str], cwd: Path, what: str) -> str:
     """Standard output of *command*; ToolchainError in one line if it cannot start, fails, hangs or dies."""
     try:
         done = subprocess.run(
-            command, cwd=cwd, env={"LC_ALL": "C"}, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S
+            command,
+            cwd=cwd,
+            env={"LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
     except OSError as error:
         raise ToolchainError(f"{what}: cannot run {command[0]}: {error.strerror}; {_REINSTALL}") from None

@@ -1,11 +1,13 @@
 """Workloads: the programs the lab builds, runs and unwinds.  One file in ``corpus/`` is one workload.
 
-The file begins with a header comment, read strictly, so that adding a workload is adding one file::
+The file begins with a header comment, read strictly, so that adding a workload is adding one file (a line
+that is indented further continues the one above)::
 
     /*
      * title: SHA-512 password hashing
      * rows: 12 13 23
-     * musl: stdio/sprintf.c stdio/vfprintf.c
+     * musl: stdio/sprintf.c stdio/vsprintf.c stdio/vsnprintf.c stdio/vfprintf.c
+     *       stdio/fwrite.c stdio/__towrite.c
      * musl-include: crypt/crypt_sha512.c
      * float: yes
      * expect: small 0x0123456789abcdef large 0xfedcba9876543210
@@ -44,6 +46,7 @@ _REQUIRED = ("title", "rows", "expect")
 _SUFFIXES = (".c", ".S")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LINE = re.compile(r" \* ([a-z-]+):(?: +(\S.*?))? *")
+_MORE = re.compile(r" \*  +(\S.*?) *")
 _EXPECT = re.compile(r"small (0x[0-9a-f]{16}) large (0x[0-9a-f]{16})")
 _MAX_HEADER_LINES = 40
 
@@ -149,19 +152,24 @@ class _Header:
         raise self._error(len(lines), "the header does not end (an empty ' *' line or ' */')")
 
     def _take(self, number: int, line: str) -> None:
+        more = _MORE.fullmatch(line)
+        if more and self.values:
+            key, (first, value) = list(self.values.items())[-1]
+            self.values[key] = (first, f"{value} {more.group(1)}")
+            return
         match = _LINE.fullmatch(line)
         if match is None:
             raise self._error(number, f"not a ' * key: value' line: {line[:40]!r}")
-        key, value = match.groups()
+        key, text = match.groups()
         if key not in _KEYS:
             near = difflib.get_close_matches(key, _KEYS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(_KEYS)}"
             raise self._error(number, f"unknown key '{key}'; {hint}")
         if key in self.values:
             raise self._error(number, f"'{key}' was given already on line {self.values[key][0]}")
-        if value is None:
+        if text is None:
             raise self._error(number, f"'{key}' has no value")
-        self.values[key] = (number, value)
+        self.values[key] = (number, text)
 
     def _error(self, line: int, reason: str) -> InputError:
         return InputError(f"{self.path}:{line}: {reason}")

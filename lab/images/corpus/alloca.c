@@ -50,8 +50,6 @@ NOINLINE u64 growing(u64 count)
 		node->next = list;
 		node->value = i;
 		list = node;
-		if (i % 4 == 0)
-			OPAQUE(list);
 	}
 	return total(list);
 }

@@ -1,11 +1,11 @@
 /*
  * title: Calls from inline assembly
  * rows: 12 14 15
- * expect: small 0x0740d2c511c8f894 large 0x5b4b23263828b13e
+ * expect: small 0x6b0a19c7ad9da3fe large 0x207fca5a7a1291e6
  *
  * The compiler does not know that the assembly calls.  On AArch64 clang saves x30, because it is clobbered, but makes
- * no frame record: a frame-pointer walk from the callee loses the caller.  With the stack pointer as an operand (as
- * the kernel's ASM_CALL_CONSTRAINT does) the frame comes first.
+ * no frame record: a frame-pointer walk from the callee loses the caller.  The stack pointer as an operand (the x86
+ * kernel's ASM_CALL_CONSTRAINT) does not change that in clang; taking the frame's address does.
  */
 #include "rt.h"
 
@@ -13,7 +13,7 @@
 register u64 stack_pointer __asm__("sp");
 #define CALL "bl counted"
 #define CLOBBERS "memory", "cc", "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", \
-		 "x13", "x14", "x15", "x16", "x17", "x30"
+		 "x13", "x14", "x15", "x16", "x17", "x18", "x30"
 #else
 register u64 stack_pointer __asm__("rsp");
 #define CALL "call counted"
@@ -41,10 +41,20 @@ NOINLINE u64 unannounced(u64 x)
 	return x + 1;
 }
 
-NOINLINE u64 announced(u64 x)
+NOINLINE u64 constrained(u64 x)
 {
 	OPAQUE(x);
 	__asm__ volatile(CALL : "+r"(stack_pointer) : : CLOBBERS);
+	return x + 1;
+}
+
+NOINLINE u64 framed(u64 x)
+{
+	void *frame = __builtin_frame_address(0);
+
+	OPAQUE(x);
+	OPAQUE(frame);
+	__asm__ volatile(CALL ::: CLOBBERS);
 	return x + 1;
 }
 
@@ -62,8 +72,9 @@ u64 lab_main(u64 large)
 
 	for (u64 round = 0; round < rounds; round++) {
 		x = unannounced(x);
-		x = announced(x);
-		expected += 2 + (x & 1);
+		x = constrained(x);
+		x = framed(x);
+		expected += 3 + (x & 1);
 		x = sometimes(x);
 	}
 	lab_check(calls == expected, "every call was made");

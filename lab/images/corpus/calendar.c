@@ -1,7 +1,8 @@
 /*
  * title: Seconds to dates and back
  * rows: 12 16 19
- * musl: time/__secs_to_tm.c time/__tm_to_secs.c time/__month_to_secs.c time/__year_to_secs.c time/strftime.c locale/langinfo.c stdio/sprintf.c stdio/vsprintf.c stdio/snprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c stdio/__towrite.c
+ * musl: time/__secs_to_tm.c time/__tm_to_secs.c time/__month_to_secs.c time/__year_to_secs.c time/strftime.c
+ *       locale/langinfo.c stdio/snprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c stdio/__towrite.c
  * float: yes
  * expect: small 0x40f546c386ff4f4d large 0x9b103a23fca3200c
  *

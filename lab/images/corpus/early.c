@@ -1,7 +1,7 @@
 /*
  * title: Early returns: the epilogue in the middle
- * rows: 12 16
- * expect: small 0x1e161b8ec5a1734a large 0x80f67cfe0ca65529
+ * rows: 12 16 41
+ * expect: small 0x95e17844f49ce0ca large 0xf8ca40fc52c25e1b
  *
  * Functions that have a frame on every path and return from the middle of their code, so that an epilogue is
  * followed by code that still has the frame.
@@ -22,44 +22,57 @@ NOINLINE u64 outside(u64 x)
 	return scrambled(x);
 }
 
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+
+/* The likely return comes first; behind it the function still has its frame, which a tail call takes down. */
 NOINLINE u64 middle(u64 x, u64 y)
 {
 	u64 r = outside(x);
 
-	if (r & 3)
+	if (LIKELY(r & 3))
 		return r + y;
-	BARRIER();
 	r += outside(y);
-	if (r % 5 == 2)
-		return 7;
-	BARRIER();
-	return outside(r) * outside(x) + y;
+	return outside(r ^ x);
 }
 
-/* One way out per case. */
+/* Behind the return comes code that does not return. */
+NOINLINE u64 checked(u64 x, u64 y)
+{
+	u64 r = outside(x);
+
+	if (LIKELY(r != y))
+		return r - y;
+	lab_report(outside(r));
+	lab_exit(1);
+}
+
+/* Three ways out with the frame up, each with an epilogue of its own. */
 NOINLINE u64 cases(u64 x, u64 y)
 {
 	u64 r = outside(y);
 
-	if (x == 0)
-		return r;
-	r = outside(r + x);
-	if (x == 1)
-		return r ^ y;
-	while (r & 1) {
-		r = outside(r) >> 1;
-		if (r > 1ul << 61)
-			return r - y;
-	}
-	return outside(r) + x;
+	if (LIKELY(x & 1))
+		return r ^ x;
+	r += outside(x);
+	if (LIKELY(x & 2))
+		return outside(r + 1);
+	r += outside(r);
+	return scrambled(r) ^ outside(r + y);
 }
 
-/* middle() as one expression after another, with a single way out. */
+/* The same, each with a single way out. */
 static u64 middle_again(u64 x, u64 y)
 {
-	u64 first = scrambled(x), second = first + scrambled(y);
+	u64 first = scrambled(x);
 
-	return first & 3 ? first + y : second % 5 == 2 ? 7 : scrambled(second) * scrambled(x) + y;
+	return first & 3 ? first + y : scrambled((first + scrambled(y)) ^ x);
+}
+
+static u64 cases_again(u64 x, u64 y)
+{
+	u64 first = scrambled(y), second = first + scrambled(x), third = second + scrambled(second);
+
+	return x & 1 ? first ^ x : x & 2 ? scrambled(second + 1) : scrambled(third) ^ scrambled(third + y);
 }
 
 u64 lab_main(u64 large)
@@ -67,10 +80,12 @@ u64 lab_main(u64 large)
 	u64 digest = LAB_SEED, rounds = large ? 20000 : 25;
 
 	for (u64 round = 0; round < rounds; round++) {
-		u64 found = middle(round, round * 3 + 1);
-		lab_check(found == middle_again(round, round * 3 + 1), "the same with one way out");
-		digest = digest * 31 + found;
-		digest = digest * 31 + cases(round % 3, round);
+		u64 left = middle(round, round * 3 + 1), right = cases(round, round + 5);
+		lab_check(left == middle_again(round, round * 3 + 1), "middle with one way out");
+		lab_check(right == cases_again(round, round + 5), "cases with one way out");
+		lab_check(checked(round, ~round) == scrambled(round) - ~round, "checked");
+		digest = digest * 31 + left;
+		digest = digest * 31 + right;
 	}
 	return lab_mix(digest, outside_calls);
 }

@@ -1,7 +1,9 @@
 /*
  * title: Powers, sines and their argument reduction
  * rows: 12 16 17 19
- * musl: math/pow.c math/pow_data.c math/exp_data.c math/__math_invalid.c math/__math_oflow.c math/__math_uflow.c math/__math_xflow.c math/__math_divzero.c math/__sin.c math/__cos.c math/__rem_pio2.c math/__rem_pio2_large.c math/scalbn.c math/cbrtl.c math/fma.c
+ * musl: math/pow.c math/pow_data.c math/exp_data.c math/__math_invalid.c math/__math_oflow.c math/__math_uflow.c
+ *       math/__math_xflow.c math/__sin.c math/__cos.c math/__rem_pio2.c math/__rem_pio2_large.c math/scalbn.c
+ *       math/fma.c
  * float: yes
  * expect: small 0xaf6318257af91285 large 0x17af620b8481f426
  *

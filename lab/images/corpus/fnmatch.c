@@ -1,7 +1,9 @@
 /*
  * title: Shell patterns
  * rows: 12 13 16
- * musl: regex/fnmatch.c ctype/iswctype.c ctype/iswalnum.c ctype/iswalpha.c ctype/iswblank.c ctype/iswcntrl.c ctype/iswdigit.c ctype/iswgraph.c ctype/iswlower.c ctype/iswprint.c ctype/iswpunct.c ctype/iswspace.c ctype/iswupper.c ctype/iswxdigit.c ctype/towctrans.c
+ * musl: regex/fnmatch.c ctype/iswctype.c ctype/iswalnum.c ctype/iswalpha.c ctype/iswblank.c ctype/iswcntrl.c
+ *       ctype/iswgraph.c ctype/iswlower.c ctype/iswprint.c ctype/iswpunct.c ctype/iswspace.c ctype/iswupper.c
+ *       ctype/iswxdigit.c ctype/towctrans.c
  * expect: small 0x6d54a57cc2704be5 large 0x26f61e4f01a72525
  *
  * musl's fnmatch: many early returns, a loop over path components.

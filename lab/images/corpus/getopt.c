@@ -1,7 +1,8 @@
 /*
  * title: Command-line options
  * rows: 12 13 16
- * musl: misc/getopt.c misc/getopt_long.c stdio/fputs.c stdio/fwrite.c stdio/putc.c stdio/__overflow.c stdio/__towrite.c
+ * musl: misc/getopt.c misc/getopt_long.c stdio/fputs.c stdio/fwrite.c stdio/putc.c stdio/__overflow.c
+ *       stdio/__towrite.c
  * expect: small 0xa9b160b0d4c3ea67 large 0x49cbe678ded35d2d
  *
  * musl's getopt_long with permuted arguments; its complaints go to a standard error stream that this program supplies,

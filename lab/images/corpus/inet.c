@@ -1,7 +1,8 @@
 /*
  * title: Internet addresses, text to binary and back
  * rows: 12 13 16 17
- * musl: network/inet_pton.c network/inet_ntop.c stdio/sprintf.c stdio/vsprintf.c stdio/snprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c stdio/__towrite.c
+ * musl: network/inet_pton.c network/inet_ntop.c stdio/snprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c
+ *       stdio/__towrite.c
  * float: yes
  * expect: small 0xedb66dfc4470cb9a large 0xce3ea6f1083b6455
  *

@@ -1,7 +1,8 @@
 /*
  * title: scanf
  * rows: 12 13 16 25
- * musl: stdio/sscanf.c stdio/vsscanf.c stdio/vfscanf.c internal/intscan.c internal/floatscan.c internal/shgetc.c stdio/__uflow.c stdio/__toread.c math/scalbn.c math/scalbnl.c
+ * musl: stdio/sscanf.c stdio/vsscanf.c stdio/vfscanf.c internal/intscan.c internal/floatscan.c internal/shgetc.c
+ *       stdio/__uflow.c stdio/__toread.c math/scalbn.c math/scalbnl.c
  * float: yes
  * expect: small 0x44c6c4dbcfbb104d large 0x96bc660c3d1bf7e5
  *

@@ -1,7 +1,8 @@
 /*
  * title: Decimal to binary floating point
  * rows: 12 13 16 17
- * musl: stdlib/strtod.c internal/floatscan.c internal/shgetc.c stdio/__uflow.c stdio/__toread.c math/scalbn.c math/scalbnl.c
+ * musl: stdlib/strtod.c internal/floatscan.c internal/shgetc.c stdio/__uflow.c stdio/__toread.c math/scalbn.c
+ *       math/scalbnl.c
  * float: yes
  * expect: small 0xe5b0f26ffbf1f8c7 large 0xc30e437acfb8fe91
  *

@@ -30,7 +30,7 @@ NOINLINE u64 stop(u64 state, u64 left)
 	return state + left;
 }
 
-/* No frame, direct. */
+/* Without a frame where leaves have none; direct. */
 NOINLINE u64 even(u64 state, u64 left)
 {
 	OPAQUE(state);
@@ -43,7 +43,7 @@ NOINLINE u64 odd(u64 state, u64 left)
 	return left ? jump(state * 3, left - 1) : stop(state, left);
 }
 
-/* No frame, indirect. */
+/* The same, indirect. */
 NOINLINE u64 jump(u64 state, u64 left)
 {
 	OPAQUE(state);

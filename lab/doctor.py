@@ -1,0 +1,163 @@
+"""What this machine has of what the lab can use, and what the absence of each costs.
+
+Nothing here raises for something that is missing: that is the finding.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.arch import ARCHES, Arch
+from lab.errors import LabError
+from lab.images.cache import cache_folder
+from lab.images.toolchain import find_compiler, musl_root
+
+PROBE_SOURCE = "void _start(void) { for (;;) ; }\n"
+_TIMEOUT_S = 20
+
+
+class Status(enum.Enum):
+    """Of one thing the lab can use."""
+
+    OK = "ok"
+    MISSING = "missing"  # the lab cannot do its work
+    OPTIONAL_MISSING = "optional-missing"  # it can, without what ``cost`` says
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing: its name, version where it has one, status, what its absence costs, and what was seen."""
+
+    name: str
+    version: str | None
+    status: Status
+    cost: str
+    detail: str = ""
+
+
+_PACKAGES = {
+    "lief": "no image can be read or rewritten",
+    "capstone": "no instruction can be decoded",
+    "keystone-engine": "no rewriter can assemble its sequences",
+    "unicorn": "nothing can be run",
+    "numpy": "no tables",
+    "pandas": "no tables in reports",
+    "pyarrow": "no results can be stored",
+    "matplotlib": "no figures",
+}
+
+_TOOLS = {
+    "aarch64-linux-gnu-gcc": (("aarch64-linux-gnu-gcc",), "no second compiler for arm64 (gcc-aarch64-linux-gnu)"),
+    "objtool": (("objtool",), "static findings are not compared with the kernel's own tool (linux-kbuild-*)"),
+    "qemu-aarch64": (("qemu-aarch64", "qemu-aarch64-static"), "no second machine to run arm64 images on (qemu-user)"),
+    "readelf": (("readelf",), "written ELF files are not cross-checked by binutils"),
+    "gdb": (("gdb", "gdb-multiarch"), "unwinds are not cross-checked by a debugger"),
+    "llvm-mca": (("llvm-mca", "llvm-mca-19"), "no pipeline estimates of the inserted sequences (llvm)"),
+}
+
+
+def diagnose() -> list[Finding]:
+    """Everything the lab can use, what must be there first.  Takes about a second; raises nothing."""
+    return [
+        _toolchain(),
+        _musl(),
+        *(_probe(arch) for arch in ARCHES),
+        _cache(),
+        *(_package(name, cost) for name, cost in _PACKAGES.items()),
+        *(_tool(name, names, cost) for name, (names, cost) in _TOOLS.items()),
+    ]
+
+
+def healthy(findings: list[Finding]) -> bool:
+    """Whether nothing that the lab must have is missing."""
+    return all(finding.status is not Status.MISSING for finding in findings)
+
+
+def _toolchain() -> Finding:
+    cost = "no image can be built"
+    try:
+        compiler = find_compiler()
+    except LabError as error:
+        return Finding("clang and LLD (ziglang)", None, Status.MISSING, cost, str(error))
+    return Finding("clang and LLD (ziglang)", compiler.version, Status.OK, cost, compiler.describe())
+
+
+def _musl() -> Finding:
+    cost = "no workload of foreign C code can be built"
+    try:
+        return Finding("musl sources", None, Status.OK, cost, str(musl_root()))
+    except LabError as error:
+        return Finding("musl sources", None, Status.MISSING, cost, str(error))
+
+
+def _probe(arch: Arch) -> Finding:
+    """Compile and link the smallest program there is."""
+    name, cost = f"build for {arch.name}", f"no {arch.title} images"
+    try:
+        with tempfile.TemporaryDirectory(prefix="unwindlab-doctor-") as folder:
+            place = Path(folder)
+            (place / "probe.c").write_text(PROBE_SOURCE, encoding="ascii")
+            compiler = find_compiler()
+            compiler.compile(arch, ["-O2", "-ffreestanding", "-c", "probe.c", "-o", "probe.o"], place)
+            compiler.link(["-static", "--emit-relocs", "-o", "probe.elf", "probe.o"], place)
+            size = (place / "probe.elf").stat().st_size
+    except (LabError, OSError) as error:
+        return Finding(name, None, Status.MISSING, cost, str(error))
+    return Finding(name, None, Status.OK, cost, f"{size} bytes linked")
+
+
+def _cache() -> Finding:
+    cost = "no image can be kept"
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-"):
+            pass
+    except (LabError, OSError) as error:
+        return Finding("cache folder", None, Status.MISSING, cost, str(error))
+    return Finding("cache folder", None, Status.OK, cost, str(folder))
+
+
+def _package(name: str, cost: str) -> Finding:
+    try:
+        return Finding(name, importlib.metadata.version(name), Status.OK, cost)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, None, Status.MISSING, cost, f"pip install {name}")
+
+
+def _tool(name: str, names: tuple[str, ...], cost: str) -> Finding:
+    places = (shutil.which(candidate) or _kbuild(candidate) for candidate in names)
+    place = next((place for place in places if place), None)
+    if place is None:
+        return Finding(name, None, Status.OPTIONAL_MISSING, cost)
+    return Finding(name, _tool_version(place), Status.OK, cost, place)
+
+
+def _kbuild(name: str) -> str | None:
+    """Debian keeps objtool out of the PATH, in /usr/lib/linux-kbuild-VERSION/tools/objtool/."""
+    found = sorted(Path("/usr/lib").glob(f"linux-kbuild-*/tools/{name}/{name}"))
+    return str(found[-1]) if found and os.access(found[-1], os.X_OK) else None
+
+
+def _tool_version(place: str) -> str | None:
+    try:
+        done = subprocess.run(
+            [place, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return next(_versions(done.stdout.decode(errors="replace")), None)
+
+
+def _versions(text: str) -> Iterator[str]:
+    for match in re.finditer(r"\b\d+\.\d+(?:\.\d+)*\b", text):
+        yield match.group()
