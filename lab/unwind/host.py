@@ -62,18 +62,18 @@ def walk_ignoring(unwinder: Unwinder, mem: Reader, refused: Trace) -> Trace:
 
 
 def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) -> Trace:
-    step = unwinder.step
+    step, sound = unwinder.step, Fault.NONE
+    mem.fault = sound
     for _ in range(STEP_BUDGET):
-        mem.fault = Fault.NONE
         try:
             status, ra, cursor = step(mem, cursor)
             if min(cursor) < 0 or max(cursor) > MASK64:  # native integers wrap, Python's do not
                 cursor = tuple([value & MASK64 for value in cursor])
         except Exception as error:
-            if mem.fault is Fault.NONE:
+            if mem.fault is sound:
                 return Trace(Ending.CRASH, tuple(found), _blame(unwinder, error))
             status, ra = END, 0
-        if mem.fault is not Fault.NONE:
+        if mem.fault is not sound:
             if mem.fault is Fault.POISON:
                 return Trace(Ending.REFUSED, tuple(found), "below_stack", None, Reason.BELOW_STACK)
             return Trace(

@@ -18,6 +18,7 @@ from lab.layout import LayoutRow, ShadowLayout
 from lab.unwind.api import MASK64, SHADOW_KINDS, SHADOW_NONE, UNKNOWN, WHERE_CODES
 
 _U64 = struct.Struct("<Q")
+_unpack = _U64.unpack_from
 
 
 class Fault(Enum):
@@ -68,6 +69,7 @@ class Reader:
         self._row_starts = [row.start for row in self._rows]
         self._row_cache: dict[int, tuple[int, int]] = {}
         self._exception_at = 0
+        self._plain_low = self.stack_low
         self._frame: bytes | None = None
         self.fault = Fault.NONE
         self.fault_address = 0
@@ -76,23 +78,26 @@ class Reader:
     def exception(self, sp: int) -> None:
         """An exception has just been taken with stack pointer *sp*: lay the overlay."""
         self._exception_at = sp & -self._arch.exception_align
+        self._plain_low = max(self._exception_at, self.stack_low)
         self._frame = None
 
     def no_exception(self) -> None:
         """No exception: the guest's memory as it is."""
         self._exception_at = 0
+        self._plain_low = self.stack_low
 
     def load(self, address: int) -> int:
         """The 64-bit value at *address*; 0 with ``fault`` set where nothing can be read."""
-        address &= MASK64
-        if address < self._exception_at and address + 8 > self.stack_low:
-            return self._load_overlaid(address)
-        if self.stack_low <= address <= self._stack_last:
-            value: int | None = _U64.unpack_from(self._stack_pages, address - self.stack_low)[0]
+        if self._plain_low <= address <= self._stack_last:  # nearly every read: the stack above the overlay
+            value: int = _unpack(self._stack_pages, address - self.stack_low)[0]
         else:
-            value = self._load(address)
-        if value is None:
-            return self._fail(Fault.UNMAPPED, address)
+            address &= MASK64
+            if address < self._exception_at and address + 8 > self.stack_low:
+                return self._load_overlaid(address)
+            elsewhere = self._load(address)
+            if elsewhere is None:
+                return self._fail(Fault.UNMAPPED, address)
+            value = elsewhere
         if self.log is not None:
             self.log.append((address, value))
         return value
