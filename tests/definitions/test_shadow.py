@@ -136,3 +136,19 @@ def test_a_parallel_shadow_stack_holds_each_live_return_address_at_its_place(cas
             assert tally.judgement.verdict.value in {"exact", "extra"}, image.locate(tally.pc)
     assert rewrite.checks["shadow_balance"] == "passed"
     assert rewrite.checks["shadow_balance_stops"] > 0
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_the_feature_shadow_pushed_agrees_with_the_layout(case, rewritten) -> None:
+    """One watches the pointer (or the slot) move, the other was worked out from the code: they must agree."""
+    image, rewrite, execution = rewritten(*case)
+    compared = 0
+    for tally in execution.tallies:
+        if tally.mode == BOUNDARY and tally.unwinder == 0 and tally.dynamic.shadow_pushed is not None:
+            place = _where(rewrite, tally.pc)
+            if case[2] is Flavour.PARALLEL and not tally.dynamic.shadow_pushed:
+                assert place is not Where.SHADOW, image.locate(tally.pc)
+            elif case[2] is not Flavour.PARALLEL:  # a parallel slot may still hold the value of an earlier call
+                assert tally.dynamic.shadow_pushed is (place is Where.SHADOW), image.locate(tally.pc)
+            compared += 1
+    assert compared
