@@ -1,0 +1,112 @@
+"""explain: one stop, whole, or one line that says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.errors import InputError
+from lab.explain import Explanation, explain, parse_pc
+from lab.layout import Flavour, Policy
+from lab.machine.machine import Limits
+from lab.rewriting import rewrite_file
+from tests.support import ARCH_NAMES, assemble, compile_c
+
+PROGRAM = """
+__attribute__((noinline)) long leaf(long x) { return x * 3 + 1; }
+__attribute__((noinline)) long twice(long x) { return leaf(x) + leaf(x + 1); }
+int test_main(void) { return twice(1) != 11; }
+"""
+
+
+def said(found: Explanation, name: str) -> tuple[str, list[str]]:
+    (one,) = [s for s in found.said if s.unwinder == name]
+    return one.verdict, one.reported
+
+
+def test_a_leaf_on_arm64_shows_what_the_plain_walk_loses() -> None:
+    path = compile_c("aarch64", PROGRAM).path
+    found = explain(path, "leaf", [], "boundary", 1)
+    assert found.location == "leaf+0x0"
+    assert [place.split("+")[0] for place in found.truth] == ["twice", "test_main", "_start"]
+    verdict, reported = said(found, "fp")
+    assert verdict == "missing"
+    assert reported == found.truth[1:]
+    (fp,) = [s for s in found.said if s.unwinder == "fp"]
+    assert found.truth[0] in fp.why
+    assert fp.reads, "every slot it read is shown"
+    assert said(found, "oracle") == ("exact", found.truth)
+    assert dict(found.unsupported).keys() == {"scs", "scs-lr"}
+    text = found.to_text()
+    assert "leaf+0x0" in text and "missing" in text and "x29" in text
+    assert text.isascii()
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_the_second_hit_is_another_stop_with_another_stack(arch: str) -> None:
+    path = compile_c(arch, PROGRAM).path
+    first, second = (explain(path, "leaf", ["oracle"], "boundary", hit) for hit in (1, 2))
+    assert first.truth[0] != second.truth[0]
+    assert first.truth[1:] == second.truth[1:]
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_a_call_stop_is_named_by_its_return_address(arch: str) -> None:
+    path = compile_c(arch, PROGRAM).path
+    ra = explain(path, "leaf", ["oracle"], "boundary", 1).truth[0]
+    found = explain(path, ra, ["fp", "oracle"], "call", 1)
+    assert said(found, "fp")[0] == said(found, "oracle")[0] == "exact"
+    assert [place.split("+")[0] for place in found.truth] == ["test_main", "_start"]
+
+
+def test_a_rewritten_image_is_explained_with_its_layout(tmp_path: Path) -> None:
+    source = compile_c("aarch64", PROGRAM, "-mbranch-protection=pac-ret", "-ffixed-x18").path
+    out = tmp_path / "out.elf"
+    rewrite_file(source, out, "pac", Flavour.REGISTER, Policy.USE)
+    at_push = explain(out, "twice", [], "boundary", 1)
+    assert at_push.region == "inserted"
+    assert "before this instruction: lr" in at_push.layout
+    assert (said(at_push, "scs")[0], said(at_push, "scs-lr")[0]) == ("missing", "exact")
+    after = explain(out, "twice+4", [], "boundary", 1)
+    assert "before this instruction: shadow" in after.layout
+    assert (said(after, "scs")[0], said(after, "scs-lr")[0]) == ("exact", "exact")
+
+
+@pytest.mark.parametrize(
+    ("pc", "words"),
+    [
+        ("nonsense", "neither an address nor a function"),
+        ("leaf+zz", "neither an address nor a function"),
+        ("0x10", "outside the image"),
+        ("leaf+0x7fffffff", "outside the image"),
+        ("leaf+2", "never reached"),
+        ("", "neither an address nor a function"),
+    ],
+)
+def test_a_place_that_is_not_there_is_one_line(pc: str, words: str) -> None:
+    path = compile_c("x86_64", PROGRAM).path
+    with pytest.raises(InputError, match=words) as caught:
+        explain(path, pc, [], "boundary", 1)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_hit_beyond_the_last_says_how_many_there_were() -> None:
+    path = compile_c("x86_64", PROGRAM).path
+    with pytest.raises(InputError, match="reached 2 times, not 3"):
+        explain(path, "leaf", [], "boundary", 3)
+    with pytest.raises(InputError, match="counted from 1"):
+        explain(path, "leaf", [], "boundary", 0)
+
+
+def test_an_image_that_never_gets_there_stops_at_its_budget() -> None:
+    path = assemble("x86_64", "FUNC test_main\n jmp test_main\nEND test_main\nFUNC other\n ret\nEND other\n").path
+    with pytest.raises(InputError, match="never reached"):
+        explain(path, "other", [], "boundary", 1, limits=Limits(1000, 10))
+
+
+def test_addresses_are_read_as_hexadecimal_names_or_both() -> None:
+    image = compile_c("aarch64", PROGRAM)
+    leaf = image.symbols["leaf"]
+    assert {parse_pc(image, text) for text in ("leaf", f"{leaf:#x}", f"{leaf:x}", "leaf+0", "leaf+0x0")} == {leaf}
