@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from lab.unwind import fp
 from lab.unwind.api import END, FRAME, GOES_ON, Cursor, Mem, Reason, Regs, StepResult, Unwinder, load64
@@ -53,6 +56,28 @@ NOT_A_TUPLE = make("not-a-tuple", _nothing, lambda mem, cursor: None)  # type: i
 BAD_STATUS = make("bad-status", _nothing, lambda mem, cursor: (99, 0, cursor))
 BAD_ADDRESS = make("bad-address", _nothing, lambda mem, cursor: (FRAME, "main", cursor))  # type: ignore[arg-type, return-value]
 BAD_CURSOR = make("bad-cursor", _nothing, lambda mem, cursor: (FRAME, 4096, (None,)))  # type: ignore[arg-type, return-value]
+EXITS = make("exits", _nothing, lambda mem, cursor: sys.exit(0))
+ARRAY_STATUS = make("array-status", _nothing, lambda mem, cursor: (np.array([0, 1]), 0, cursor))  # type: ignore[arg-type, return-value]
+HUGE_STATUS = make("huge-status", _nothing, lambda mem, cursor: (1 << 40_000, 0, cursor))
+NUMPY_ADDRESS = make("numpy-address", _nothing, lambda mem, cursor: (FRAME, np.int64(5), cursor))  # type: ignore[arg-type, return-value]
+GENERATES = make("generates", _nothing, lambda mem, cursor: (n for n in (FRAME, 4096, iter(()))))  # type: ignore[arg-type, return-value]
+
+
+def _assigning(mem: Mem, cursor: Cursor) -> StepResult:
+    mem.stack_low = 0
+    return END, 0, cursor
+
+
+ASSIGNS = make("assigns", _nothing, _assigning)
+
+
+def _stubborn(mem: Mem, cursor: Cursor) -> StepResult:
+    """Reports a frame and refuses, in turn, for ever."""
+    (turn,) = cursor
+    return (Reason.EXCEPTION | GOES_ON, 0, (0,)) if turn else (FRAME, 4096, (1,))
+
+
+STUBBORN = make("stubborn", _nothing, _stubborn)
 REFUSES = make("refuses", _nothing, lambda mem, cursor: (Reason.EXCEPTION, 0, cursor))
 
 

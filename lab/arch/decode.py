@@ -1,8 +1,13 @@
 """Instructions as the rest of the lab sees them, decoded by capstone, with its known gaps closed here.
 
 Register names are canonical 64-bit names (``Arch.gprs``) plus ``flags``; vector and system registers
-keep capstone's names.  capstone 5.0 says that ``svc`` writes the link register (it does not) and that
-``ret`` reads nothing (it reads the link register); both are corrected below.
+keep capstone's names.  capstone 5.0 is wrong or silent about what some instructions access; corrected below:
+
+* AArch64 ``svc`` writes the link register (it does not); ``ret`` reads nothing (it reads the link register);
+* AArch64 LSE atomics (``cas``, ``swp``, ``ldadd``), ``dc`` and ``ldraa`` access no register operand: every
+  operand it is silent about counts as read and as written;
+* x86 ``enter`` leaves RSP alone; ``rcl``, ``rcr``, ``cmc``, ``adox`` and ``fcmov`` read no flags; ``loop`` is no
+  branch, ``iret`` and ``sysret`` do not leave.
 """
 
 from __future__ import annotations
@@ -135,13 +140,32 @@ def _convert(arch: Arch, raw: Any) -> Insn:
     writes = {canonical(arch, raw.reg_name(r)) for r in write_ids} - {"xzr", "wzr"}
     kind, target = _classify(arch, raw)
     if arch.lr is not None:
+        silent = _silent_operands(arch, raw)
+        reads |= silent
+        writes |= silent
         if kind is Kind.SYSCALL:
             writes.discard(arch.lr)
         if kind is Kind.RETURN and not raw.operands:
             reads.add(arch.lr)
+    else:
+        if raw.mnemonic.startswith(_READS_FLAGS):
+            reads.add("flags")
+        if raw.mnemonic == "enter":
+            writes |= {arch.sp, arch.fp}
     return Insn(
         raw.address, bytes(raw.bytes), raw.mnemonic, raw.op_str, kind, target, frozenset(reads), frozenset(writes)
     )
+
+
+_READS_FLAGS = ("rcl", "rcr", "cmc", "adox", "fcmov")
+_LOOPS = frozenset({"loop", "loope", "loopne"})
+_RETURNS = frozenset({"ret", "retaa", "retab", "eret", "iret", "iretd", "iretq", "sysret", "sysretq", "sysexit"})
+
+
+def _silent_operands(arch: Arch, raw: Any) -> set[str]:
+    """Register operands capstone gives no access for (0 is neither read nor write)."""
+    silent = (op for op in raw.operands if op.type == capstone.CS_OP_REG and not op.access)
+    return {canonical(arch, raw.reg_name(op.reg)) for op in silent} - {"xzr", "wzr"}
 
 
 def _classify(arch: Arch, raw: Any) -> tuple[Kind, int | None]:
@@ -154,8 +178,10 @@ def _classify(arch: Arch, raw: Any) -> tuple[Kind, int | None]:
     target = _direct_target(arch, raw)
     if capstone.CS_GRP_CALL in groups:
         return Kind.CALL, target
-    if capstone.CS_GRP_RET in groups or mnemonic in {"ret", "retaa", "retab", "eret"}:
+    if capstone.CS_GRP_RET in groups or mnemonic in _RETURNS:
         return Kind.RETURN, None
+    if mnemonic in _LOOPS:
+        return Kind.BRANCH, target
     if capstone.CS_GRP_JUMP in groups or mnemonic in {"braa", "brab", "braaz", "brabz"}:
         if target is None:
             return Kind.INDIRECT, None

@@ -43,7 +43,8 @@ _A64_MOVE = re.compile(
 )
 _A64_PRE = re.compile(rf"\[sp, #(-?{_NUMBER})\]!$")
 _A64_POST = re.compile(rf"\[sp\], #(-?{_NUMBER})$")
-_X86_ADJUST = re.compile(rf"(add|sub) rsp, {_NUMBER}$")
+_X86_ADJUST = re.compile(rf"(add|sub) rsp, (-?{_NUMBER})$")
+_X86_SHORT = re.compile(r"(push|pop) (word ptr .*|[abcd]x|[sd]i|[sb]p|r\d+w|[c-g]s|ss)$")
 _X86_MOVE = re.compile(
     r"(?:mov (?P<rd>rsp|rbp), (?P<rn>rsp|rbp)|"
     rf"lea (?P<ld>rsp|rbp), \[(?P<ln>rsp|rbp)(?: (?P<sign>[+-]) (?P<imm>{_NUMBER}))?\])$"
@@ -69,6 +70,8 @@ def _a64_move(match: re.Match[str], frame: Frame) -> int | None:
 
 
 def _x86_sp(insn: Insn, frame: Frame) -> int | None:
+    if _X86_SHORT.match(insn.text):  # two bytes, or a segment register
+        return None
     if insn.mnemonic in {"push", "pushfq"}:
         return _plus(frame.sp, -_WORD)
     if insn.mnemonic in {"pop", "popfq"}:
@@ -77,7 +80,7 @@ def _x86_sp(insn: Insn, frame: Frame) -> int | None:
         return _plus(frame.fp, _WORD)
     if match := _X86_ADJUST.match(insn.text):
         amount = int(match[2], 0)
-        amount -= (1 << 64) if amount >> 63 else 0
+        amount -= (1 << 64) if amount >> 63 == 1 else 0
         return _plus(frame.sp, -amount if match[1] == "sub" else amount)
     if match := _X86_MOVE.match(insn.text):
         return _x86_move(match, frame)

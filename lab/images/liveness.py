@@ -177,15 +177,22 @@ def _effect(graph: Graph, flow: Solution[Frame], i: int, rules: Abi, keep: bool)
     return reads, kills, outside
 
 
+#: x86 instructions after which no flag keeps its old value; ``inc`` keeps CF, ``shl`` by 0 keeps all, and so on.
+_SETS_ALL_FLAGS = frozenset({"cmp", "test", "add", "sub", "and", "or", "xor", "neg", "adc", "sbb"})
+#: x86 instructions that may leave their destination as it was (``bsf`` of 0 does).
+_MAY_KEEP = ("cmov", "set", "rep", "bsf", "bsr")
+
+
 def _whole_writes(arch: Arch, insn: Insn) -> frozenset[str]:
     """Registers *insn* overwrites whole.  x86 8- and 16-bit writes and conditional moves keep the old value."""
     if arch.lr is not None:
         return insn.writes
-    if insn.mnemonic.startswith(("cmov", "set", "rep")):
-        return frozenset()
+    flags = insn.writes & {FLAGS} if insn.mnemonic in _SETS_ALL_FLAGS else frozenset()
+    if insn.mnemonic.startswith(_MAY_KEEP):
+        return flags
     first = insn.op_str.split(",")[0].strip()
     partial = first.endswith(("b", "w", "l", "h")) or first in {"ax", "bx", "cx", "dx", "si", "di", "bp", "sp"}
-    return frozenset() if partial else insn.writes
+    return flags if partial else insn.writes - {FLAGS} | flags
 
 
 def _forwards(graph: Graph, flow: Solution[Frame], rules: Abi) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ def walk(unwinder: Unwinder, mode: int, pc: int, regs: Regs, mem: Reader) -> Tra
     mem.fault = Fault.NONE
     try:
         cursor = unwinder.start(mode, pc, regs)
-    except Exception as error:  # a plug-in may raise anything: that is the verdict, not the lab's failure
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything: that is the verdict, not the lab's failure
         return Trace(Ending.CRASH, (), _blame(unwinder, error))
     return _steps(unwinder, mem, cursor, [])
 
@@ -54,22 +54,25 @@ def walk_ignoring(unwinder: Unwinder, mem: Reader, refused: Trace) -> Trace:
     for _ in range(STEP_BUDGET):
         if trace.resume is None or trace.reason is not refused.reason:
             return trace
+        if len(addresses) > STEP_BUDGET:
+            break
         trace = _steps(unwinder, mem, trace.resume, addresses)
-        addresses = list(trace.addresses)
         if trace.ending is not Ending.REFUSED:
             return trace
     return Trace(Ending.CRASH, tuple(addresses), _budget_text(unwinder))
 
 
 def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) -> Trace:
-    step, sound = unwinder.step, Fault.NONE
+    step, sound, view = unwinder.step, Fault.NONE, mem.view
     mem.fault = sound
     for _ in range(STEP_BUDGET):
         try:
-            status, ra, cursor = step(mem, cursor)
+            status, ra, cursor = step(view, cursor)
+            if not isinstance(status, int):
+                raise TypeError(f"status is {_kind(status)}, not an int")
             if min(cursor) < 0 or max(cursor) > MASK64:  # native integers wrap, Python's do not
                 cursor = tuple([value & MASK64 for value in cursor])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if mem.fault is sound:
                 return Trace(Ending.CRASH, tuple(found), _blame(unwinder, error))
             status, ra = END, 0
@@ -81,7 +84,9 @@ def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) ->
             )
         if status == FRAME:
             if type(ra) is not int:
-                return Trace(Ending.CRASH, tuple(found), f"{_file(unwinder)}: return address {ra!r} is not an int")
+                return Trace(
+                    Ending.CRASH, tuple(found), f"{_file(unwinder)}: return address is {_kind(ra)}, not an int"
+                )
             found.append(ra & MASK64)
         elif status == END:
             return Trace(Ending.END, tuple(found))
@@ -91,9 +96,9 @@ def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) ->
 
 
 def _refusal(unwinder: Unwinder, status: int, cursor: Cursor, found: list[int]) -> Trace:
-    code = int(status) & ~GOES_ON if isinstance(status, int) else -1
+    code = int(status) & ~GOES_ON
     if code not in _KNOWN:
-        return Trace(Ending.CRASH, tuple(found), f"{_file(unwinder)}: unknown status {status!r} from step")
+        return Trace(Ending.CRASH, tuple(found), f"{_file(unwinder)}: unknown status {code & MASK64} from step")
     reason = Reason(code)
     resume = cursor if status & GOES_ON else None
     return Trace(Ending.REFUSED, tuple(found), reason.name.lower(), resume, reason)
@@ -107,9 +112,17 @@ def _file(unwinder: Unwinder) -> str:
     return unwinder.origin or unwinder.name
 
 
-def _blame(unwinder: Unwinder, error: Exception) -> str:
+def _kind(value: object) -> str:
+    """The type's name: a value's own repr is a plug-in's code and may raise."""
+    return f"a {type(value).__name__}"
+
+
+def _blame(unwinder: Unwinder, error: BaseException) -> str:
     """``file.py:12: ValueError: text`` of the innermost frame, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else _file(unwinder)
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(no text)"
     return f"{place}: {type(error).__name__}: {text}"[:300]

@@ -48,8 +48,27 @@ class Source:
     final_record: int
 
 
+class View:
+    """What a step function is given (``lab.unwind.api.Mem``): a Reader's facts and reads, and nothing to write to.
+
+    All unwinders of a run share one Reader; a plug-in that assigned to it would change what the others see."""
+
+    __slots__ = (
+        *("stack_low", "stack_high", "final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset"),
+        *("pac_mask", "shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
+        *("load", "row"),
+    )
+
+    def __init__(self, reader: Reader) -> None:
+        for name in self.__slots__:
+            object.__setattr__(self, name, getattr(reader, name))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"mem.{name} cannot be set: an unwinder keeps its state in its cursor")
+
+
 class Reader:
-    """Bounds-checked memory with the exception overlay, and the facts of one image (``lab.unwind.api.Mem``)."""
+    """Bounds-checked memory with the exception overlay, and the facts of one image.  Unwinders get its ``view``."""
 
     def __init__(self, arch: Arch, source: Source, layout: ShadowLayout | None) -> None:
         self._load, self._read, self._registers = source.load, source.read, source.registers
@@ -74,6 +93,7 @@ class Reader:
         self.fault = Fault.NONE
         self.fault_address = 0
         self.log: list[tuple[int, int]] | None = None
+        self.view = View(self)
 
     def exception(self, sp: int) -> None:
         """An exception has just been taken with stack pointer *sp*: lay the overlay."""

@@ -49,6 +49,12 @@ def judged_with_callers(probe: Unwinder) -> set[str]:
         probes.BAD_STATUS,
         probes.BAD_ADDRESS,
         probes.BAD_CURSOR,
+        probes.EXITS,
+        probes.ARRAY_STATUS,
+        probes.HUGE_STATUS,
+        probes.NUMPY_ADDRESS,
+        probes.GENERATES,
+        probes.ASSIGNS,
     ],
     ids=lambda probe: probe.name,
 )
@@ -56,6 +62,21 @@ def test_crash_is_an_unwinder_that_failed(probe: Unwinder) -> None:
     """It raised, left its contract, or ran out of budget without saying so."""
     assert set(judged(probe)) == {"crash"}
     assert set(judged(probe, BOUNDARY)) == {"crash"}
+
+
+def test_no_unwinder_changes_what_the_next_one_sees() -> None:
+    image = compile_c("aarch64", PROGRAM)
+    alone, beside = execute(image, unwinder("fp")), execute(image, probes.ASSIGNS, unwinder("fp"))
+    for mode in (BOUNDARY, CALL):
+        assert verdicts(alone, mode, 0) == verdicts(beside, mode, 1)
+        assert set(verdicts(beside, mode, 0)) == {"crash"}
+
+
+def test_a_walk_that_refuses_for_ever_ends_and_is_undetermined() -> None:
+    execution = execute(compile_c("aarch64", PROGRAM), probes.STUBBORN, modes=("call",))
+    assert {(t.judgement.verdict.value, t.judgement.doubt.value) for t in execution.tallies} == {
+        ("refused", "undetermined")
+    }
 
 
 def test_a_crash_names_the_line_and_the_cause() -> None:
