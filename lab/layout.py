@@ -69,6 +69,8 @@ class LayoutRow:
 class ShadowLayout:
     """The shadow stack of one rewritten image.  Entries are 8-byte return addresses, growing upwards.
 
+    ``flavour`` says how it is reached, ``name`` which flavour file's sequences fill it.
+
     ``register`` (Flavour.REGISTER) or ``cell`` (Flavour.MEMORY: address of the pointer) holds the address
     one past the newest entry.  ``distance`` (Flavour.PARALLEL, bytes): the entry of a return address whose
     caller had SP = s at the call lies at s - distance on AArch64 (s is also SP at entry) and at
@@ -78,6 +80,7 @@ class ShadowLayout:
     """
 
     flavour: Flavour
+    name: str
     policy: Policy
     register: str | None
     cell: int | None

@@ -18,10 +18,9 @@ import lab.unwind
 from lab.errors import InputError
 from lab.proposals.api import Proposal
 from lab.unwind.api import MODES, Unwinder
+from rewriters import REWRITERS
 
 _T = TypeVar("_T")
-COMPILERS = ("clang",)
-REWRITER_MODES = ("pac", "xray")
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,15 @@ class Names:
 def names() -> Names:
     """All of them."""
     from lab.arch import ARCHES
+    from lab.images.toolchain import compiler_names
     from lab.images.workloads import all_workloads
 
     return Names(
         workloads=tuple((w.name, w.rows, w.title) for w in all_workloads()),
         proposals=tuple(p.name for p in all_proposals()),
         unwinders=tuple(u.name for u in all_unwinders()),
-        rewriters=REWRITER_MODES,
-        compilers=COMPILERS,
+        rewriters=REWRITERS,
+        compilers=compiler_names(),
         arches=tuple(arch.name for arch in ARCHES),
         modes=tuple(MODES),
     )

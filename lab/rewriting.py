@@ -31,7 +31,7 @@ class Verified:
 
 
 def rewrite_file(
-    src: Path, out: Path, mode: str, flavour: Flavour, policy: Policy, *, limits: Limits | None = None
+    src: Path, out: Path, mode: str, flavour: str | Flavour, policy: Policy, *, limits: Limits | None = None
 ) -> RewriteMap:
     """Rewrite *src* into *out* and ``out.rewrite.json``, verified; on any error neither is written."""
     image = load_image(src)
@@ -41,7 +41,7 @@ def rewrite_file(
         raise InputError(f"{out}: is the input; choose another output")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent}: no such folder for the output")
-    return _produce(image, out, Rewrite(mode, flavour, policy), limits or Limits()).map
+    return _produce(image, out, Rewrite(mode, rewriters.flavour_by_name(flavour).name, policy), limits or Limits()).map
 
 
 def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path) -> Verified:
@@ -49,7 +49,7 @@ def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path
 
     The name covers the image, the request and every source file that has a part in making or checking it.
     """
-    key = f"{image.sha256} {request.mode} {request.flavour.value} {request.policy.value} {_source_digest()}"
+    key = f"{image.sha256} {request.mode} {request.flavour} {request.policy.value} {_source_digest()}"
     folder = cache_folder / "rewritten"
     out = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.elf"
     if out.exists() and map_path(out).exists():
@@ -146,7 +146,7 @@ def _source_digest() -> str:
     """A digest of every source file that decides what a verified rewrite is."""
     lab = Path(__file__).parent
     parts = [Path(rewriters.__file__).parent, lab / "arch", lab / "images", lab / "machine", lab / "engine"]
-    files = sorted(f for part in parts for f in part.glob("*.py"))
+    files = sorted(f for part in parts for f in part.rglob("*.py"))
     files += [lab / "layout.py", lab / "truth.py", lab / "balance.py", Path(__file__)]
     digest = hashlib.sha256()
     for file in files:

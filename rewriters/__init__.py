@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rewriters.flavours import all_flavours, flavour_by_name
 from rewriters.modes import MODES as REWRITERS
 from rewriters.modes import unsupported_reason
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from lab.layout import Flavour, Policy
     from rewriters.rewriting import Rewritten
 
-__all__ = ["REWRITERS", "rewrite", "unsupported_reason"]
+__all__ = ["REWRITERS", "all_flavours", "flavour_by_name", "rewrite", "unsupported_reason"]
 
 
-def rewrite(image: Image, mode: str, flavour: Flavour, policy: Policy) -> Rewritten:
+def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy) -> Rewritten:
     """See rewriters.rewriting.rewrite (imported on first use: it needs lief)."""
     from rewriters.rewriting import rewrite as run
 

@@ -12,6 +12,7 @@ from lab.images.flow import Code, Graph, decode_function, noreturn_functions
 from lab.images.image import Function, Image
 from lab.images.liveness import FLAGS, Liveness, abi, frames, kept_across_calls, liveness
 from lab.layout import Flavour, Policy, SiteOut
+from rewriters.flavours import FlavourSpec
 from rewriters.pairing import Paired, walk
 from rewriters.sequences import Sequence, sequence
 from rewriters.sites import Found, Site
@@ -43,7 +44,7 @@ def decode_all(image: Image) -> dict[int, Code]:
     return {function.start: decode_function(image, function) for function in image.functions}
 
 
-def select(image: Image, found: Found, codes: dict[int, Code], flavour: Flavour, policy: Policy) -> Selection:
+def select(image: Image, found: Found, codes: dict[int, Code], spec: FlavourSpec, policy: Policy) -> Selection:
     """Decide for every function.  A function is rewritten at all of its sites or at none."""
     noreturn = noreturn_functions(codes)
     graphs = {start: Graph(code, noreturn) for start, code in codes.items()}
@@ -51,7 +52,7 @@ def select(image: Image, found: Found, codes: dict[int, Code], flavour: Flavour,
     strangers = _overlaps(image) | _jumps_into_the_middle(image, codes)
 
     def fill(site: Site) -> Sequence:
-        return sequence(image.arch, flavour, site.action, policy)
+        return sequence(image.arch, spec.name, site.action, policy)
 
     chosen: dict[int, tuple[Chosen, ...]] = {}
     walks: dict[int, Paired] = {}
@@ -61,13 +62,13 @@ def select(image: Image, found: Found, codes: dict[int, Code], flavour: Flavour,
         sites = sorted(found.sites.get(function.start, []), key=lambda s: s.address)
         out = _early_reason(image, function, found, sites, strangers)
         if out is None:
-            paired = _walk_sites(graph, sites, flavour)
+            paired = _walk_sites(graph, sites, spec.reach)
             picked, out = _pick(paired, sites, allowed, fill)
         if out is None:
             chosen[function.start], walks[function.start] = picked, paired
         else:
             left_out.append(out)
-            walks[function.start] = walk(graph, [], flavour)
+            walks[function.start] = walk(graph, [], spec.reach)
     return Selection(chosen, walks, tuple(left_out))
 
 

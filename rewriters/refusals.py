@@ -9,7 +9,8 @@ from lab.arch.decode import Kind, decode_one
 from lab.errors import RefusedError, UnsupportedError
 from lab.images.flow import Code, decode_function
 from lab.images.image import PF_X, Function, Image
-from lab.layout import Flavour
+from lab.layout import Flavour, Policy
+from rewriters.flavours import FlavourSpec
 from rewriters.modes import unsupported_reason
 from rewriters.sites import Ranges, words
 
@@ -24,20 +25,20 @@ _X18 = re.compile(r"\b[xw]18\b")
 _SCS_PUSH, _SCS_POP = 0xF800865E, 0xF85F8E5E
 
 
-def refuse_image(image: Image, mode: str, flavour: Flavour) -> None:
+def refuse_image(image: Image, mode: str, spec: FlavourSpec, policy: Policy) -> None:
     """Raise UnsupportedError or RefusedError, naming the file and the cause, if *image* must not be rewritten."""
-    if reason := unsupported_reason(image.arch, mode, flavour):
+    if reason := unsupported_reason(image.arch, mode, spec.name, policy):
         raise UnsupportedError(f"{image.path}: {reason}")
     if not image.functions:
         raise RefusedError(f"{image.path}: no function symbols (stripped?); link it without -s")
     _refuse_rewritten(image)
-    if flavour is Flavour.PARALLEL:
+    if spec.reach is Flavour.PARALLEL:
         return
     family = _jump_family(image)
-    if flavour is Flavour.REGISTER:
+    if spec.reach is Flavour.REGISTER:
         _refuse_register(image, family)
     _refuse_unwinding(image)
-    _refuse_longjmp(image, flavour, family)
+    _refuse_longjmp(image, spec.reach, family)
 
 
 def _refuse_rewritten(image: Image) -> None:

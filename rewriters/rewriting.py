@@ -11,9 +11,10 @@ from lab.images.image import Image, parse_image, read_elf_bytes
 from lab.layout import Census, Flavour, Policy, RewriteMap, ShadowLayout
 from rewriters import pac, xray
 from rewriters.choose import Selection, decode_all, select
+from rewriters.flavours import flavour_by_name
+from rewriters.flavours.api import DISTANCE
 from rewriters.plan import Plan, Storage, make_plan
 from rewriters.refusals import CELL_SYMBOL, refuse_image
-from rewriters.sequences import DISTANCE
 from rewriters.sites import Found
 from rewriters.verify import require, static_checks
 from rewriters.write import no_slot, room, slots_needed, write
@@ -30,26 +31,28 @@ class Rewritten:
     map: RewriteMap
 
 
-def rewrite(image: Image, mode: str, flavour: Flavour, policy: Policy) -> Rewritten:
+def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy) -> Rewritten:
     """Fill the sites of *image* with the shadow stack of *flavour* and *policy*.
 
     UnsupportedError: the combination does not exist on this architecture.  RefusedError: it does, but this image
     must not be rewritten so.  InputError: the image is damaged or changed on disk.  EngineError: the result
     failed its own static checks (never returned)."""
-    refuse_image(image, mode, flavour)
+    spec = flavour_by_name(flavour)
+    refuse_image(image, mode, spec, policy)
     raw = _file(image)
     found = _FINDERS[mode](image)
-    selection = select(image, found, decode_all(image), flavour, policy)
+    selection = select(image, found, decode_all(image), spec, policy)
     if not selection.chosen:
         why = "; ".join(f"{out.function}: {out.reason}" for out in selection.left_out[:2])
         raise RefusedError(f"{image.path}: no function can be rewritten ({why})")
-    data, plan, storage, provider = _apply(image, raw, selection, flavour)
+    data, plan, storage, provider = _apply(image, raw, selection, spec.reach)
     layout = ShadowLayout(
-        flavour=flavour,
+        flavour=spec.reach,
+        name=spec.name,
         policy=policy,
-        register=image.arch.shadow_register if flavour is Flavour.REGISTER else None,
-        cell=storage.cell if flavour is Flavour.MEMORY else None,
-        distance=DISTANCE if flavour is Flavour.PARALLEL else None,
+        register=image.arch.shadow_register if spec.reach is Flavour.REGISTER else None,
+        cell=storage.cell if spec.reach is Flavour.MEMORY else None,
+        distance=DISTANCE if spec.reach is Flavour.PARALLEL else None,
         base=storage.base,
         limit=storage.limit,
         provider=provider,

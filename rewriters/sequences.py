@@ -1,17 +1,4 @@
-"""What is written at a site: flavour x policy, described once per architecture as data.
-
-A template line is one instruction in capstone's spelling.  ``{s0} {s1}`` are scratch registers that are dead at
-the site, ``{lo}`` is the cell's offset in its page.  A leading ``@`` marks a pc-relative form (rewriters.encode).
-``!`` at the end of a line marks the instruction that, once retired, changes the answer to "is this activation
-on the shadow stack?".
-
-Rules every sequence keeps:
-
-* AArch64 leaves NZCV alone: clang puts AUTIASP between a compare and its branch.
-* The pointer moves last in a push (store first) and last in a pop (read first), so whoever interrupts in between
-  and pushes on the same shadow stack overwrites nothing that is still needed.
-* x86-64 never leaves the return address below RSP, where an interrupt would overwrite it.
-"""
+"""Sequences: the text of a flavour (rewriters.flavours) assembled at an address, every instruction read back."""
 
 from __future__ import annotations
 
@@ -22,49 +9,15 @@ from lab.arch import AARCH64, Arch
 from lab.layout import Flavour, Policy
 from rewriters import encode
 from rewriters.encode import number
+from rewriters.flavours import flavour_by_name
 from rewriters.sites import Action
 
-#: Distance of the parallel shadow stack below the stack: 0xC00 pages = 12 MiB (bytes).
-DISTANCE = 0xC00 << 12
-
-Key = tuple[str, Flavour, Action, Policy | None]
-_PUSH, _POP = Action.PUSH, Action.POP
-_REG, _PAR, _MEM = Flavour.REGISTER, Flavour.PARALLEL, Flavour.MEMORY
-_RECORD, _USE, _CHECK = Policy.RECORD, Policy.USE, Policy.CHECK
-
-_A64_TRAP = "eor {s0}, {s0}, x30; @cbz {s0}, 8; brk #1"
-_A64_CELL = "@adrp {s0}; ldr {s1}, [{s0}{lo}]; "
-_X86_TRAP = "cmp {s0}, qword ptr [rsp]; @je 2; ud2"
-
-_TEXTS: dict[Key, str] = {
-    ("aarch64", _REG, _PUSH, None): "str x30, [x18], #8 !",
-    ("aarch64", _REG, _POP, _RECORD): "sub x18, x18, #8 !",
-    ("aarch64", _REG, _POP, _USE): "ldr x30, [x18, #-8]! !",
-    ("aarch64", _REG, _POP, _CHECK): "ldr {s0}, [x18, #-8]! !; " + _A64_TRAP,
-    ("aarch64", _PAR, _PUSH, None): "sub {s0}, sp, #0xc00, lsl #12; str x30, [{s0}] !",
-    ("aarch64", _PAR, _POP, _RECORD): "",
-    ("aarch64", _PAR, _POP, _USE): "sub {s0}, sp, #0xc00, lsl #12; ldr x30, [{s0}] !",
-    ("aarch64", _PAR, _POP, _CHECK): "sub {s0}, sp, #0xc00, lsl #12; ldr {s0}, [{s0}] !; " + _A64_TRAP,
-    ("aarch64", _MEM, _PUSH, None): _A64_CELL + "str x30, [{s1}], #8; str {s1}, [{s0}{lo}] !",
-    ("aarch64", _MEM, _POP, _RECORD): _A64_CELL + "sub {s1}, {s1}, #8; str {s1}, [{s0}{lo}] !",
-    ("aarch64", _MEM, _POP, _USE): _A64_CELL + "ldr x30, [{s1}, #-8]!; str {s1}, [{s0}{lo}] !",
-    ("aarch64", _MEM, _POP, _CHECK): (
-        _A64_CELL + "ldr {s0}, [{s1}, #-8]!; " + _A64_TRAP + "; @adrp {s0}; str {s1}, [{s0}{lo}] !"
-    ),
-    ("x86_64", _PAR, _PUSH, None): "push qword ptr [rsp]; pop qword ptr [rsp - 0xc00000] !",
-    ("x86_64", _PAR, _POP, _RECORD): "",
-    ("x86_64", _PAR, _POP, _USE): "push qword ptr [rsp - 0xc00000]; pop qword ptr [rsp] !",
-    ("x86_64", _PAR, _POP, _CHECK): "mov {s0}, qword ptr [rsp - 0xc00000] !; " + _X86_TRAP,
-    ("x86_64", _MEM, _PUSH, None): "@load {s0}; push qword ptr [rsp]; pop qword ptr [{s0}]; @add 8 !",
-    ("x86_64", _MEM, _POP, _RECORD): "@sub 8 !",
-    ("x86_64", _MEM, _POP, _USE): "@load {s0}; push qword ptr [{s0} - 8]; pop qword ptr [rsp]; @sub 8 !",
-    ("x86_64", _MEM, _POP, _CHECK): "@load {s0}; mov {s0}, qword ptr [{s0} - 8]; " + _X86_TRAP + "; @sub 8 !",
-}
+_REG, _MEM = Flavour.REGISTER, Flavour.MEMORY
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One template instruction.  ``flips``: see the module's text."""
+    """One template instruction.  ``flips``: it changes whether this activation is on the shadow stack."""
 
     text: str
     flips: bool
@@ -100,9 +53,10 @@ class Binding:
     cell: int | None = None
 
 
-def sequence(arch: Arch, flavour: Flavour, action: Action, policy: Policy) -> Sequence:
+def sequence(arch: Arch, flavour: str | Flavour, action: Action, policy: Policy) -> Sequence:
     """The sequence for *action*; a push is the same under every policy."""
-    text = _TEXTS[arch.name, flavour, action, None if action is Action.PUSH else policy]
+    spec = flavour_by_name(flavour)
+    text = spec.push[arch.name] if action is Action.PUSH else spec.pop[arch.name][policy]
     lines = []
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
         flips = part.endswith(" !")

@@ -159,7 +159,7 @@ def _template_patterns(new: Image, rewrite_map: RewriteMap) -> list[re.Pattern[s
     layout = rewrite_map.layout
     patterns = []
     for action in Action:
-        for line in sequence(new.arch, layout.flavour, action, layout.policy).lines:
+        for line in sequence(new.arch, layout.name, action, layout.policy).lines:
             text = _PC_RELATIVE.get(line.text.split()[0])
             if text is None:
                 text = re.escape(line.text)

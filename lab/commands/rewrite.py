@@ -9,16 +9,17 @@ from typing import Any
 import click
 
 from lab.commands.common import json_option, print_json
+from rewriters import REWRITERS, all_flavours
 
 
 @click.command("rewrite", short_help="Rewrite one image to carry a shadow stack.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), metavar="OUT")
-@click.option("--mode", required=True, type=click.Choice(["pac", "xray"]), help="Which sleds to fill.")
+@click.option("--mode", required=True, type=click.Choice(REWRITERS), help="Which sleds to fill.")
 @click.option(
     "--flavour",
     required=True,
-    type=click.Choice(["register", "parallel", "memory"]),
+    type=click.Choice([spec.name for spec in all_flavours()]),
     help="How the shadow stack is reached.",
 )
 @click.option(
@@ -30,10 +31,10 @@ from lab.commands.common import json_option, print_json
 @json_option
 def command(*, source: Path, out: Path, mode: str, flavour: str, policy: str, as_json: bool) -> None:
     """Rewrite the image IN to OUT, verify it, and write its map to OUT.rewrite.json."""
-    from lab.layout import Flavour, Policy, map_path
+    from lab.layout import Policy, map_path
     from lab.rewriting import rewrite_file
 
-    made = rewrite_file(source, out, mode, Flavour(flavour), Policy(policy))
+    made = rewrite_file(source, out, mode, flavour, Policy(policy))
     plain: dict[str, Any] = json.loads(made.to_json())
     if as_json:
         print_json({"output": str(out), "map": str(map_path(out))} | plain)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lab.layout import Flavour, Policy
+from lab.layout import Policy
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """The rewrite a proposal asks for."""
+    """The rewrite a proposal asks for: a rewriter's mode, a flavour file's name, and a policy."""
 
     mode: str
-    flavour: Flavour
+    flavour: str
     policy: Policy
 
 

@@ -4,8 +4,8 @@
 PAC image, so that filled and unfilled images differ by the fill alone.
 """
 
-from lab.layout import Flavour, Policy
 from lab.proposals.api import Proposal, Rewrite
+from rewriters import all_flavours
 
 FLAGS = {"aarch64": ("-mbranch-protection=pac-ret", "-ffixed-x18")}
 ABSENT = "x86-64 has no return-address signing instructions to fill"
@@ -14,14 +14,14 @@ PROPOSALS = (
     Proposal("pac", "pac-ret as compiled: return addresses signed", FLAGS, None, ("aarch64",), ABSENT),
     *(
         Proposal(
-            f"pac-{flavour.value}-{policy.value}",
-            f"paciasp/autiasp filled: {flavour.value} shadow stack, {policy.value}",
+            f"pac-{spec.name}-{policy.value}",
+            f"paciasp/autiasp filled: {spec.name} shadow stack, {policy.value}",
             FLAGS,
-            Rewrite("pac", flavour, policy),
+            Rewrite("pac", spec.name, policy),
             ("aarch64",),
             ABSENT,
         )
-        for flavour in Flavour
-        for policy in Policy
+        for spec in all_flavours()
+        for policy in spec.pop.get("aarch64", ())
     ),
 )

@@ -3,26 +3,33 @@
 ``xray`` alone is the same image unfilled.  Every function gets sleds (threshold 1), leaves included.
 """
 
-from lab.layout import Flavour, Policy
+from lab.arch import ARCHES
+from lab.layout import Policy
 from lab.proposals.api import Proposal, Rewrite
+from rewriters import all_flavours, unsupported_reason
+from rewriters.flavours import FlavourSpec
 
 FLAGS = {"": ("-fxray-instrument", "-fxray-instruction-threshold=1"), "aarch64": ("-ffixed-x18",)}
-NO_REGISTER = "x86-64 has no register to reserve: no compiler flag keeps one free for a shadow stack"
 
 
-def _proposal(flavour: Flavour, policy: Policy) -> Proposal:
-    register = flavour is Flavour.REGISTER
+def _proposal(spec: FlavourSpec, policy: Policy) -> Proposal:
+    reasons = {arch.name: unsupported_reason(arch, "xray", spec.name, policy) for arch in ARCHES}
     return Proposal(
-        f"xray-{flavour.value}-{policy.value}",
-        f"XRay sleds filled: {flavour.value} shadow stack, {policy.value}",
+        f"xray-{spec.name}-{policy.value}",
+        f"XRay sleds filled: {spec.name} shadow stack, {policy.value}",
         FLAGS,
-        Rewrite("xray", flavour, policy),
-        ("aarch64",) if register else ("aarch64", "x86_64"),
-        NO_REGISTER if register else "",
+        Rewrite("xray", spec.name, policy),
+        tuple(name for name, reason in reasons.items() if reason is None),
+        next((reason for reason in reasons.values() if reason), ""),
     )
 
 
 PROPOSALS = (
     Proposal("xray", "XRay sleds as compiled: NOPs, unfilled", FLAGS),
-    *(_proposal(flavour, policy) for flavour in Flavour for policy in Policy),
+    *(
+        _proposal(spec, policy)
+        for spec in all_flavours()
+        for policy in Policy
+        if any(policy in pops for pops in spec.pop.values())
+    ),
 )

@@ -85,7 +85,7 @@ def test_a_return_address_is_live_through_entry_and_between_pop_and_ret() -> Non
 
 
 def _map(image: Image, start: int, end: int) -> RewriteMap:
-    layout = ShadowLayout(Flavour.PARALLEL, Policy.RECORD, None, None, 1 << 24, 0, 0, "environment", ())
+    layout = ShadowLayout(Flavour.PARALLEL, "parallel", Policy.RECORD, None, None, 1 << 24, 0, 0, "environment", ())
     pieces = (InsertedRange(start, end, Region.INSERTED, "callee"),)
     return RewriteMap("test", image.arch.name, "", image.sha256, layout, pieces, Census(0, 0, 0, 0, 0, ()), {})
 

@@ -15,7 +15,8 @@ from lab.errors import EngineError, RefusedError
 from lab.images.image import load_image
 from lab.layout import Flavour, Policy
 from rewriters import encode
-from rewriters.sequences import DISTANCE, Binding, Places, emit, entry_stub, sequence
+from rewriters.flavours.api import DISTANCE
+from rewriters.sequences import Binding, Places, emit, entry_stub, sequence
 from rewriters.sites import Action
 from tests.rewriters import guests
 
