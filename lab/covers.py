@@ -55,6 +55,11 @@ class Coverage:
         owner = self._running(address)
         return owner if owner is None else self._parents.get(owner, owner)
 
+    @property
+    def known(self) -> bool:
+        """Whether the image has functions to map addresses to; without symbols nothing can be said to be covered."""
+        return bool(self._image.functions)
+
     def live(self, pc: int, truth: tuple[int, ...], *, after_call: bool) -> FunctionSet:
         """The functions that are live at a stop.  After a call the pc is a return address: ra - 1 is inside."""
         callers = self._callers.get(truth)

@@ -119,7 +119,7 @@ class _Probe(ReferenceEngine):
             trace,
             truth,
             go_on=lambda: walk_ignoring(unwinder, self.reader, trace),
-            covered=lambda reported: live <= self.coverage.named(regs.pc, reported),
+            covered=lambda reported: self.coverage.known and live <= self.coverage.named(regs.pc, reported),
         )
         return Said(
             unwinder.name,

@@ -150,7 +150,7 @@ class ReferenceEngine:
                 trace,
                 truth,
                 go_on=lambda u=unwinder, t=trace: walk_ignoring(u, reader, t),  # type: ignore[misc]
-                covered=lambda reported: live <= coverage.named(regs.pc, reported),
+                covered=lambda reported: coverage.known and live <= coverage.named(regs.pc, reported),
             )
             judgements.append(judgement)
             if judgement.verdict is not Verdict.EXACT:

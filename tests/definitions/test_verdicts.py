@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,6 +211,14 @@ def test_covers_includes_the_pc_and_maps_the_address_itself_not_ra_minus_1() -> 
     end_of_main = symbol["other"]  # the return address of the call to dies
     assert cover.named(symbol["dies"], (end_of_main,)) == {symbol["dies"], symbol["other"]}
     assert cover.live(symbol["dies"], (end_of_main,), after_call=False) == {symbol["dies"], symbol["test_main"]}
+
+
+def test_nothing_is_covered_in_an_image_without_symbols() -> None:
+    """Livepatch could not map an address there: a yes would be a guess."""
+    image = replace(assemble("aarch64", NORETURN["aarch64"]), functions=())
+    execution = execute(image, unwinder("oracle"))
+    assert {t.judgement.verdict for t in execution.tallies} == {Verdict.EXACT}
+    assert not any(t.judgement.covers for t in execution.tallies)
 
 
 def test_covers_needs_every_live_function_once_in_any_order() -> None:
