@@ -9,7 +9,8 @@ from __future__ import annotations
 import bisect
 import hashlib
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,10 @@ class Image:
     data_ranges: tuple[tuple[int, int], ...] = ()
     """[start, end) of data islands in text, from AArch64 ``$d``/``$x`` mapping symbols."""
     build_id: str = ""
-    _starts: list[int] = field(default_factory=list, repr=False, compare=False)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [function.start for function in self.functions]
 
     def section(self, name: str) -> Section | None:
         """The allocated section called *name*."""
@@ -147,7 +151,6 @@ def parse_image(raw: bytes, path: Path) -> Image:
         symbols=symbols,
         data_ranges=islands,
         build_id=_build_id(binary),
-        _starts=[f.start for f in functions],
     )
 
 
