@@ -68,6 +68,8 @@ def load_map(image: Path) -> RewriteMap:
         text = path.read_text()
     except OSError:
         raise InputError(f"{path}: no rewrite map beside the image; rewrite it with unwindlab") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a rewrite map (not UTF-8 text); rewrite the image again") from None
     return RewriteMap.from_json(text, str(path))
 
 
