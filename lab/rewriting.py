@@ -136,7 +136,7 @@ def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) 
     return {
         "same_result": same,
         "result": before.outcome.result,
-        "shadow_balance": "passed",
+        "shadow_balance": "passed" if balance.checked else "undetermined: no instrumented function ran",
         "shadow_balance_stops": balance.checked,
         "instructions_before": before.instructions,
         "instructions_after": after.instructions,

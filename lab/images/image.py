@@ -10,6 +10,8 @@ import bisect
 import hashlib
 import struct
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +106,16 @@ class Image:
     def function_at(self, address: int) -> Function | None:
         """The function whose [start, start + size) holds *address*: the address itself, never address - 1."""
         index = bisect.bisect_right(self._starts, address) - 1
-        if index >= 0 and address < self.functions[index].end:
-            return self.functions[index]
+        while index >= 0 and self._reach[index] > address:  # the nearest one may be nested in another
+            if address < self.functions[index].end:
+                return self.functions[index]
+            index -= 1
         return None
+
+    @cached_property
+    def _reach(self) -> list[int]:
+        """Per function the highest end of it and those before it."""
+        return list(accumulate((f.end for f in self.functions), max))
 
     def locate(self, address: int) -> str:
         """*address* as ``func+0x1c``, or in hexadecimal where no function holds it."""

@@ -15,7 +15,7 @@ from lab.layout import Flavour, Policy, RewriteMap, map_path
 from lab.machine.machine import Machine
 from lab.metadata.eh_frame import read_cfi
 from lab.rewriting import load_map, rewrite_file
-from tests.support import compile_c
+from tests.support import assemble, compile_c
 
 SOURCE = (
     "__attribute__((noinline)) int f(int n) { return n ? f(n - 1) + n : 0; }\nint test_main(void) { return f(0); }\n"
@@ -125,3 +125,11 @@ def test_a_parallel_stack_without_a_place_is_refused(tmp_path: Path, distance: i
     layout = RewriteMap.from_json(json.dumps(plain), "m.json").layout
     with pytest.raises(InputError, match="has no place"):
         Machine(load_image(out), layout)
+
+
+def test_an_address_behind_a_nested_function_belongs_to_the_outer_one() -> None:
+    body = "FUNC test_main\n nop\nFUNC inner\n nop\nEND inner\n ret\nEND test_main\n"
+    image = assemble("x86_64", body)
+    names = [image.locate(image.symbols["test_main"] + offset) for offset in range(4)]
+    assert names == ["test_main+0x0", "inner+0x0", "test_main+0x2", names[3]]
+    assert "test_main" not in names[3]
