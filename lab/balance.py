@@ -1,8 +1,9 @@
-"""Shadow balance: wherever the rewriter's layout says a return address is on the shadow stack, it is.
+"""Shadow balance: wherever the rewriter's layout says a return address is, it is.
 
 Checked against the truth at every executed instruction, so in particular at every pop, that is at every
 return; and at exit, where the shadow stack must hold exactly the entries of the functions still live
-(none, unless the program ends inside one).
+(none, unless the program ends inside one).  Rows that say "link register", "stack" or "outermost" are
+checked as the ones that say "shadow stack" are: a wrong row would be held against the unwinder that uses it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Limits, Machine, Outcome
 from lab.truth import Activation, TruthStack
-from lab.unwind.api import ON_SHADOW
+from lab.unwind.api import ON_SHADOW, ON_STACK, OUTERMOST, UNKNOWN
 
 
 class BalanceCheck:
@@ -27,8 +28,8 @@ class BalanceCheck:
         self.truth = TruthStack(Coverage(image, rewrite).body)
         self.problem = ""
         self.checked = 0
-        ssp = image.arch.shadow_register or image.arch.sp
-        self._file = self.machine.register_file((image.arch.sp, ssp))
+        arch = image.arch
+        self._file = self.machine.register_file((arch.sp, arch.shadow_register or arch.sp, arch.lr or arch.sp))
         self._last = (0, 0)
 
     def run(self) -> Outcome:
@@ -39,21 +40,36 @@ class BalanceCheck:
         return outcome
 
     def _instruction(self, pc: int) -> None:
-        sp, register = self._file.read()
+        sp, register, lr = self._file.read()
         self.truth.before(pc, sp)
         self._last = (pc, register)
-        innermost = self.truth.innermost
-        if innermost is not None and self.reader.row(pc)[0] == ON_SHADOW:
-            self.checked += 1
-            found = self._top(innermost, register)
-            if found != innermost.ra and not self.problem:
-                got = "nothing" if found is None else f"{found:#x}"
-                self.problem = (
-                    f"{self.image.locate(pc)}: shadow top is {got}, the true return address {innermost.ra:#x}"
-                )
+        if not self.problem:
+            self.problem = self._wrong(pc, sp, register, lr)
         insn = self.machine.insn_at(pc)
         if insn.kind is Kind.CALL:
             self.truth.call(insn.end, sp)
+
+    def _wrong(self, pc: int, sp: int, register: int, lr: int) -> str:
+        """What is not as the layout's row for *pc* says, "" if all is (or the row says "unknown")."""
+        where, offset = self.reader.row(pc)
+        innermost = self.truth.innermost
+        if where == UNKNOWN:
+            return ""
+        place = self.image.locate(pc)
+        if innermost is None or where == OUTERMOST:
+            fine = innermost is None and where == OUTERMOST
+            return "" if fine else f"{place}: the layout is wrong about whether anybody is to be returned to"
+        if where == ON_SHADOW:
+            self.checked += 1
+            found, name = self._top(innermost, register), "shadow top"
+        elif where == ON_STACK:
+            found, name = self.machine.memory.load(sp + offset), f"[SP + {offset}]"
+        else:
+            found, name = self.image.arch.strip(lr), "link register"
+        if found == innermost.ra:
+            return ""
+        got = "nothing" if found is None else f"{found:#x}"
+        return f"{place}: {name} is {got}, the true return address {innermost.ra:#x}"
 
     def _pointer(self, register: int) -> int:
         cell = self.layout.cell
@@ -72,7 +88,10 @@ class BalanceCheck:
         if self.layout.distance is not None:
             return  # a parallel shadow stack has no pointer: nothing to be empty
         pc, register = self._last
-        base, _ = self.machine.shadow_bounds
+        base, limit = self.machine.shadow_bounds
+        if not base <= self._pointer(register) <= limit:
+            self.problem = f"at exit the shadow-stack pointer {self._pointer(register):#x} is outside its storage"
+            return
         left = [self.machine.memory.load(at) for at in range(base, self._pointer(register), 8)]
         expected = []
         inside = pc

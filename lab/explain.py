@@ -157,7 +157,7 @@ def explain(
         reached = f"reached {probe.seen} times, not {hit}" if probe.seen else "never reached"
         raise InputError(f"{path}: {pc_text} is {reached} as a {mode} stop in this run ({ended})")
     _, regs, truth, dynamic, registers = probe.found
-    static = probe.features.static(pc)
+    static = probe.features.at_stop(pc, after_call=MODES[mode] == CALL)
     return Explanation(
         image=str(path),
         arch=image.arch.name,

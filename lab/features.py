@@ -7,7 +7,7 @@ computed here and never shown to an unwinder.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lab.arch.decode import Insn, Kind, decode
@@ -79,6 +79,24 @@ class Features:
             found = self._static[pc] = self._compute(pc)
         return found
 
+    def at_stop(self, pc: int, *, after_call: bool) -> StaticFeatures:
+        """The static features of a stop.  After a call the pc is a return address, and where a call that does not
+        return ends its function that lies in the next one: the stop still belongs to the function that called."""
+        static, caller = self.static(pc), self.image.function_at(pc - 1)
+        if not after_call or caller is None or caller is self.image.function_at(pc):
+            return static
+        row = self.cfi.at(pc - 1)
+        return replace(
+            static,
+            location=f"{caller.name}+{pc - caller.start:#x}",
+            function=caller.name,
+            region=self.region(pc - 1) if self.inserted_at(pc - 1) else Region.ORIGINAL,
+            offset_class="body",
+            insn_class=Kind.UNDECODED.value,
+            lr_live=None if self.image.arch.lr is None else False,
+            row_kind=row.kind if row else "none",
+        )
+
     def _compute(self, pc: int) -> StaticFeatures:
         image = self.image
         piece = self.inserted_at(pc)
@@ -123,15 +141,18 @@ class Features:
         registers: tuple[int, int, int],
         innermost: Activation | None,
         load: Callable[[int], int | None],
+        *,
+        after_call: bool = False,
     ) -> DynamicFeatures:
-        """The dynamic features at *pc* with (sp, fp, shadow-stack pointer) *registers*."""
+        """The dynamic features at *pc* with (sp, fp, shadow-stack pointer) *registers*.  After a call, *pc* is a
+        return address and the metadata row is that of the call."""
         if innermost is None:
             return DynamicFeatures(None, None, None, None)
         sp, fp, ssp = registers
         arch = self.image.arch
         at_call = innermost.sp_at_call
         complete = sp <= fp <= at_call - 16 and arch.strip(load(fp + 8) or 0) == innermost.ra
-        row = self.cfi.at(pc)
+        row = self.cfi.at(pc - after_call)
         matches = fp + row.offset == at_call if row is not None and row.kind == "fp" else None
         return DynamicFeatures(at_call - arch.call_pushes - sp, complete, self._pushed(innermost, ssp, load), matches)
 

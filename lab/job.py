@@ -15,7 +15,7 @@ from lab.cost.counts import Counts, count
 from lab.engine.reference import NAME, Execution, Plan, run_reference
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError, InputError
-from lab.features import Features
+from lab.features import Features, StaticFeatures
 from lab.images.build import ARCH_FLAGS, BASE_FLAGS, build
 from lab.images.cache import cache_folder
 from lab.images.image import Image, load_image
@@ -26,7 +26,7 @@ from lab.machine.machine import End, Limits, Outcome
 from lab.proposals.api import Proposal
 from lab.rewriting import rewritten
 from lab.store.rows import DOUBTS, VERDICTS, Cell, CostRow, ImageRow, StackRow, VerdictRow
-from lab.unwind.api import MODES, Unwinder
+from lab.unwind.api import CALL, MODES, Unwinder
 from lab.verdict import Verdict
 
 _MODE_NAMES = {number: name for name, number in MODES.items()}
@@ -198,6 +198,9 @@ class _Rows:
             "arch": job.arch, "compiler": job.compiler, "workload": job.workload, "proposal": job.proposal,
         }  # fmt: skip
 
+    def _static(self, stop: Tally | KeptStack) -> StaticFeatures:
+        return self.features.at_stop(stop.pc, after_call=stop.mode == CALL)
+
     def cells(self) -> list[Cell]:
         grouped: dict[tuple[int, int], list[Tally]] = defaultdict(list)
         for tally in self.execution.tallies:
@@ -215,7 +218,7 @@ class _Rows:
         functions: dict[str, set[str]] = defaultdict(set)
         notes: dict[str, None] = {}
         for tally in tallies:
-            verdict, static = tally.judgement.verdict.value, self.features.static(tally.pc)
+            verdict, static = tally.judgement.verdict.value, self._static(tally)
             verdicts[verdict] += tally.stops
             regions[static.region.value][verdict] += tally.stops
             places[verdict].add(tally.pc)
@@ -238,7 +241,7 @@ class _Rows:
         return [self._verdict_row(tally) for tally in self.execution.tallies]
 
     def _verdict_row(self, tally: Tally) -> VerdictRow:
-        static, dynamic, judged = self.features.static(tally.pc), tally.dynamic, tally.judgement
+        static, dynamic, judged = self._static(tally), tally.dynamic, tally.judgement
         return VerdictRow(
             **self.key, unwinder=self.unwinders[tally.unwinder].name, mode=_MODE_NAMES[tally.mode], pc=tally.pc,
             location=static.location, function=static.function, region=static.region.value,
@@ -255,7 +258,7 @@ class _Rows:
         image = self.subject.image
         return StackRow(
             **self.key, unwinder=self.unwinders[kept.unwinder].name, mode=_MODE_NAMES[kept.mode], pc=kept.pc,
-            location=self.features.static(kept.pc).location, verdict=kept.judgement.verdict.value,
+            location=self._static(kept).location, verdict=kept.judgement.verdict.value,
             reason=kept.judgement.reason, stop=kept.stop, truth=list(kept.truth), reported=list(kept.reported),
             truth_text=[image.locate(a) for a in kept.truth], reported_text=[image.locate(a) for a in kept.reported],
             registers=kept.registers,

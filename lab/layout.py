@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import json
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,29 +152,43 @@ class RewriteMap:
     @staticmethod
     def from_json(text: str, where: str) -> RewriteMap:
         """The inverse of to_json; InputError naming *where* if the text is not such a map."""
+        from pydantic import TypeAdapter, ValidationError  # imported here: the command line's help needs no map
+
         try:
             raw = json.loads(text)
             if raw.pop("schema") != MAP_SCHEMA:
                 raise InputError(f"{where}: rewrite map of another schema; rewrite the image again")
-            layout = raw["layout"]
-            rows = tuple(LayoutRow(**(row | {"where": Where(row["where"])})) for row in layout.pop("rows"))
-            census = raw["census"]
-            left = tuple(SiteOut(**site) for site in census.pop("left_out"))
-            return RewriteMap(
-                mode=raw["mode"],
-                arch=raw["arch"],
-                source_sha256=raw["source_sha256"],
-                output_sha256=raw["output_sha256"],
-                layout=ShadowLayout(
-                    **(layout | {"flavour": Flavour(layout["flavour"]), "policy": Policy(layout["policy"])}),
-                    rows=rows,
-                ),
-                inserted=tuple(InsertedRange(**(p | {"region": Region(p["region"])})) for p in raw["inserted"]),
-                census=Census(**census, left_out=left),
-                checks=raw["checks"],
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where}: not a rewrite map ({error}); rewrite the image again") from error
+            found: RewriteMap = TypeAdapter(RewriteMap).validate_json(json.dumps(raw), strict=True)
+            problem = found.problem()
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            raise InputError(f"{where}: not a rewrite map ({problem}); rewrite the image again")
+        return found
+
+    def problem(self) -> str:
+        """What makes this map unusable although every field has its type ("" = nothing)."""
+        layout = self.layout
+        needed = {
+            Flavour.REGISTER: layout.register,
+            Flavour.PARALLEL: layout.distance,
+            Flavour.MEMORY: layout.cell,
+        }
+        given = (layout.register, layout.distance, layout.cell)
+        if needed[layout.flavour] is None or sum(value is not None for value in given) != 1:
+            return f"a {layout.flavour.value} shadow stack is reached in one way, its own"
+        if not 0 <= layout.base <= layout.limit < 1 << 64 or not 0 <= (layout.cell or 0) < 1 << 64:
+            return "the shadow stack's storage is no range of addresses"
+        rows = layout.rows
+        ranges = [(p.start, p.end) for p in rows] + [(p.start, p.end) for p in self.inserted]
+        if any(not 0 <= start < end < 1 << 64 for start, end in ranges):
+            return "a range ends before it starts"
+        if any(left.end > right.start for left, right in pairwise(rows)):
+            return "layout rows overlap"
+        return ""
 
 
 def map_path(image: Path) -> Path:

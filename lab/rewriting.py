@@ -68,6 +68,8 @@ def load_map(image: Path) -> RewriteMap:
         text = path.read_text()
     except OSError:
         raise InputError(f"{path}: no rewrite map beside the image; rewrite it with unwindlab") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a rewrite map (not UTF-8 text); rewrite the image again") from None
     return RewriteMap.from_json(text, str(path))
 
 
@@ -134,7 +136,7 @@ def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) 
     return {
         "same_result": same,
         "result": before.outcome.result,
-        "shadow_balance": "passed",
+        "shadow_balance": "passed" if balance.checked else "undetermined: no instrumented function ran",
         "shadow_balance_stops": balance.checked,
         "instructions_before": before.instructions,
         "instructions_after": after.instructions,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lab.errors import EngineError, RefusedError
+from lab.errors import EngineError, InputError, RefusedError
 from lab.images.image import PF_W, PT_GNU_STACK, PT_NOTE, Image, program_headers
 from rewriters.plan import Plan, Storage
 
@@ -76,7 +76,10 @@ def write(
         binary.patch_address(edit.address, list(edit.data))
     if plan.entry is not None:
         binary.header.entrypoint = plan.entry
-    return bytes(binary.write_to_bytes()), plan, where
+    try:
+        return bytes(binary.write_to_bytes()), plan, where
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise InputError(f"{image.path}: the ELF writer fails ({error}); the file's headers are damaged") from None
 
 
 def _guess(image: Image) -> int:
@@ -115,7 +118,10 @@ def _replace(image: Image, binary: Any, content: bytes, *, executable: bool) -> 
     segment.flags = flags.R | (flags.X if executable else flags.W)
     segment.alignment = _PAGE
     segment.content = list(content)
-    return binary.replace(segment, old)
+    placed = binary.replace(segment, old)
+    if placed is None:
+        raise InputError(f"{image.path}: the ELF writer cannot place a segment in this file; its headers are damaged")
+    return placed
 
 
 def no_slot(image: Image) -> str:

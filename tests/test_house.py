@@ -26,7 +26,7 @@ LAYERS = {
     "lab.metadata": {"lab.arch", "lab.errors"},
     "lab.unwind": {"lab.arch", "lab.layout", "lab.metadata", "lab.errors"},
     "lab.verdict": {"lab.unwind"},
-    "lab.proposals": {"lab.layout"},
+    "lab.proposals": {"lab.arch", "lab.layout", "rewriters"},
     "lab.store": {"lab", "lab.experiment", "lab.arch", "lab.errors"},
     "lab.report": {"lab.store", "lab.arch", "lab.errors"},
     "rewriters": {"lab.arch", "lab.images", "lab.layout", "lab.errors"},

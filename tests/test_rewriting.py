@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,33 @@ def test_a_layout_that_claims_a_push_too_early_fails_the_balance_check(tmp_path:
     good = BalanceCheck(image, made, Limits())
     assert good.run().end is End.EXIT
     assert not good.problem and good.checked > 0
+
+
+@pytest.mark.parametrize(
+    ("true", "said", "words"),
+    [
+        (Where.SHADOW, Where.LR, "link register is"),
+        (Where.LR, Where.OUTERMOST, "whether anybody"),
+        (Where.OUTERMOST, Where.LR, "whether anybody"),
+        (Where.LR, Where.STACK, r"\[SP \+ 8\] is"),
+    ],
+)
+def test_a_wrong_row_of_any_kind_fails_the_balance_check(true: Where, said: Where, words: str, tmp_path: Path) -> None:
+    """Otherwise an unwinder that trusts the layout would be blamed for it."""
+    out = tmp_path / "out.elf"
+    made = rewrite_file(pac_image(), out, "pac", Flavour.REGISTER, Policy.USE)
+    offset = 8 if said is Where.STACK else 0
+    lying = tuple(LayoutRow(r.start, r.end, said, offset) if r.where is true else r for r in made.layout.rows)
+    check = BalanceCheck(load_image(out), _tampered(made, rows=lying), Limits())
+    check.run()
+    assert re.search(words, check.problem), check.problem
+
+
+def test_a_run_of_no_instrumented_function_proves_no_balance(tmp_path: Path) -> None:
+    source = PROGRAM.replace("return twice(1) != 11;", "return 0;")
+    made = rewrite_file(compile_c("aarch64", source, *PAC).path, tmp_path / "x", "pac", Flavour.REGISTER, Policy.USE)
+    assert made.checks["shadow_balance_stops"] == 0
+    assert made.checks["shadow_balance"].startswith("undetermined")
 
 
 @pytest.mark.parametrize("victim", ["push", "pop"])

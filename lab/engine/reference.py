@@ -138,7 +138,7 @@ class ReferenceEngine:
         """The call has retired and its activation is not yet on the truth stack: the caller's view."""
         self.reader.no_exception()
         at = Regs(event.ra, event.sp_at_call, regs.fp, regs.lr, regs.ssp)
-        self._stop(CALL, at, self.truth.trace(), self._dynamic(at))
+        self._stop(CALL, at, self.truth.trace(), self._dynamic(at, after_call=True))
 
     def _stop(self, mode: int, regs: Regs, truth: tuple[int, ...], dynamic: DynamicFeatures) -> None:
         coverage, reader = self.coverage, self.reader
@@ -157,9 +157,10 @@ class ReferenceEngine:
                 self.recorder.keep(mode, index, Said(regs, judgement, truth, trace.addresses))
         self.recorder.count(mode, regs.pc, dynamic, tuple(judgements))
 
-    def _dynamic(self, regs: Regs) -> DynamicFeatures:
+    def _dynamic(self, regs: Regs, *, after_call: bool = False) -> DynamicFeatures:
         registers = (regs.sp, regs.fp, self._shadow_pointer(regs))
-        return self.features.dynamic(regs.pc, registers, self.truth.innermost, self.machine.memory.load)
+        innermost, load = self.truth.innermost, self.machine.memory.load
+        return self.features.dynamic(regs.pc, registers, innermost, load, after_call=after_call)
 
     def _shadow_pointer(self, regs: Regs) -> int:
         layout = self.machine.layout

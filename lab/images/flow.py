@@ -138,9 +138,12 @@ def solve(
                     before[succ] = new
                     pending.append(succ)
 
-    if insns:
-        before[0] = start
-        flow([0])
+    # A call into the function's own middle enters it there as at its start: what paths disagree on is unknown.
+    called = {graph.code.index.get(insns[i].target or 0) for i in graph.code.calls}
+    seeds = sorted({0} | {i for i in called if i is not None}) if insns else []
+    for seed in seeds:
+        before[seed] = start
+    flow(seeds)
     while (leader := _first_orphan(graph.code, before)) is not None:
         reached = [i for i, insn in enumerate(insns) if insn.kind is Kind.INDIRECT and before[i] is not None]
         up = [i for i in reached if (state := before[i]) is not None and frame_up(state)]
@@ -186,6 +189,8 @@ def _may_return(graph: Graph, stopping: frozenset[int]) -> bool:
             return True
         if graph.leaves(i) and (insn.kind is Kind.RETURN or insn.target not in stopping):
             return True
+        if insn.kind not in ENDS_FLOW and insn.end not in graph.code.index and not graph.stops(insn):
+            return True  # falls off the function's end into whatever follows
         for succ in graph.successors[i]:
             if succ not in seen:
                 seen.add(succ)

@@ -11,6 +11,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ lief.logging.disable()
 
 PT_LOAD, PT_NOTE, PT_GNU_STACK = 1, 4, 0x6474E551
 ET_EXEC, ET_DYN = 2, 3
+SHT_NULL, SHT_NOBITS = 0, 8
 PF_X, PF_W, PF_R = 1, 2, 4
 MAX_SIZE = 1 << 30
 _EXECINSTR = lief.ELF.Section.FLAGS.EXECINSTR
@@ -107,9 +109,16 @@ class Image:
     def function_at(self, address: int) -> Function | None:
         """The function whose [start, start + size) holds *address*: the address itself, never address - 1."""
         index = bisect.bisect_right(self._starts, address) - 1
-        if index >= 0 and address < self.functions[index].end:
-            return self.functions[index]
+        while index >= 0 and self._reach[index] > address:  # the nearest one may be nested in another
+            if address < self.functions[index].end:
+                return self.functions[index]
+            index -= 1
         return None
+
+    @cached_property
+    def _reach(self) -> list[int]:
+        """Per function the highest end of it and those before it."""
+        return list(accumulate((f.end for f in self.functions), max))
 
     def locate(self, address: int) -> str:
         """*address* as ``func+0x1c``, or in hexadecimal where no function holds it."""
@@ -135,6 +144,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
     *path* names it in errors."""
     arch = arch_by_machine(struct.unpack_from("<H", raw, 18)[0], str(path))
     segments = _segments(path, raw)
+    _check_sections(path, raw)
     binary = lief.ELF.parse(list(raw))
     if binary is None:
         raise InputError(f"{path}: the ELF parser rejects this file")
@@ -189,6 +199,20 @@ def program_headers(path: Path, raw: bytes) -> list[tuple[int, int, int, int, in
         )
         headers.append((kind, flags, start, address, file_size, mem_size))
     return headers
+
+
+def _check_sections(path: Path, raw: bytes) -> None:
+    """InputError unless the section table, if there is one, and every section's bytes lie inside the file."""
+    (offset,) = struct.unpack_from("<Q", raw, 40)
+    entry, count = struct.unpack_from("<HH", raw, 58)
+    if offset == 0 or count == 0:
+        return
+    if entry != 64 or offset + 64 * count > len(raw):
+        raise InputError(f"{path}: truncated ELF file or damaged section headers")
+    for index in range(count):
+        kind, _, _, start, size = struct.unpack_from("<IQQQQ", raw, offset + 64 * index + 4)
+        if kind not in {SHT_NULL, SHT_NOBITS} and start + size > len(raw):
+            raise InputError(f"{path}: damaged section header {index} (its bytes end outside the file)")
 
 
 def _segments(path: Path, raw: bytes) -> tuple[Segment, ...]:
@@ -269,6 +293,10 @@ def _islands(marks: list[tuple[int, str]], code: list[tuple[int, int]]) -> tuple
 
 def _build_id(binary: Any) -> str:
     for note in binary.notes:
-        if str(note.name).rstrip("\0") == "GNU" and note.type == lief.ELF.Note.TYPE.GNU_BUILD_ID:
+        try:
+            name = str(note.name).rstrip("\0")
+        except UnicodeDecodeError:
+            continue  # a damaged note is nobody's build-id
+        if name == "GNU" and note.type == lief.ELF.Note.TYPE.GNU_BUILD_ID:
             return bytes(note.description).hex()
     return ""

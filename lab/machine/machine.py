@@ -125,10 +125,16 @@ class Machine:
         layout = self.layout
         if layout is None:
             return
+        if layout.register is not None and layout.register not in self.arch.gprs:
+            raise InputError(f"{self.image.path}: its rewrite map names register '{layout.register}'")
         if layout.flavour is Flavour.PARALLEL and layout.distance is not None:
-            self.memory.add(
-                self.stack_low - layout.distance, STACK_SIZE, "parallel shadow", writable=True, executable=False
-            )
+            start = self.stack_low - layout.distance
+            taken = any(m.start < start + STACK_SIZE and start < m.end for m in self.memory.mappings)
+            if taken or start <= 0 or start % PAGE:
+                raise InputError(
+                    f"{self.image.path}: a shadow stack {layout.distance:#x} bytes below the stack has no place here"
+                )
+            self.memory.add(start, STACK_SIZE, "parallel shadow", writable=True, executable=False)
         elif layout.provider == "environment":
             self.memory.add(
                 ENVIRONMENT_SHADOW, ENVIRONMENT_SHADOW_SIZE, "shadow stack", writable=True, executable=False

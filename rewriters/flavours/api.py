@@ -8,8 +8,11 @@ changes the answer to "is this activation on the shadow stack?".
 Rules every sequence keeps:
 
 * AArch64 leaves NZCV alone: clang puts AUTIASP between a compare and its branch.
-* The pointer moves last in a push (store first) and last in a pop (read first), so whoever interrupts in between
-  and pushes on the same shadow stack overwrites nothing that is still needed.
+* The pointer moves last in a push (store first) and last in a pop (read first): whoever reads the shadow stack from
+  an interrupt finds no entry that has not been written, and a pop stands an interrupter that pushes on the same
+  shadow stack.  A push of ``memory`` does not: between its store and its pointer update such an interrupter
+  overwrites the entry.  (Moving the pointer first would stand that, and show a stale entry meanwhile.)  Kernels
+  give interrupts a shadow stack of their own.
 * x86-64 never leaves the return address below RSP, where an interrupt would overwrite it.
 """
 

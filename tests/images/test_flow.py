@@ -201,3 +201,19 @@ def test_x86_frames(tmp_path: Path) -> None:
 def test_frames_join_to_unknown() -> None:
     assert Frame(-8, None).join(Frame(-16, None)) == Frame(None, None)
     assert Frame(-8, -8).join(Frame(-8, -8)) == Frame(-8, -8)
+
+
+def test_a_function_that_falls_into_the_next_one_may_return(tmp_path: Path) -> None:
+    text = A64 + "fn falls\n mov x0, #1\n.size falls, .-falls\nfn next\n ret\n.size next, .-next\n"
+    image = load_image(build_plain(tmp_path, "aarch64", [Source("f.s", text)]))
+    codes = {f.start: decode_function(image, f) for f in image.functions}
+    assert image.symbols["falls"] not in noreturn_functions(codes)
+
+
+def test_a_call_into_the_own_middle_makes_the_frame_there_unknown(tmp_path: Path) -> None:
+    """Entered by falling in SP is 8 down, entered by the call it is at the entry value."""
+    text = X86 + (
+        ".globl twice\n.type twice,@function\ntwice: push %rbx\n call 1f\n1: nop\n ret\n.size twice,.-twice\n"
+    )
+    image = load_image(build_plain(tmp_path, "x86_64", [Source("f.s", text)]))
+    assert [s.sp for s in _frames(image, "twice") if s] == [0, -8, None, None]
