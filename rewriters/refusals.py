@@ -8,7 +8,8 @@ import re
 from lab.arch.decode import Kind, decode_one
 from lab.errors import RefusedError, UnsupportedError
 from lab.images.flow import Code, decode_function
-from lab.images.image import PF_X, Function, Image
+from lab.images.image import Function, Image
+from lab.images.rawelf import PF_X
 from lab.layout import Flavour, Policy
 from rewriters.flavours import FlavourSpec
 from rewriters.modes import unsupported_reason

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lab.errors import InputError, RefusedError
-from lab.images.image import Image, parse_image, read_elf_bytes
+from lab.images.image import Image, parse_image
+from lab.images.rawelf import read_elf_bytes
 from lab.layout import Census, Flavour, Policy, RewriteMap, ShadowLayout
 from rewriters import pac, xray
 from rewriters.choose import Selection, decode_all, select

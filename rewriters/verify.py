@@ -16,7 +16,8 @@ from typing import Any
 from lab.arch.decode import Insn, Kind, decode
 from lab.errors import EngineError, InputError
 from lab.images.flow import Code, decode_function
-from lab.images.image import PF_X, Image
+from lab.images.image import Image
+from lab.images.rawelf import PF_X
 from lab.layout import InsertedRange, Region, RewriteMap, Where
 from rewriters.refusals import MARKER
 from rewriters.sequences import sequence

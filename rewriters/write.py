@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.errors import EngineError, InputError, RefusedError
-from lab.images.image import PF_W, PT_GNU_STACK, PT_NOTE, Image, program_headers
+from lab.images.image import Image
+from lab.images.rawelf import PF_W, PT_GNU_STACK, PT_NOTE, program_headers
 from rewriters.plan import Plan, Storage
 
 #: Room for shadow entries (bytes): 131,072 return addresses.  It costs address space, not file size.

@@ -25,7 +25,6 @@ def shown() -> dict[str, str]:
 
 FILES = shown()
 NEW = [name for name in FILES if not (ROOT / name).exists()]
-SEQUENCES = "rewriters/sequences.py"
 
 
 def project(folder: Path, *new: str) -> Path:
@@ -65,8 +64,8 @@ def test_it_shows_one_file_of_each_kind() -> None:
         "lab/images/corpus/collatz.c",
         "lab/proposals/leafframes.py",
         "lab/unwind/fp_lr.py",
+        "rewriters/flavours/parallel_cleared.py",
     ]
-    assert SEQUENCES in FILES
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +119,11 @@ def test_an_unwinder_file_runs_from_anywhere(tmp_path: Path) -> None:
     assert verdicts(found)["missing"] == 0
 
 
-def test_a_changed_sequence_is_one_changed_line(tmp_path: Path) -> None:
-    line = FILES[SEQUENCES]
-    key = line[: line.index(":") + 1]
-    old = (ROOT / SEQUENCES).read_text(encoding="utf-8")
-    (before,) = [known for known in old.splitlines(keepends=True) if known.startswith(key)]
-    command = ("run", "--arch", "arm64", "--workload", "early", "--proposal", "pac-parallel-record",
-               "--unwinder", "scs-lr", "--mode", "boundary")  # fmt: skip
-    assert verdicts(unwindlab(project(tmp_path / "old"), *command))["extra"] > 0
-    changed = project(tmp_path / "new")
-    (changed / SEQUENCES).write_text(old.replace(before, line), encoding="utf-8")
-    found = verdicts(unwindlab(changed, *command))
+def test_an_added_flavour_does_what_its_author_wanted(extended: Path, tmp_path: Path) -> None:
+    def command(flavour: str) -> tuple[str, ...]:
+        return ("run", "--arch", "arm64", "--workload", "early", "--proposal", f"pac-{flavour}-record",
+                "--unwinder", "scs-lr", "--mode", "boundary")  # fmt: skip
+
+    assert verdicts(unwindlab(extended, *command("parallel")))["extra"] > 0
+    found = verdicts(unwindlab(extended, *command("parallel-cleared")))
     assert found["exact"] == sum(found.values()) > 0

@@ -21,7 +21,8 @@ from unicorn import x86_const
 from lab.arch import Arch
 from lab.arch.decode import Insn, Kind, decode_one
 from lab.errors import InputError
-from lab.images.image import PF_W, PF_X, Image
+from lab.images.image import Image
+from lab.images.rawelf import PF_W, PF_X
 from lab.layout import Flavour, ShadowLayout
 from lab.machine.cpu import RegisterFile, new_cpu, register_ids
 from lab.machine.memory import PAGE, GuestMemory

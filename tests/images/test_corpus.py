@@ -14,7 +14,8 @@ import pytest
 
 from lab.arch import ARCHES, X86_64, Arch
 from lab.images.build import ARCH_FLAGS, BASE_FLAGS, RUNTIME, build
-from lab.images.image import PF_W, load_image
+from lab.images.image import load_image
+from lab.images.rawelf import PF_W
 from lab.images.toolchain import find_compiler, musl_includes
 from lab.images.workloads import CORPUS, SIZES, Workload, all_workloads, read_workload, workload_by_name
 

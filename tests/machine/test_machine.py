@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.errors import InputError
-from lab.images.image import PF_R, PF_X, Image, Segment
+from lab.images.image import Image, Segment
+from lab.images.rawelf import PF_R, PF_X
 from lab.machine.machine import STACK_SIZE, End, Limits, Machine, Outcome
 from lab.machine.memory import PAGE, GuestMemory
 from tests.support import ARCH_NAMES, assemble
