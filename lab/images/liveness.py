@@ -100,14 +100,16 @@ def kept_across_calls(graph: Graph, flow: Solution[Frame]) -> int:
 
 def lr_live(image: Image, function: Function, code: Code | None = None) -> dict[int, bool]:
     """Per instruction address: whether the link register's value before it may still be read (AArch64).
-    Empty where the architecture has no link register."""
+    Empty where the architecture has no link register.  A jump table is believed to lead to the blocks nothing
+    else reaches (``Solution.leaders``); scratch registers are chosen more warily, this only describes."""
     if image.arch.lr is None:
         return {}
     from lab.images.flow import decode_function
 
     code = code or decode_function(image, function)
     graph = Graph(code)
-    live = liveness(graph, frames(graph)).live
+    flow = frames(graph)
+    live = _backwards(graph, flow, abi(image.arch), keep=False, tables=flow.tables)[0]
     bit = abi(image.arch).bits[image.arch.lr]
     return {insn.address: bool(live[i] & bit) for i, insn in enumerate(code.insns)}
 
@@ -125,8 +127,10 @@ def frames(graph: Graph) -> Solution[Frame]:
 
 
 def _backwards(
-    graph: Graph, flow: Solution[Frame], rules: Abi, *, keep: bool
+    graph: Graph, flow: Solution[Frame], rules: Abi, *, keep: bool, tables: frozenset[int] = frozenset()
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Masks before and after each instruction.  Of *tables* only the leaders count as targets, of other jump
+    tables everything is wanted."""
     code = graph.code
     effects = [_effect(graph, flow, i, rules, keep) for i in range(len(code.insns))]
     before = [0] * len(code.insns)
@@ -136,8 +140,8 @@ def _backwards(
         changed = False
         for i in range(len(code.insns) - 1, -1, -1):
             reads, kills, leaving = effects[i]
-            out = leaving
-            for succ in graph.successors[i]:
+            out = 0 if i in tables else leaving
+            for succ in flow.leaders if i in tables else graph.successors[i]:
                 out |= before[succ]
             new = reads | (out & ~kills)
             if new != before[i]:

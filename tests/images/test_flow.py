@@ -217,3 +217,15 @@ def test_a_call_into_the_own_middle_makes_the_frame_there_unknown(tmp_path: Path
     )
     image = load_image(build_plain(tmp_path, "x86_64", [Source("f.s", text)]))
     assert [s.sp for s in _frames(image, "twice") if s] == [0, -8, None, None]
+
+
+def test_lr_is_dead_before_a_jump_table_under_a_frame(tmp_path: Path) -> None:
+    text = A64 + (
+        "fn framed\n stp x29, x30, [sp, #-16]!\n adr x9, 2f\n br x9\n2: ldp x29, x30, [sp], #16\n ret\n"
+        ".size framed, .-framed\n"
+    )
+    image = load_image(build_plain(tmp_path, "aarch64", [Source("f.s", text)]))
+    framed = next(f for f in image.functions if f.name == "framed")
+    assert list(lr_live(image, framed).values()) == [True, False, False, False, True]
+    table = next(f for f in image.functions if f.name == "table")
+    assert all(lr_live(image, table).values()), "no frame: the cases return through it"
