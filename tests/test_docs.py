@@ -15,7 +15,12 @@ from tests.console import ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results/README.md"])
 DEFINITIONS = (ROOT / "docs/definitions.md").read_text(encoding="utf-8")
-EXAMPLES = {"lab/unwind/fp_lr.py", "lab/images/corpus/collatz.c", "lab/proposals/leafframes.py"}
+EXAMPLES = {
+    "lab/unwind/fp_lr.py",
+    "lab/images/corpus/collatz.c",
+    "lab/proposals/leafframes.py",
+    "rewriters/flavours/parallel_cleared.py",
+}
 _FILE = re.compile(r"`((?:lab|rewriters|tests|docs|results)/[\w./-]+)`")
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
