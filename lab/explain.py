@@ -17,6 +17,7 @@ from lab.machine.machine import Limits, Outcome
 from lab.rewriting import find_map
 from lab.unwind.api import CALL, MODES, Regs, Unwinder
 from lab.unwind.host import Ending, Trace, walk, walk_ignoring
+from lab.unwind.watchdog import Watchdog
 from lab.verdict import Judgement, Verdict, judge
 
 CONTEXT = 5
@@ -157,6 +158,8 @@ def explain(
         reached = f"reached {probe.seen} times, not {hit}" if probe.seen else "never reached"
         raise InputError(f"{path}: {pc_text} is {reached} as a {mode} stop in this run ({ended})")
     _, regs, truth, dynamic, registers = probe.found
+    with Watchdog(probe.reader):
+        said = [probe.said(unwinder) for unwinder in usable]
     static = probe.features.at_stop(pc, after_call=MODES[mode] == CALL)
     return Explanation(
         image=str(path),
@@ -171,7 +174,7 @@ def explain(
         listing=_listing(image, pc),
         registers=registers | {"pc": regs.pc, image.arch.sp: regs.sp},
         truth=[image.locate(address) for address in truth],
-        said=[probe.said(unwinder) for unwinder in usable],
+        said=said,
         unsupported=[(name, reason) for name, reason in reasons if reason is not None],
     )
 

@@ -50,6 +50,17 @@ def _nothing(mode: int, pc: int, regs: Regs) -> Cursor:
 EMPTY = make("empty", _nothing, lambda mem, cursor: (END, 0, cursor))
 RAISES = make("raises", _nothing, lambda mem, cursor: (END, 1 // 0, cursor))
 RAISES_IN_START = make("raises-in-start", lambda mode, pc, regs: (1 // 0,), lambda mem, cursor: (END, 0, cursor))
+
+
+def _forever(mem: Mem, cursor: Cursor) -> StepResult:
+    while True:
+        try:
+            cursor = (cursor[0] + 1,)
+        except Exception:
+            continue
+
+
+HANGS = make("hangs", _nothing, _forever)
 LOOPS = make("loops", _nothing, lambda mem, cursor: (FRAME, 4096, cursor))
 OUTSIDE = make("outside", _nothing, lambda mem, cursor: (FRAME, load64(mem, 8), cursor))
 NOT_A_TUPLE = make("not-a-tuple", _nothing, lambda mem, cursor: None)  # type: ignore[arg-type, return-value]

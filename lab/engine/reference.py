@@ -24,6 +24,7 @@ from lab.truth import CallEvent, TruthStack
 from lab.unwind.api import BOUNDARY, CALL, MODES, Regs, Unwinder
 from lab.unwind.host import Ending, Trace, walk, walk_ignoring
 from lab.unwind.reader import Reader, Source
+from lab.unwind.watchdog import Watchdog
 from lab.verdict import Verdict, judge
 
 NAME = "reference"
@@ -82,7 +83,8 @@ class ReferenceEngine:
     def run(self) -> Execution:
         """Execute the image; EngineError where counts do not sum."""
         began = time.perf_counter()
-        outcome = self.machine.execute(self._instruction)
+        with Watchdog(self.reader):
+            outcome = self.machine.execute(self._instruction)
         wall = time.perf_counter() - began
         self._check()
         return Execution(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from lab.unwind.api import END, FRAME, GOES_ON, MASK64, Cursor, Reason, Regs, Unwinder
 from lab.unwind.reader import Fault, Reader
+from lab.unwind.watchdog import WalkHung
 
 STEP_BUDGET = 4096
 _KNOWN = frozenset(int(reason) for reason in Reason)
@@ -39,6 +41,31 @@ class Trace:
 
 def walk(unwinder: Unwinder, mode: int, pc: int, regs: Regs, mem: Reader) -> Trace:
     """The trace *unwinder* reports at this stop."""
+    return _watched(unwinder, mem, lambda: _walk(unwinder, mode, pc, regs, mem))
+
+
+def walk_ignoring(unwinder: Unwinder, mem: Reader, refused: Trace) -> Trace:
+    """The same walk with every refusal of the same reason ignored; ends early at another refusal."""
+    return _watched(unwinder, mem, lambda: _walk_ignoring(unwinder, mem, refused))
+
+
+def _watched(unwinder: Unwinder, mem: Reader, walk: Callable[[], Trace]) -> Trace:
+    """*walk*(), which the watchdog may end; an unwinder that hung once is not called again."""
+    if unwinder.name in mem.hung:
+        return Trace(Ending.CRASH, (), mem.hung[unwinder.name])
+    mem.walks += 1
+    mem.walking = True
+    try:
+        return walk()
+    except WalkHung as error:
+        place = _place(error) or _file(unwinder)
+        mem.hung[unwinder.name] = f"{place}: one step did not come back; not called again"
+        return Trace(Ending.CRASH, (), mem.hung[unwinder.name])
+    finally:
+        mem.walking = False
+
+
+def _walk(unwinder: Unwinder, mode: int, pc: int, regs: Regs, mem: Reader) -> Trace:
     mem.fault = Fault.NONE
     try:
         cursor = unwinder.start(mode, pc, regs)
@@ -47,8 +74,7 @@ def walk(unwinder: Unwinder, mode: int, pc: int, regs: Regs, mem: Reader) -> Tra
     return _steps(unwinder, mem, cursor, [])
 
 
-def walk_ignoring(unwinder: Unwinder, mem: Reader, refused: Trace) -> Trace:
-    """The same walk with every refusal of the same reason ignored; ends early at another refusal."""
+def _walk_ignoring(unwinder: Unwinder, mem: Reader, refused: Trace) -> Trace:
     addresses = list(refused.addresses)
     trace = refused
     for _ in range(STEP_BUDGET):
@@ -117,10 +143,15 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
+def _place(error: BaseException) -> str:
+    """``file.py:12`` of the innermost frame."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name != "_look"]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
 def _blame(unwinder: Unwinder, error: BaseException) -> str:
-    """``file.py:12: ValueError: text`` of the innermost frame, in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else _file(unwinder)
+    """``file.py:12: ValueError: text`` in one line."""
+    place = _place(error) or _file(unwinder)
     try:
         text = " ".join(str(error).split())
     except Exception:

@@ -91,6 +91,8 @@ class Reader:
         self._plain_low = self.stack_low
         self._frame: bytes | None = None
         self.fault = Fault.NONE
+        self.walks, self.walking = 0, False
+        self.hung: dict[str, str] = {}
         self.fault_address = 0
         self.log: list[tuple[int, int]] | None = None
         self.view = View(self)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lab.covers import Coverage
 from lab.images.image import Image
 from lab.registry import unwinder
+from lab.unwind import watchdog
 from lab.unwind.api import BOUNDARY, CALL, Unwinder
 from lab.unwind.host import Ending, Trace
 from lab.verdict import Doubt, Verdict, compare, judge
@@ -79,6 +80,16 @@ def test_a_walk_that_refuses_for_ever_ends_and_is_undetermined() -> None:
     assert {(t.judgement.verdict.value, t.judgement.doubt.value) for t in execution.tallies} == {
         ("refused", "undetermined")
     }
+
+
+def test_a_loop_inside_one_step_is_a_crash_too_and_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "TICK", 0.05)
+    execution = execute(compile_c("aarch64", PROGRAM), probes.HANGS, unwinder("oracle"))
+    assert set(verdicts(execution, CALL, 0)) == {"crash"}
+    assert verdicts(execution, CALL, 1) == {"exact": execution.calls}
+    (reason,) = {t.judgement.reason for t in execution.tallies if t.unwinder == 0}
+    assert reason.startswith("probes.py:")
+    assert "did not come back" in reason
 
 
 def test_a_crash_names_the_line_and_the_cause() -> None:
