@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -32,11 +32,13 @@ class Chosen:
 @dataclass(frozen=True)
 class Selection:
     """``chosen``: sites by function start, only of functions that are rewritten.  ``walks``: every function's
-    walk, of the instrumented ones with their sites."""
+    walk, of the instrumented ones with their sites.  ``strangers``: functions others enter or share, and why that
+    leaves open where the return address is."""
 
     chosen: dict[int, tuple[Chosen, ...]]
     walks: dict[int, Paired]
     left_out: tuple[SiteOut, ...]
+    strangers: Mapping[int, str]
 
 
 def decode_all(image: Image) -> dict[int, Code]:
@@ -69,7 +71,7 @@ def select(image: Image, found: Found, codes: dict[int, Code], spec: FlavourSpec
         else:
             left_out.append(out)
             walks[function.start] = walk(graph, [], spec.reach)
-    return Selection(chosen, walks, tuple(left_out))
+    return Selection(chosen, walks, tuple(left_out), strangers)
 
 
 def _walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:

@@ -232,6 +232,8 @@ def _all_rows(image: Image, selection: Selection, own: dict[int, list[LayoutRow]
             rows.extend(own[function.start])
         elif function.start <= image.entry < function.end:
             rows.append(LayoutRow(function.start, end, Where.OUTERMOST))
+        elif function.start in selection.strangers:
+            rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, selection.strangers[function.start]))
         else:
             rows.extend(plain_rows(image, selection.walks[function.start], function.start, end))
     spans = [(s.address, s.address + s.size) for s in image.sections if s.executable]

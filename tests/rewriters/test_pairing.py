@@ -126,8 +126,11 @@ def test_jump_into_the_middle(tmp_path: Path) -> None:
     other = _function("cbz x0, 1f\n b middle\n1: ret", "stranger")
     sources = [Source("a.c", MAIN, c_flags("aarch64", "pac")), Source("odd.s", _function(body) + other)]
     image = load_image(build_plain(tmp_path, "aarch64", sources))
-    out = rewrite(image, "pac", Flavour.MEMORY, Policy.CHECK).map.census.left_out
-    assert "stranger jumps into its middle" in {s.function: s.reason for s in out}["odd_one"]
+    made = rewrite(image, "pac", Flavour.MEMORY, Policy.CHECK).map
+    assert "stranger jumps into its middle" in {s.function: s.reason for s in made.census.left_out}["odd_one"]
+    at = image.symbols["odd_one"]
+    (row,) = [row for row in made.layout.rows if row.start <= at < row.end]
+    assert (row.where, "stranger" in row.reason) == (Where.UNKNOWN, True), "its own flow is not the whole story"
 
 
 def test_site_outside_any_function(tmp_path: Path) -> None:
