@@ -85,21 +85,40 @@ def decode_one(arch: Arch, code: bytes, address: int) -> Insn:
     return _decode_at(arch, code[: arch.max_insn], address)
 
 
-#: capstone with detail does some 50 k instructions a second, and the same image is decoded by the rewriter,
-#: its checks and every machine that runs it.  Dropped whole when full: entries are cheap to make again.
+#: capstone with detail does some 50 k instructions a second, and the same code is decoded by the rewriter, its
+#: checks, every machine that runs it and every variant of the image.  What does not depend on its address is
+#: kept once for all addresses.  Dropped whole when full: entries are cheap to make again.
 _seen: dict[tuple[str, bytes, int], Insn] = {}
 _SEEN_LIMIT = 500_000
+_ANYWHERE = -1
 
 
 def _decode_at(arch: Arch, window: bytes, address: int) -> Insn:
-    key = (arch.name, window, address)
-    found = _seen.get(key)
-    if found is None:
-        if len(_seen) >= _SEEN_LIMIT:
-            _seen.clear()
-        raw = next(_engine(arch.name).disasm(window, address, 1), None)
-        found = _seen[key] = _undecoded(arch, window, address) if raw is None else _convert(arch, raw)
+    found = _seen.get((arch.name, window, address))
+    if found is not None:
+        return found
+    known = _seen.get((arch.name, window, _ANYWHERE))
+    if known is not None:
+        return Insn(address, known.raw, known.mnemonic, known.op_str, known.kind, None, known.reads, known.writes)
+    if len(_seen) >= _SEEN_LIMIT:
+        _seen.clear()
+    raw = next(_engine(arch.name).disasm(window, address, 1), None)
+    found = _undecoded(arch, window, address) if raw is None else _convert(arch, raw)
+    _seen[arch.name, window, address if _pc_relative(arch, found) else _ANYWHERE] = found
     return found
+
+
+def _pc_relative(arch: Arch, insn: Insn) -> bool:
+    """Whether *insn* reads otherwise at another address: a direct branch, or AArch64's adr, adrp and literals.
+
+    capstone prints x86's RIP-relative operands as displacements, which do not change.
+    """
+    if insn.target is not None:
+        return True
+    if arch.lr is None or len(insn.raw) < 4:
+        return False
+    word = int.from_bytes(insn.raw, "little")
+    return word & 0x1F00_0000 == 0x1000_0000 or word & 0x3B00_0000 == 0x1800_0000
 
 
 def _undecoded(arch: Arch, window: bytes, address: int) -> Insn:
