@@ -27,6 +27,7 @@ from lab.proposals.api import Proposal
 from lab.rewriting import rewritten
 from lab.store.rows import DOUBTS, VERDICTS, Cell, CostRow, ImageRow, StackRow, VerdictRow
 from lab.unwind.api import CALL, MODES, Unwinder
+from lab.unwind.patience import patience
 from lab.verdict import Verdict
 
 _MODE_NAMES = {number: name for name, number in MODES.items()}
@@ -97,7 +98,9 @@ def run_job(job: Job) -> JobResult:
             usable.append(unwinder)
         else:
             result.cells += [_unsupported(job, unwinder.name, mode, reason) for mode in job.modes]
-    execution = run_reference(subject.image, subject.rewrite, Plan(tuple(usable), job.modes, job.limits, job.stacks))
+    plan = Plan(tuple(usable), job.modes, job.limits, job.stacks)
+    with patience():
+        execution = run_reference(subject.image, subject.rewrite, plan)
     check_outcome(subject, job, execution.outcome)
     rows = _Rows(job, subject, tuple(usable), execution)
     result.cells += rows.cells()

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from lab.unwind import patience
 from lab.unwind.api import END, FRAME, GOES_ON, MASK64, Cursor, Reason, Regs, Unwinder
+from lab.unwind.patience import NoAnswerError, gave_up, give_up
 from lab.unwind.reader import Fault, Reader
 
 STEP_BUDGET = 4096
@@ -39,6 +41,8 @@ class Trace:
 
 def walk(unwinder: Unwinder, mode: int, pc: int, regs: Regs, mem: Reader) -> Trace:
     """The trace *unwinder* reports at this stop."""
+    if unwinder.origin and gave_up(unwinder.origin):
+        return Trace(Ending.CRASH, (), f"{unwinder.origin}: not asked again, for it gave no answer before")
     mem.fault = Fault.NONE
     try:
         cursor = unwinder.start(mode, pc, regs)
@@ -118,8 +122,14 @@ def _kind(value: object) -> str:
 
 
 def _blame(unwinder: Unwinder, error: BaseException) -> str:
-    """``file.py:12: ValueError: text`` of the innermost frame, in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """``file.py:12: ValueError: text`` in one line; the place is the innermost outside this harness.
+
+    An unwinder that gave no answer is given up.
+    """
+    if isinstance(error, NoAnswerError):
+        give_up(unwinder.origin)
+    harness = {__file__, patience.__file__}
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in harness]
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else _file(unwinder)
     try:
         text = " ".join(str(error).split())

@@ -81,6 +81,9 @@ def test_version() -> None:
         (["explain", "absent", "0x0", "--hit", "0"], "--hit"),
         (["rewrite", "x", "-o", "y", "--mode", "pca", "--flavour", "memory", "--policy", "use"], "'pca' is not one of"),
         (["rewrite", "x"], "Missing option"),
+        (["report", "x" * 300], "File name too long"),
+        (["explain", "a\nb", "0x0"], "a\\nb: no such file"),
+        (["rerun", "a\x1b[31mb"], "unknown run 'a\\x1b[31mb'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(args: list[str], said: str) -> None:
@@ -139,7 +142,8 @@ def test_an_unwinder_file_is_checked_before_the_run() -> None:
     assert some_run("--unwinder", "mine.py")["run_id"] != first["run_id"]
 
 
-def test_demo_runs_the_packaged_experiment() -> None:
+def test_demo_runs_the_packaged_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch, names=fakes.demo_names)
     result = call("demo")
     assert result.exit_code == 0
     assert "repro: unwindlab rerun " in result.stdout
@@ -266,6 +270,38 @@ cli.main(["--help"])
 """
     done = python(code)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("shell", "code", "said"), [
+    ("> /dev/full", 2, "unwindlab: standard output: No space left on device\n"),
+    (">&-", 0, ""),
+    ("--bogus 2>&-", 2, ""),
+])  # fmt: skip
+def test_streams_that_cannot_be_written(shell: str, code: int, said: str) -> None:
+    command = f"{sys.executable} -c 'from lab.cli import main; main()' list {shell}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_what_plugins_print_does_not_reach_stdout() -> None:
+    code = """
+import os, subprocess
+from lab.commands.common import stdout_kept
+with stdout_kept():
+    print("from Python")
+    os.write(1, b"from C\\n")
+    subprocess.run(["echo", "from a child"])
+print("data")
+"""
+    done = python(code)
+    assert done.stdout == "data\n"
+    assert sorted(done.stderr.splitlines()) == ["from C", "from Python", "from a child"]
+
+
+def test_two_unwinders_of_one_name_are_refused() -> None:
+    Path("fp.py").write_text("UNWINDER")
+    said = one_line(call("run", "--unwinder", "fp", "--unwinder", "fp.py"), 2)
+    assert said == "fp.py: its unwinder is called 'fp', as is fp; give it another name"
 
 
 def test_the_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
