@@ -6,6 +6,8 @@ missing; 4 internal fault; 130 interrupted.  Without a command it prints its hel
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -17,6 +19,7 @@ import click
 
 import lab
 from lab.errors import InputError, LabError
+from lab.interrupts import stoppable
 
 COMMANDS = {
     "demo": "demo",
@@ -29,6 +32,12 @@ COMMANDS = {
     "rewrite": "rewrite",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""
+
+MENDABLE = frozenset(
+    getattr(errno, name)
+    for name in "EACCES EDQUOT EFBIG EISDIR ELOOP ENAMETOOLONG ENOENT ENOSPC ENOTDIR EPERM EROFS".split()
+)
+"""What the system says about files and disks the user can mend, wherever it says so."""
 
 INTERNAL_FAULT = 4
 INTERRUPTED = 130
@@ -95,49 +104,61 @@ def _guarded(group: click.Group, args: list[str], extra: dict[str, Any]) -> int:
     click's own main is not used: it answers a closed pipe with exit code 1, which means something else here.
     """
     try:
-        with group.make_context("unwindlab", args, **extra) as ctx:
-            group.invoke(ctx)
-        sys.stdout.flush()
-        return 0
-    except click.exceptions.Exit as done:
-        return _flushed(done.exit_code)
+        with stoppable():
+            return _invoked(group, args, extra)
     except LabError as error:
-        return _say(str(error), error.exit_code)
+        return _say(error.lines, error.exit_code)
     except click.ClickException as error:
-        return _say(" ".join(error.format_message().split()), InputError.exit_code)
+        return _say([" ".join(error.format_message().split())], InputError.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        return _say("interrupted", INTERRUPTED)
+        return _say(["interrupted"], INTERRUPTED)
     except BrokenPipeError:
-        return _drop_stdout()
+        _drop_stdout()
+        return 0
     except Exception as error:
         if os.environ.get("UNWINDLAB_DEBUG"):
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in MENDABLE:
+            return _say(InputError(f"{_file_of(error)}: {error.strerror}").lines, InputError.exit_code)
         fault = " ".join(f"{type(error).__name__}: {error}".split())
-        return _say(f"internal fault: {fault} (set UNWINDLAB_DEBUG=1 for the traceback)", INTERNAL_FAULT)
+        return _say([f"internal fault: {fault} (set UNWINDLAB_DEBUG=1 for the traceback)"], INTERNAL_FAULT)
 
 
-def _flushed(code: int) -> int:
+def _invoked(group: click.Group, args: list[str], extra: dict[str, Any]) -> int:
+    """Run the command; what it printed is on its way before anything is called done."""
+    code = 0
     try:
+        with group.make_context("unwindlab", args, **extra) as ctx:
+            group.invoke(ctx)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    if sys.stdout is not None:  # None where the shell closed it (>&-)
         sys.stdout.flush()
-    except BrokenPipeError:
-        return _drop_stdout()
     return code
 
 
-def _say(text: str, code: int) -> int:
-    """Print each line of *text* to stderr behind the program's name; returns *code*."""
-    for line in text.splitlines() or [""]:
-        click.echo(f"unwindlab: {line}", err=True)
+def _file_of(error: OSError) -> str:
+    """The file an error is about; one without a name comes from printing the results."""
+    if error.filename is not None:
+        return os.fsdecode(error.filename)
+    _drop_stdout()
+    return "standard output"
+
+
+def _say(lines: Sequence[str], code: int) -> int:
+    """Print each of *lines* to stderr behind the program's name; returns *code*."""
+    with contextlib.suppress(OSError):  # nobody listens
+        for line in lines:
+            click.echo(f"unwindlab: {line}", err=True)
     return code
 
 
-def _drop_stdout() -> int:
-    """The reader has gone, which is no fault: nothing more is written, not even by the flush at exit."""
+def _drop_stdout() -> None:
+    """Nothing more is written, not even by the flush at exit, which would fail again."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-    return 0
 
 
 if __name__ == "__main__":

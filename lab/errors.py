@@ -6,9 +6,25 @@ Exit codes: 0 done; 1 a gate failed; 2 usage, configuration or an input the user
 
 
 class LabError(Exception):
-    """Base of everything the command line prints as one line instead of a traceback."""
+    """Base of everything the command line prints as one line instead of a traceback.
+
+    Each argument is one mistake; the names in it may come from untrusted files.
+    """
 
     exit_code = 4
+
+    @property
+    def lines(self) -> list[str]:
+        """One line per mistake, whatever the names in it hold: a line break or an escape code is spelled out."""
+        return ["".join(c if c.isprintable() else _spelled(c) for c in str(mistake)) for mistake in self.args]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def _spelled(character: str) -> str:
+    """The character as an ASCII escape; a lone surrogate is how Python holds an undecodable byte of a name."""
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class InputError(LabError):

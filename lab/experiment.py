@@ -112,14 +112,14 @@ def _checked(values: Mapping[str, Any], source: Source, registry: Registry) -> E
     experiment = _validate(values, source, mistakes)
     expanded = _expand(values, source, registry, mistakes)
     if mistakes or experiment is None:
-        raise InputError("\n".join(mistakes))
+        raise InputError(*mistakes)
     return experiment.model_copy(update=expanded)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` or, where nothing is close, the known names (the first dozen)."""
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean '{close[0]}'?"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lab.engine.reference import Plan, ReferenceEngine
 from lab.errors import InputError
 from lab.features import DynamicFeatures
 from lab.images.image import Image, load_image
+from lab.images.rawelf import PF_X
 from lab.layout import RewriteMap
 from lab.machine.machine import Limits, Outcome
 from lab.rewriting import find_map
@@ -154,9 +156,7 @@ def explain(
     probe = _Probe(image, rewrite, Plan(usable, (mode,), limits or Limits()), pc, hit)
     outcome = probe.seek()
     if outcome is not None or probe.found is None:
-        ended = f"{outcome.end.value} {outcome.detail}".strip() if outcome else "ended"
-        reached = f"reached {probe.seen} times, not {hit}" if probe.seen else "never reached"
-        raise InputError(f"{path}: {pc_text} is {reached} as a {mode} stop in this run ({ended})")
+        raise InputError(f"{path}: '{pc_text}' {_not_reached(probe, mode, hit, outcome)}")
     _, regs, truth, dynamic, registers = probe.found
     with Watchdog(probe.reader):
         said = [probe.said(unwinder) for unwinder in usable]
@@ -179,22 +179,38 @@ def explain(
     )
 
 
+def _not_reached(probe: _Probe, mode: str, hit: int, outcome: Outcome | None) -> str:
+    """Why there is no such stop, and what may be done about it."""
+    ended = f"{outcome.end.value} {outcome.detail}".strip() if outcome else "ended"
+    if probe.seen:
+        return f"is reached {probe.seen} times, not {hit}, as a {mode} stop ({ended}); give a smaller --hit"
+    hint = "; a call stop's pc is the return address, right after a call" if mode == "call" else ""
+    return f"is never reached as a {mode} stop in this run ({ended}){hint}"
+
+
 def parse_pc(image: Image, text: str) -> int:
     """An address from ``0x201400``, ``201400``, ``main`` or ``main+0x1c``; InputError if it is none of these."""
-    name, _, offset = text.partition("+")
-    try:
-        distance = int(offset, 16) if offset else 0
-        if name in image.symbols:
-            return _inside(image, image.symbols[name] + distance, text)
-        return _inside(image, int(name, 16) + distance, text)
-    except ValueError:
-        raise InputError(f"{image.path}: '{text}' is neither an address nor a function of this image") from None
-
-
-def _inside(image: Image, pc: int, text: str) -> int:
+    name, plus, offset = text.rpartition("+") if text not in image.symbols else (text, "", "")
+    if not plus:
+        name, offset = text, "0"
+    start = image.symbols.get(name, _hexadecimal(name))
+    distance = _hexadecimal(offset)
+    if start is None or distance is None:
+        raise InputError(f"{image.path}: '{text}' is neither an address nor a function of this image")
+    pc = start + distance
     if not any(s.address <= pc < s.end for s in image.segments):
-        raise InputError(f"{image.path}: {text} ({pc:#x}) lies outside the image")
+        raise InputError(f"{image.path}: '{text}' is {pc:#x}, outside the image ({_extent(image)})")
     return pc
+
+
+def _hexadecimal(text: str) -> int | None:
+    return int(text, 16) if re.fullmatch(r"(0[xX])?[0-9a-fA-F]+", text) else None
+
+
+def _extent(image: Image) -> str:
+    """Where the image's code lies."""
+    code = [s for s in image.segments if s.flags & PF_X]
+    return f"its code is {min(s.address for s in code):#x}..{max(s.end for s in code):#x}" if code else "it has no code"
 
 
 def _features(static: Any, dynamic: DynamicFeatures) -> dict[str, Any]:

@@ -97,7 +97,8 @@ def run_job(job: Job) -> JobResult:
             usable.append(unwinder)
         else:
             result.cells += [_unsupported(job, unwinder.name, mode, reason) for mode in job.modes]
-    execution = run_reference(subject.image, subject.rewrite, Plan(tuple(usable), job.modes, job.limits, job.stacks))
+    plan = Plan(tuple(usable), job.modes, job.limits, job.stacks)
+    execution = run_reference(subject.image, subject.rewrite, plan)
     check_outcome(subject, job, execution.outcome)
     rows = _Rows(job, subject, tuple(usable), execution)
     result.cells += rows.cells()

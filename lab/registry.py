@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,9 +19,12 @@ import lab.unwind
 from lab.errors import InputError
 from lab.proposals.api import Proposal
 from lab.unwind.api import MODES, Unwinder
+from lab.unwind.watchdog import Loading, WalkHung, Watchdog
 from rewriters import REWRITERS
 
 _T = TypeVar("_T")
+_NAME = re.compile(r"[A-Za-z0-9._+-]{1,40}")
+"""What a user's unwinder may be called: the name stands in tables, file names and keys."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,19 @@ def load_unwinder(path: Path) -> Unwinder:
         raise InputError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the file may do anything wrong: say what, in one line
+        with Watchdog(Loading()):
+            spec.loader.exec_module(module)
+    except WalkHung:
+        raise InputError(f"{path}: importing it does not come to an end") from None
+    except (Exception, SystemExit) as error:  # the file may do anything wrong: say what, in one line
         raise InputError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     found = getattr(module, "UNWINDER", None)
     if not isinstance(found, Unwinder):
         raise InputError(f"{path}: defines no UNWINDER = Unwinder(...)")
+    if not callable(found.start) or not callable(found.step):
+        raise InputError(f"{path}: start and step of UNWINDER must be functions")
+    if found.oracle:
+        raise InputError(f"{path}: an oracle is told the truth, which no unwinder may see; leave oracle out")
+    if not isinstance(found.name, str) or not _NAME.fullmatch(found.name):
+        raise InputError(f"{path}: the name of UNWINDER must be one word of letters, digits and ._+-, 40 at most")
     return replace(found, origin=str(path))

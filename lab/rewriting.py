@@ -20,6 +20,7 @@ from lab.images.image import Image, load_image
 from lab.layout import Flavour, Policy, RewriteMap, map_path
 from lab.machine.machine import End, Limits
 from lab.proposals.api import Rewrite
+from rewriters.refusals import MARKER
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,20 @@ def load_map(image: Path) -> RewriteMap:
     """The map beside *image*; InputError if there is none."""
     path = map_path(image)
     try:
-        text = path.read_text()
-    except OSError:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
         raise InputError(f"{path}: no rewrite map beside the image; rewrite it with unwindlab") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a rewrite map (not UTF-8 text); rewrite the image again") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"{path}: cannot read the rewrite map: {why}; rewrite the image again") from None
     return RewriteMap.from_json(text, str(path))
 
 
 def find_map(image: Image) -> RewriteMap | None:
-    """The map beside *image*, None where there is none; InputError if it belongs to another file."""
+    """The map beside *image*, None where there is none; InputError if it belongs to another file, or is lost."""
     if not map_path(image.path).exists():
+        if any(s.data.startswith(MARKER) for s in image.segments):
+            raise InputError(f"{image.path}: rewritten, but its map {map_path(image.path).name} is not beside it")
         return None
     found = load_map(image.path)
     if found.output_sha256 != image.sha256:
@@ -87,13 +91,14 @@ def _produce(image: Image, out: Path, request: Rewrite, limits: Limits) -> Verif
     result = rewriters.rewrite(image, request.mode, request.flavour, request.policy)
     with _temporary(out) as temporary:
         temporary.write_bytes(result.data)
-        temporary.chmod(0o755)
+        temporary.chmod(0o777 & ~_umask())
         draft = load_image(temporary)
         checks = dynamic_checks(image, draft, result.map, limits)
         final = replace(result.map, checks=result.map.checks | checks)
         # The map goes first: an image without its map would be judged as if it had no shadow stack.
         with _temporary(map_path(out)) as map_file:
             map_file.write_text(final.to_json())
+            map_file.chmod(0o666 & ~_umask())
             map_file.replace(map_path(out))
         temporary.replace(out)
     return Verified(replace(draft, path=out), final)
@@ -112,6 +117,13 @@ def _temporary(out: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """What the user takes away from new files; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,7 @@ from lab import registry
 from lab.errors import EngineError, LabError
 from lab.experiment import Experiment
 from lab.images.toolchain import find_compiler
+from lab.interrupts import held_from_children
 from lab.job import Job, JobResult, run_job
 from lab.machine.machine import Limits
 from lab.store.rows import RunResult
@@ -73,14 +75,29 @@ def _results(jobs: list[Job]) -> Iterator[tuple[int, JobResult]]:
             yield index, run_job(job)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures: dict[Future[JobResult], int] = {pool.submit(run_job, job): i for i, job in enumerate(jobs)}
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent) as pool:
         try:
+            with held_from_children():
+                futures: dict[Future[JobResult], int] = {pool.submit(run_job, job): i for i, job in enumerate(jobs)}
             for future in as_completed(futures):
                 yield futures[future], _value(future, jobs[futures[future]])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.kill()
             raise
+
+
+def _leave_with_parent() -> None:
+    """A worker whose parent is gone, however it went, would wait for its next job for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 def _value(future: Future[JobResult], job: Job) -> JobResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tomllib
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -52,9 +53,22 @@ def run(experiment: Experiment, progress: Callable[[int, int, str], None]) -> Ru
     return dataclasses.replace(found, experiment=experiment)
 
 
-def load_unwinder(path: Path) -> None:
+def load_unwinder(path: Path) -> Any:
     if "UNWINDER" not in path.read_text():
         raise InputError(f"{path}: defines no UNWINDER")
+    return types.SimpleNamespace(name=path.stem)
+
+
+def demo_names() -> FakeNames:
+    """A registry that also knows what the packaged experiment of ``demo`` names."""
+    demo = tomllib.loads((Path(lab.__file__).parent / "demo.toml").read_text())
+    plain = FakeNames()
+    known = {
+        "workloads": plain.workloads + tuple((name, (1,), f"about {name}") for name in demo["workloads"]),
+        "proposals": plain.proposals + tuple(demo["proposals"]),
+        "unwinders": plain.unwinders + tuple(demo["unwinders"]),
+    }
+    return dataclasses.replace(plain, **known)
 
 
 class Explained:

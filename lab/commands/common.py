@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +49,7 @@ def check_names(kind: str, given: Sequence[str], known: Sequence[str], files: bo
 
     unknown = [name for name in given if name not in known and not (files and _is_unwinder_file(name))]
     if unknown:
-        raise InputError("\n".join(f"unknown {kind} '{name}'{did_you_mean(name, known)}" for name in unknown))
+        raise InputError(*(f"unknown {kind} '{name}'{did_you_mean(name, known)}" for name in unknown))
 
 
 def _is_unwinder_file(name: str) -> bool:
@@ -95,11 +96,23 @@ def _plain_progress() -> Progress:
     return show
 
 
+@contextlib.contextmanager
+def stdout_kept() -> Iterator[None]:
+    """What a plug-in prints meanwhile, here or in a worker, goes to stderr: stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as undo:
+        with contextlib.suppress(OSError):  # stdout or stderr is closed
+            kept = os.dup(1)
+            undo.callback(os.close, kept)
+            os.dup2(2, 1)
+            undo.callback(os.dup2, kept, 1)
+        yield
+
+
 def execute(experiment: Experiment) -> RunResult:
     """Run *experiment* with progress."""
     from lab import runner
 
-    with progress() as show:
+    with stdout_kept(), progress() as show:
         result: RunResult = runner.run(experiment, show)
     return result
 
@@ -126,14 +139,20 @@ def unwinder_files(experiment: Experiment) -> dict[str, str]:
     from lab import registry
     from lab.errors import InputError
 
-    hashes = {}
+    hashes, called = {}, {}
     for name in experiment.unwinders:
-        if name.endswith(".py") and name not in registry.names().unwinders:
-            try:
-                hashes[name] = hashlib.sha256(Path(name).read_bytes()).hexdigest()
-            except OSError as error:
-                raise InputError(f"{name}: cannot read this unwinder: {error.strerror}") from error
-            registry.load_unwinder(Path(name))
+        if not name.endswith(".py") or name in registry.names().unwinders:
+            called[name] = name
+            continue
+        try:
+            hashes[name] = hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(f"{name}: cannot read this unwinder: {error.strerror}") from error
+        with stdout_kept():
+            own = registry.load_unwinder(Path(name)).name
+        if own in called:
+            raise InputError(f"{name}: its unwinder is called '{own}', as is {called[own]}; give it another name")
+        called[own] = name
     return hashes
 
 

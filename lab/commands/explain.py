@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lab.commands.common import check_names, json_option, print_json
+from lab.commands.common import check_names, json_option, print_json, stdout_kept
 
 
 @click.command("explain", short_help="Explain the verdicts at one pc of one image.")
@@ -24,7 +24,8 @@ def command(*, image: Path, pc: str, unwinders: tuple[str, ...], mode: str, hit:
     names = registry.names()
     check_names("unwinder", unwinders, names.unwinders, files=True)
     check_names("mode", [mode], names.modes)
-    found = explain(image, pc, list(unwinders), mode, hit)
+    with stdout_kept():
+        found = explain(image, pc, list(unwinders), mode, hit)
     if as_json:
         print_json(found.to_json())
     else:

@@ -1,7 +1,8 @@
 """Ends a walk that never comes back: a loop inside one step cannot be stopped by counting steps.
 
-A timer looks every TICK seconds.  If it finds the same walk twice, it raises WalkHung inside it; the host
-makes that a crash, and does not call the same unwinder again in this execution.
+A timer looks every TICK seconds of processor time (a busy machine does not count).  If it finds the same walk
+twice, it raises WalkHung inside it; the host makes that a crash, and does not call the same unwinder again in
+this execution.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ class Walks(Protocol):
     walking: bool
 
 
+class Loading:
+    """Importing a plug-in's file: one walk that has begun."""
+
+    walks, walking = 1, True
+
+
 class Watchdog:
     """Watches the walks of one execution.  Without timers (another thread, another system) it does nothing."""
 
@@ -35,14 +42,14 @@ class Watchdog:
 
     def __enter__(self) -> Watchdog:
         if self._active:
-            self._before = signal.signal(signal.SIGALRM, self._look)
-            signal.setitimer(signal.ITIMER_REAL, self._tick, self._tick)
+            self._before = signal.signal(signal.SIGVTALRM, self._look)
+            signal.setitimer(signal.ITIMER_VIRTUAL, self._tick, self._tick)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._active:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, self._before)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.signal(signal.SIGVTALRM, self._before)
 
     def _look(self, _number: int, _frame: FrameType | None) -> None:
         if self._watched.walking and self._seen == self._watched.walks:

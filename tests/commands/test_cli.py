@@ -9,40 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from lab.cli import COMMANDS, cli
+from lab.cli import COMMANDS
 from lab.errors import EngineError, ToolchainError
 from lab.experiment import Experiment
 from tests import fakes
+from tests.commands.calls import call, one_line, some_run
 
 HEAVY = ("pandas", "matplotlib", "lief", "unicorn", "pydantic", "pyarrow", "numpy", "keystone", "capstone", "rich")
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    fakes.install(monkeypatch)
-
-
-def call(*args: str) -> Result:
-    return CliRunner().invoke(cli, list(args))
-
-
-def one_line(result: Result, code: int) -> str:
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("unwindlab: ")
-    return line.removeprefix("unwindlab: ")
-
-
-def some_run(*options: str) -> dict[str, Any]:
-    result = call("run", "--workload", "musl_regex", "--arch", "arm64", "--json", *options)
-    assert result.exit_code == 0, result.stderr
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
 
 
 def test_without_a_command_it_prints_its_help_and_is_done() -> None:
@@ -81,6 +55,9 @@ def test_version() -> None:
         (["explain", "absent", "0x0", "--hit", "0"], "--hit"),
         (["rewrite", "x", "-o", "y", "--mode", "pca", "--flavour", "memory", "--policy", "use"], "'pca' is not one of"),
         (["rewrite", "x"], "Missing option"),
+        (["report", "x" * 300], "File name too long"),
+        (["explain", "a\nb", "0x0"], "a\\nb: no such file"),
+        (["rerun", "a\x1b[31mb"], "unknown run 'a\\x1b[31mb'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(args: list[str], said: str) -> None:
@@ -139,7 +116,8 @@ def test_an_unwinder_file_is_checked_before_the_run() -> None:
     assert some_run("--unwinder", "mine.py")["run_id"] != first["run_id"]
 
 
-def test_demo_runs_the_packaged_experiment() -> None:
+def test_demo_runs_the_packaged_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch, names=fakes.demo_names)
     result = call("demo")
     assert result.exit_code == 0
     assert "repro: unwindlab rerun " in result.stdout
@@ -158,38 +136,6 @@ def test_a_half_written_run_is_one_line() -> None:
     found = some_run()
     (Path(found["path"]) / "run.json").write_text('{"schema_version": 1')
     assert "cannot read it as JSON" in one_line(call("report", found["run_id"]), 2)
-
-
-def test_rerun_of_the_same_counts() -> None:
-    found = some_run()
-    before = sorted(Path("results").iterdir())
-    result = call("rerun", found["run_id"])
-    assert (result.exit_code, result.stdout) == (0, f"identical: {len(found['cells'])} cells\n")
-    assert sorted(Path("results").iterdir()) == before
-    assert json.loads(call("rerun", found["path"], "--json").stdout)["identical"] is True
-
-
-def test_rerun_of_a_reference_run() -> None:
-    found = some_run("-o", "results/reference")
-    assert call("rerun", found["run_id"]).exit_code == 0
-
-
-def test_rerun_that_differs_names_cells_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    import dataclasses
-
-    found = some_run()
-
-    def other(experiment: Experiment, progress: Any) -> Any:
-        result = fakes.run(experiment, progress)
-        cells = [dataclasses.replace(cell, instructions=cell.instructions + 1) for cell in result.cells]
-        return dataclasses.replace(result, cells=cells, compilers=[{"name": "clang", "version": "23"}])
-
-    fakes.install(monkeypatch, run=other)
-    result = call("rerun", found["run_id"])
-    assert result.exit_code == 1
-    assert "aarch64/clang/musl_regex/plain/fp/boundary: instructions: " in result.stdout
-    (line,) = result.stderr.splitlines()
-    assert line.endswith("likely cause: clang: 22.1.8 then, 23 now")
 
 
 @pytest.mark.parametrize(
@@ -266,6 +212,38 @@ cli.main(["--help"])
 """
     done = python(code)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("shell", "code", "said"), [
+    ("> /dev/full", 2, "unwindlab: standard output: No space left on device\n"),
+    (">&-", 0, ""),
+    ("--bogus 2>&-", 2, ""),
+])  # fmt: skip
+def test_streams_that_cannot_be_written(shell: str, code: int, said: str) -> None:
+    command = f"{sys.executable} -c 'from lab.cli import main; main()' list {shell}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_what_plugins_print_does_not_reach_stdout() -> None:
+    code = """
+import os, subprocess
+from lab.commands.common import stdout_kept
+with stdout_kept():
+    print("from Python")
+    os.write(1, b"from C\\n")
+    subprocess.run(["echo", "from a child"])
+print("data")
+"""
+    done = python(code)
+    assert done.stdout == "data\n"
+    assert sorted(done.stderr.splitlines()) == ["from C", "from Python", "from a child"]
+
+
+def test_two_unwinders_of_one_name_are_refused() -> None:
+    Path("fp.py").write_text("UNWINDER")
+    said = one_line(call("run", "--unwinder", "fp", "--unwinder", "fp.py"), 2)
+    assert said == "fp.py: its unwinder is called 'fp', as is fp; give it another name"
 
 
 def test_the_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
