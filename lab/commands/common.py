@@ -35,6 +35,8 @@ results_option = click.option(
     help="Where runs are kept (default: ./results).",
 )
 
+MOST_NOTES = 8  # crashes of unwinders said on stderr; all are in the report
+
 
 def roots(root: Path) -> list[Path]:
     """Where a run id is looked for: the given folder, ./results, and the reference runs in both."""
@@ -127,6 +129,8 @@ def run_and_store(experiment: Experiment, root: Path) -> tuple[Run, Path, list[s
     store.check_root(root)
     files = unwinder_files(experiment)
     result = execute(experiment)
+    for note in list(dict.fromkeys(note for cell in result.cells for note in cell.notes))[:MOST_NOTES]:
+        click.echo(f"unwindlab: {note}", err=True)
     run = store.make_run(result, store.here(sys.argv[1:], files))
     stored = store.write_run(run, root, render)
     for warning in stored.warnings:

@@ -19,11 +19,17 @@ def command(*, as_json: bool) -> None:
     if as_json:
         print_json({"findings": [_plain(finding) for finding in findings]})
         return
-    rows = [[str(f.name), str(f.version or "-"), str(_plain(f)["status"]), str(f.cost or "")] for f in findings]
+    rows = [[str(f.name), str(f.version or "-"), str(_plain(f)["status"]), _cost(f)] for f in findings]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
     for row in rows:
         columns = [cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)]
         click.echo("  ".join(columns).rstrip())
+
+
+def _cost(finding: object) -> str:
+    """What is missing costs something; what is there does not."""
+    plain = _plain(finding)
+    return "" if plain["status"] == "ok" else str(plain["cost"] or "")
 
 
 def _plain(finding: object) -> dict[str, object]:
