@@ -11,6 +11,7 @@ from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RETRY_S = 0.05
+_spawning = threading.Event()
 
 
 @contextlib.contextmanager
@@ -39,15 +40,17 @@ def held_from_children() -> Iterator[None]:
 
     A terminal sends Ctrl-C to all of them, but it is the parent that ends its children, by SIGKILL.
     """
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # inherited by the children
+    _spawning.set()  # another thread may still take the signal, and Python's handler would run in this one
     try:
         yield
     finally:
+        _spawning.clear()
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    if not _loading_extension(frame):
+    if not _spawning.is_set() and not _loading_extension(frame):
         raise KeyboardInterrupt
     # C++ that initialises a module may call back into Python and aborts if that raises: try again shortly.
     again = threading.Timer(_RETRY_S, os.kill, (os.getpid(), number))

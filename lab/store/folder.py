@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -15,12 +16,13 @@ from urllib.parse import quote, unquote
 from lab.errors import EngineError, InputError
 from lab.experiment import did_you_mean
 from lab.store.compare import compare
-from lab.store.document import Run, read_document, to_json
+from lab.store.document import Run, make_run, read_document, to_json
 from lab.store.rows import CostRow, RunResult, StackRow, VerdictRow, sort_key
 from lab.store.tables import read_table, write_table
 
 DOCUMENT = "run.json"
 COSTS = "cost.parquet"
+_REPLACE_TRIES = 100
 _PARTITION = frozenset({"arch"})
 
 
@@ -38,6 +40,8 @@ def check_root(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{root}: cannot make the results folder: {error.strerror}") from error
+    if (root / DOCUMENT).exists():
+        raise InputError(f"{root}: is itself a run, and is replaced as a whole; choose the folder above it with -o")
     if not os.access(root, os.W_OK | os.X_OK):
         raise InputError(f"{root}: the results folder is not writable; choose another with -o")
 
@@ -83,7 +87,13 @@ def load_run(name: str | Path, roots: Sequence[Path]) -> Run:
         )
     except EngineError as error:
         raise InputError(f"{folder}: {error}; a table is lost or cut: run the experiment again") from error
-    return Run(document.run_id, document.provenance, result)
+    run = make_run(result, document.provenance)
+    if run.run_id != document.run_id:
+        raise InputError(
+            f"{folder / DOCUMENT}: run id {document.run_id}, but its configuration and images make {run.run_id}; "
+            "run the experiment again"
+        )
+    return run
 
 
 def find_run(name: str | Path, roots: Sequence[Path]) -> Path:
@@ -128,19 +138,25 @@ def _scratch(root: Path) -> Iterator[Path]:
 
 
 def _replace(scratch: Path, target: Path) -> None:
-    """Rename *scratch* to *target*; an older *target* is set aside first and put back if that fails."""
-    if not target.exists():
-        scratch.rename(target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=target.parent)) / target.name
-    target.rename(aside)
-    try:
-        scratch.rename(target)
-    except OSError:
-        aside.rename(target)
-        raise
-    finally:
-        shutil.rmtree(aside.parent, ignore_errors=True)
+    """Rename *scratch* to *target*; an older *target* is set aside first and put back if that fails.
+
+    Another process may do the same at the same moment: whoever comes last stays.
+    """
+    for _ in range(_REPLACE_TRIES):
+        with tempfile.TemporaryDirectory(prefix=".replaced-", dir=target.parent, ignore_cleanup_errors=True) as folder:
+            aside = Path(folder) / target.name
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    target.rename(aside)
+                scratch.rename(target)
+                return
+            except BaseException as error:
+                if isinstance(error, OSError) and error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                    continue  # the other's, of the same id
+                if aside.exists():
+                    aside.rename(target)
+                raise
+    raise InputError(f"{target}: other runs keep replacing it; try again")
 
 
 def _write_tables(result: RunResult, folder: Path) -> None:
@@ -167,6 +183,8 @@ def _read_verdicts(folder: Path) -> list[VerdictRow]:
 
 
 def _read_stacks(folder: Path) -> list[StackRow]:
+    if not (folder / "stacks").is_dir():
+        raise InputError(f"{folder / 'stacks'}: the tables of kept stacks are lost; run the experiment again")
     rows = [row for path in folder.glob("stacks/*.parquet") for row in read_table(path, StackRow)]
     return sorted(rows, key=sort_key)
 
