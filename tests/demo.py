@@ -17,7 +17,7 @@ from lab.store import Run, load_run
 from tests.console import ROOT, environment
 
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
-EXCERPTS = (("== arm64, clang, boundary stops ==", 2), ("Cost added per executed call, arm64", 1))
+EXCERPTS = (("== arm64, boundary stops ==", 1), ("Cost added per executed call", 1))
 """What README.md shows: (how the part begins, paragraphs)."""
 
 

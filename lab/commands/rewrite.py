@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,5 +44,19 @@ def command(*, source: Path, out: Path, mode: str, flavour: str, policy: str, as
     click.echo(f"wrote {out} and {map_path(out)}")
     click.echo(f"instrumented {census.instrumented}/{census.functions} functions")
     click.echo(f"sites {census.sites}: {census.inline} in line, {census.out_of_line} out of line")
+    for line in _scan(census.scan):
+        click.echo(line)
+    checks = made.checks
+    click.echo(f"result before and after: {checks['same_result']} ({checks['result']})")
+    click.echo(f"shadow balance: {checks['shadow_balance']} at {checks['shadow_balance_stops']} stops")
     for left in census.left_out:
         click.echo(f"left out {left.function} at {left.address:#x}: {left.reason}")
+
+
+def _scan(scan: dict[str, Any]) -> Iterator[str]:
+    """What looking for the sites without their records found: PAC compares two ways, XRay scores patterns."""
+    if "agree" in scan:
+        yield f"sites by .eh_frame {scan['eh_frame']}, by scanning {scan['scan']}, in both {scan['agree']}"
+        return
+    for pattern, score in scan.items():
+        yield f"scan for {pattern}: found {score['found']}, right {score['true']}, recorded {score['recorded']}"

@@ -33,7 +33,7 @@ def strips(found: RunResult) -> dict[Group, list[str]]:
         if row.region not in OUT_OF_LINE and (place := _place(row)) in rows:
             rows[place].append(row)
     order = list(dict.fromkeys(cell.unwinder for cell in found.cells))
-    return {group: ["", *strip(place, rows[place], found.stacks, order)] for group, place in worst.items()}
+    return {group: strip(place, rows[place], found.stacks, order) for group, place in worst.items()}
 
 
 def strip(place: Place, rows: Sequence[VerdictRow], stacks: Iterable[StackRow], order: Sequence[str]) -> list[str]:

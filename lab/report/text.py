@@ -63,6 +63,11 @@ def change(before: int, after: int) -> str:
     return signed(Fraction(100 * (after - before), before), "%") if before else "n/a"
 
 
+def count(number: int, noun: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Line:
     """One table line.  Without cells it is a heading inside the table."""

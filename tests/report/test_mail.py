@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lab import store
 from lab.report.mail import mail
+from tests import fake_run as fakes
 from tests.fake_run import PROVENANCE, fake_run
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -40,7 +41,42 @@ def test_it_ends_with_the_line_that_reproduces_it() -> None:
 
 def test_unsupported_pairs_are_rows_with_their_reason() -> None:
     text = " ".join(mail(fake_run(insns=16)).split())
-    assert "x86-64, clang, pac-register-record / all unwinders: flavour register needs a reserved register" in text
+    assert "pac-register-record / all unwinders (x86-64): flavour register needs a reserved register" in text
+
+
+def test_a_reason_for_several_unwinders_and_modes_is_said_once() -> None:
+    run = fake_run(insns=16)
+    absent = [
+        fakes.unsupported(cell.key, f"{cell.unwinder} needs a shadow stack")
+        for cell in run.result.cells if cell.proposal == "plain" and cell.unwinder in {"scs", "scs-lr"}
+    ]  # fmt: skip
+    keys = {cell.key for cell in absent}
+    changed = dataclasses.replace(
+        run.result,
+        cells=[cell for cell in run.result.cells if cell.key not in keys] + absent,
+        verdicts=[row for row in run.result.verdicts if store.cell_key(row) not in keys],
+    )
+    text = mail(store.make_run(changed, PROVENANCE))
+    assert "\n plain / scs, scs-lr: needs a shadow stack\n" in text
+    assert text.count("needs a shadow stack") == 1
+
+
+def test_an_exact_oracle_is_one_line_and_another_a_row() -> None:
+    run = fake_run(insns=16)
+    stops = sum(cell.stops for cell in run.result.cells if cell.unwinder == "oracle")
+    assert f"\noracle (a check of the lab itself): exact at all {stops} stops\n" in mail(run)
+    assert "\n oracle  " not in mail(run)
+    cells = [c for c in run.result.cells if c.unwinder == "oracle" and c.stops]
+    wrong = dataclasses.replace(cells[0], verdicts=cells[0].verdicts | {"exact": cells[0].stops - 1, "missing": 1},
+                                by_region={}, worst={"missing": {"pcs": 1, "functions": 1}})  # fmt: skip
+    changed = [wrong if c.key == wrong.key else c for c in run.result.cells]
+    text = mail(store.make_run(dataclasses.replace(run.result, cells=changed), PROVENANCE))
+    assert "exact at all" not in text
+    assert "\n oracle  " in text
+
+
+def test_an_oracle_alone_has_its_table() -> None:
+    assert "\n oracle  100.00%" in mail(fake_run(insns=16, unwinders=("oracle",)))
 
 
 def test_totals_come_with_and_without_inserted_code() -> None:
@@ -61,13 +97,21 @@ def test_remarks_are_printed_once_with_their_count() -> None:
 
 def test_a_run_without_stops_prints_too() -> None:
     run = fake_run(arches=("x86_64",), proposals=("register",))
-    assert "Unsupported (rows without stops)" in mail(run, True)
+    assert "Unsupported pairs (proposal / unwinder: reason)" in mail(run, True)
 
 
 def test_the_strip_shows_the_worst_function_and_a_lost_caller() -> None:
-    text = mail(fake_run())
+    text = mail(fake_run(), True)
     assert "worst function: work_2 in deep_recursion, xray-parallel-use" in text
     assert "reported  work_0+0x10   (work_1+0x4 lost)" in text
+
+
+def test_without_every_cell_a_strip_is_for_a_call_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "worst function" not in mail(fake_run())
+    monkeypatch.setattr(fakes, "_verdict", lambda *_: "missing")
+    text = mail(fake_run(unwinders=("fp",), insns=16))
+    assert text.count("worst function") == 1
+    assert "\narm64, call stops\nworst function" in text
 
 
 NAMES = st.text(min_size=1, max_size=80)
