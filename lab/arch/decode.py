@@ -166,6 +166,8 @@ def _convert(arch: Arch, raw: Any) -> Insn:
             writes.discard(arch.lr)
         if kind is Kind.RETURN and not raw.operands:
             reads.add(arch.lr)
+        if kind is Kind.BRANCH and raw.mnemonic.startswith("bc."):
+            reads.add("flags")
     else:
         if raw.mnemonic.startswith(_READS_FLAGS):
             reads.add("flags")
@@ -201,7 +203,8 @@ def _classify(arch: Arch, raw: Any) -> tuple[Kind, int | None]:
         return Kind.RETURN, None
     if mnemonic in _LOOPS:
         return Kind.BRANCH, target
-    if capstone.CS_GRP_JUMP in groups or mnemonic in {"braa", "brab", "braaz", "brabz"}:
+    hinted = arch.lr is not None and mnemonic.startswith("bc.")  # FEAT_HBC: capstone gives it no group
+    if capstone.CS_GRP_JUMP in groups or hinted or mnemonic in {"braa", "brab", "braaz", "brabz"}:
         if target is None:
             return Kind.INDIRECT, None
         return (Kind.JUMP if mnemonic in {"b", "jmp"} else Kind.BRANCH), target

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lab.arch import AARCH64, ARCHES, X86_64
 from lab.arch import decode as module
-from lab.arch.decode import decode_one
+from lab.arch.decode import Kind, decode_one
 
 RELATIVE = {
     "adr": (AARCH64, "20000010"),
@@ -17,6 +17,7 @@ RELATIVE = {
     "ldrsw literal": (AARCH64, "40000098"),
     "prfm literal": (AARCH64, "400000d8"),
     "b": (AARCH64, "02000014"),
+    "bc.eq": (AARCH64, "50000054"),
     "cbz": (AARCH64, "400000b4"),
     "tbz": (AARCH64, "40000036"),
     "call": (X86_64, "e810000000"),
@@ -41,3 +42,9 @@ def test_a_warm_cache_gives_what_a_cold_one_gives(arch, code: bytes, first: int,
     warm = decode_one(arch, code, there)
     module._seen.clear()
     assert warm == decode_one(arch, code, there)
+
+
+def test_a_hinted_conditional_branch_is_a_branch() -> None:
+    """FEAT_HBC's bc.cond, which capstone puts into no group."""
+    insn = decode_one(AARCH64, bytes.fromhex("50000054"), 0x400000)
+    assert (insn.kind, insn.target, "flags" in insn.reads) == (Kind.BRANCH, 0x400008, True)
