@@ -110,3 +110,34 @@ def test_addresses_are_read_as_hexadecimal_names_or_both() -> None:
     image = compile_c("aarch64", PROGRAM)
     leaf = image.symbols["leaf"]
     assert {parse_pc(image, text) for text in ("leaf", f"{leaf:#x}", f"{leaf:x}", "leaf+0", "leaf+0x0")} == {leaf}
+
+
+@pytest.mark.parametrize(
+    ("text", "said_of_it"),
+    [
+        ("garbage", "neither an address nor a function"),
+        ("leaf+", "neither an address nor a function"),
+        ("leaf+zz", "neither an address nor a function"),
+        ("leaf+-4", "neither an address nor a function"),
+        ("leaf+4+4", "neither an address nor a function"),
+        ("1_0", "neither an address nor a function"),
+        ("", "neither an address nor a function"),
+        ("le\naf", r"'le\\naf' is neither an address nor a function"),
+        ("0x10", r"'0x10' is 0x10, outside the image \(its code is 0x[0-9a-f]+\.\.0x[0-9a-f]+\)"),
+        ("leaf+0xffffffffffffffff", "outside the image"),
+    ],
+)
+def test_a_pc_that_is_none_is_one_line(text: str, said_of_it: str) -> None:
+    image = compile_c("aarch64", PROGRAM)
+    with pytest.raises(InputError, match=said_of_it) as caught:
+        parse_pc(image, text)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_rewritten_image_without_its_map_is_not_taken_for_a_plain_one(tmp_path: Path) -> None:
+    out = tmp_path / "out.elf"
+    source = compile_c("aarch64", PROGRAM, "-mbranch-protection=pac-ret").path
+    rewrite_file(source, out, "pac", Flavour.MEMORY, Policy.USE)
+    (tmp_path / "out.elf.rewrite.json").unlink()
+    with pytest.raises(InputError, match=r"out\.elf: rewritten, but its map out\.elf\.rewrite\.json is not beside it"):
+        explain(out, "leaf", [], "boundary", 1)

@@ -194,3 +194,13 @@ def test_the_map_is_plain_json_with_a_schema(tmp_path: Path) -> None:
     assert raw["schema"] == 1
     assert raw["layout"]["flavour"] == "parallel"
     assert all(site["reason"] for site in raw["census"]["left_out"])
+
+
+def test_the_files_are_for_whom_the_umask_says(tmp_path: Path) -> None:
+    out = tmp_path / "out.elf"
+    old = os.umask(0o027)
+    try:
+        rewrite_file(pac_image(), out, "pac", Flavour.REGISTER, Policy.USE)
+    finally:
+        os.umask(old)
+    assert [path.stat().st_mode & 0o777 for path in (out, map_path(out))] == [0o750, 0o640]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 """Called with (done, all, what is being done)."""
 
+MOST_WARNINGS = 5
+"""Warnings shown on stderr; ``--json`` has all."""
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines where there is no terminal."""
 
@@ -133,8 +135,10 @@ def run_and_store(experiment: Experiment, root: Path) -> tuple[Run, Path, list[s
         click.echo(f"unwindlab: {note}", err=True)
     run = store.make_run(result, store.here(sys.argv[1:], files))
     stored = store.write_run(run, root, render)
-    for warning in stored.warnings:
+    for warning in stored.warnings[:MOST_WARNINGS]:
         click.echo(f"unwindlab: warning: {warning}", err=True)
+    if (more := len(stored.warnings) - MOST_WARNINGS) > 0:
+        click.echo(f"unwindlab: warning: {more} more like these; --json lists all", err=True)
     return run, stored.path, stored.warnings
 
 
