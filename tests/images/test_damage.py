@@ -113,7 +113,7 @@ def test_a_map_survives_the_round_trip(tmp_path: Path) -> None:
 def test_a_map_that_is_no_map(tmp_path: Path, text: bytes) -> None:
     out = _rewritten(tmp_path)
     map_path(out).write_bytes(text)
-    with pytest.raises(InputError, match="not a rewrite map"):
+    with pytest.raises(InputError, match=r"not a rewrite map|cannot read the rewrite map"):
         load_map(out)
 
 
