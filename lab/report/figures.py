@@ -26,6 +26,8 @@ SLOT = 0.17
 """Height of one bar's slot, inches."""
 MARGIN = 1.75
 """Height of title, axis and legend, inches."""
+LABEL = 0.16
+"""The share of the axis a bar's label takes: one that would run into the next column stands inside the bar."""
 NAME_MOST = 34
 ASCII_BAR = 50
 
@@ -178,7 +180,7 @@ def _bar(axis: Any, bar: Bar, mode: int, y: float, low: int) -> None:
     colour, hatch = STYLE[bar.verdict]
     start = 10.0**low
     axis.barh(y, value - start, left=start, height=0.8, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
-    inside = value > 10.0 ** (low * 0.12)
+    inside = value > 10.0 ** (low * LABEL)
     axis.annotate(
         f"{LETTER[bar.verdict]} {bar.label(mode)}", (value, y), xytext=(-3 if inside else 3, 0),
         textcoords="offset points", ha="right" if inside else "left", va="center", fontsize=6,

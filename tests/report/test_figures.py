@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from lab import store
+from lab.report import figures
 from lab.report.bars import MOST_ROWS, panels
 from lab.report.figures import ascii_figure, write_figures
 from lab.report.sums import group_sums
 from lab.store import Run
+from tests import fake_run as fakes
 from tests.fake_run import fake_run
 
 
@@ -69,3 +74,23 @@ def test_names_that_look_like_markup_are_drawn_as_they_are(tmp_path: Path, caplo
 
 def test_no_stops_no_figures(tmp_path: Path) -> None:
     assert write_figures(fake_run(arches=("x86_64",), proposals=("register",)), tmp_path) == []
+
+
+def test_no_label_runs_into_the_next_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every label of a bar ends inside the axis, whatever the share."""
+    ends: list[float] = []
+    paint = figures._paint
+
+    def painted(figure: Any, shown: Any, run: Run) -> None:
+        paint(figure, shown, run)
+        figure.canvas.draw()
+        for axis in figure.axes:
+            right = axis.get_window_extent().x1
+            ends.extend(t.get_window_extent().x1 - right for t in axis.texts if t.get_text()[:2] in {"M ", "E ", "r "})
+
+    monkeypatch.setattr(figures, "_paint", painted)
+    monkeypatch.setattr(fakes, "_verdict", lambda *words: "missing" if words[4] < 500 * int(words[2]) else "exact")
+    proposals = [str(twentieth) for twentieth in range(1, 20)]
+    write_figures(fake_run(arches=("aarch64",), proposals=proposals, unwinders=("fp",), workloads=("w",)), tmp_path)
+    assert len(ends) >= 19
+    assert max(ends) <= 0
