@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -27,9 +28,11 @@ def stoppable() -> Iterator[None]:
     caught = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
     for number in caught:
         signal.signal(number, _stop)
+    swallowed, sys.unraisablehook = sys.unraisablehook, _raise_again
     try:
         yield
     finally:
+        sys.unraisablehook = swallowed
         for number in caught:
             signal.signal(number, before[number])
 
@@ -53,6 +56,18 @@ def _stop(number: int, frame: FrameType | None) -> None:
     if not _spawning.is_set() and not _loading_extension(frame):
         raise KeyboardInterrupt
     # C++ that initialises a module may call back into Python and aborts if that raises: try again shortly.
+    _again(number)
+
+
+def _raise_again(lost: sys.UnraisableHookArgs) -> None:
+    """A finalizer or a callback from C cannot pass an exception on: a stop that came there comes again."""
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        _again(signal.SIGINT)
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _again(number: int) -> None:
     again = threading.Timer(_RETRY_S, os.kill, (os.getpid(), number))
     again.daemon = True
     again.start()

@@ -90,6 +90,18 @@ def test_an_extension_module_is_loaded_to_its_end_first() -> None:
     assert loaded == "loaded"
 
 
+def test_a_stop_inside_a_finalizer_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    class Dying:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert self is not None
+
+    with pytest.raises(KeyboardInterrupt), stoppable():
+        Dying()
+        until(lambda: False)
+    assert capfd.readouterr().err == ""
+
+
 def test_what_was_ignored_stays_ignored_and_all_is_put_back() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

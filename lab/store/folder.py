@@ -73,7 +73,10 @@ def load_run(name: str | Path, roots: Sequence[Path]) -> Run:
     """
     folder = find_run(name, roots)
     document = read_document(folder / DOCUMENT)
-    verdicts, stacks, costs = _read_verdicts(folder), _read_stacks(folder), read_table(folder / COSTS, CostRow)
+    try:
+        verdicts, stacks, costs = _read_verdicts(folder), _read_stacks(folder), read_table(folder / COSTS, CostRow)
+    except OSError as error:  # another process replaces the run
+        raise InputError(f"{folder}: cannot read this run: {error.strerror}; try again") from error
     try:
         result = RunResult(
             experiment=document.config,
