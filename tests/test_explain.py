@@ -141,3 +141,12 @@ def test_a_rewritten_image_without_its_map_is_not_taken_for_a_plain_one(tmp_path
     (tmp_path / "out.elf.rewrite.json").unlink()
     with pytest.raises(InputError, match=r"out\.elf: rewritten, but its map out\.elf\.rewrite\.json is not beside it"):
         explain(out, "leaf", [], "boundary", 1)
+
+
+def test_an_entry_point_outside_the_code_is_one_line(tmp_path: Path) -> None:
+    data = bytearray(compile_c("x86_64", PROGRAM).path.read_bytes())
+    data[24:32] = (0x10).to_bytes(8, "little")
+    broken = tmp_path / "broken.elf"
+    broken.write_bytes(data)
+    with pytest.raises(InputError, match="entry point 0x10 lies in no executable segment"):
+        explain(broken, "leaf", [], "boundary", 1)

@@ -141,6 +141,9 @@ def parse_image(raw: bytes, path: Path) -> Image:
     arch = arch_by_machine(struct.unpack_from("<H", raw, 18)[0], str(path))
     segments = _segments(path, raw)
     check_sections(path, raw)
+    (entry,) = struct.unpack_from("<Q", raw, 24)
+    if not any(s.address <= entry < s.end and s.flags & PF_X for s in segments):
+        raise InputError(f"{path}: the entry point {entry:#x} lies in no executable segment; link it again")
     binary = lief.ELF.parse(list(raw))
     if binary is None:
         raise InputError(f"{path}: the ELF parser rejects this file")
@@ -150,7 +153,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
         sha256=hashlib.sha256(raw).hexdigest(),
         arch=arch,
         position_independent=struct.unpack_from("<H", raw, 16)[0] == ET_DYN,
-        entry=struct.unpack_from("<Q", raw, 24)[0],
+        entry=entry,
         segments=segments,
         sections=_sections(binary),
         functions=functions,
