@@ -9,7 +9,6 @@ instructions and call stops are retired calls, or the run is an error.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 
 from lab.arch.decode import Kind
@@ -78,7 +77,6 @@ class ReferenceEngine:
         self._boundary, self._call = "boundary" in plan.modes, "call" in plan.modes
         self._red_zone = RED_ZONE if plan.model == "signal" else 0
         self._instructions = 0
-        self._stops: Counter[int] = Counter()
 
     def run(self) -> Execution:
         """Execute the image; EngineError where counts do not sum."""
