@@ -132,7 +132,7 @@ class _Probe(ReferenceEngine):
             judged.covers,
             [self.image.locate(address) for address in trace.addresses],
             reads,
-            _why(self.image, judged, trace.addresses, truth),
+            _why(self.image, judged, trace, truth),
         )
 
 
@@ -238,13 +238,14 @@ def _layout_text(rewrite: RewriteMap | None, pc: int) -> str:
     return f"return address before this instruction: {place}{' (' + row.reason + ')' if row.reason else ''}"
 
 
-def _why(image: Image, judged: Judgement, reported: tuple[int, ...], truth: tuple[int, ...]) -> str:
+def _why(image: Image, judged: Judgement, trace: Trace, truth: tuple[int, ...]) -> str:
     """One line: the first frame that differs, or the reason given."""
     match judged.verdict:
         case Verdict.EXACT:
             return "every live return address, in order"
         case Verdict.REFUSED | Verdict.CRASH:
-            return judged.reason
+            return judged.reason if trace.fault is None else f"{judged.reason} at {trace.fault:#x}"
+    reported = trace.addresses
     for index, (said, true) in enumerate(zip(reported, truth, strict=False)):
         if said != true:
             return f"frame {index + 1} is {image.locate(said)}, the true one {image.locate(true)}"

@@ -6,14 +6,43 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
-from lab.unwind.api import END, FRAME, GOES_ON, MASK64, Cursor, Reason, Regs, Unwinder
+from lab.lowering.plain import LOOP_BUDGET, LoopBudgetSpent, plain_forms
+from lab.lowering.source import NotLowerable
+from lab.unwind.api import (
+    END,
+    FRAME,
+    GOES_ON,
+    MASK64,
+    Cursor,
+    Reason,
+    Regs,
+    Unwinder,
+    load64,
+    where,
+    where_offset,
+)
 from lab.unwind.reader import Fault, Reader
 from lab.unwind.watchdog import WalkHung
 
 STEP_BUDGET = 4096
 _KNOWN = frozenset(int(reason) for reason in Reason)
+
+
+PRIMITIVES: frozenset[FunctionType] = frozenset({load64, where, where_offset})  # type: ignore[arg-type]
+"""What every engine has its own of; everything else that a step calls is rewritten with it."""
+
+
+class Crash(Enum):
+    """The crashes that every engine can meet; an exception's text is a crash of its own."""
+
+    OUTSIDE = "read outside memory"
+    STEPS = f"no end after {STEP_BUDGET} steps"
+    LOOPS = f"the loops of one step did not end within {LOOP_BUDGET} rounds; not called again"
 
 
 class Ending(Enum):
@@ -29,7 +58,7 @@ class Trace:
     """What an unwinder reported: return addresses innermost first, without the stop's own pc.
 
     ``detail`` says why it refused or crashed.  ``resume`` is the cursor from which the same walk goes on as
-    if the refusal had not been made; None where it cannot.
+    if the refusal had not been made; None where it cannot.  ``fault`` is the address outside memory that was read.
     """
 
     ending: Ending
@@ -37,6 +66,7 @@ class Trace:
     detail: str = ""
     resume: Cursor | None = None
     reason: Reason | None = None
+    fault: int | None = None
 
 
 def walk(unwinder: Unwinder, mode: int, pc: int, regs: Regs, mem: Reader) -> Trace:
@@ -67,8 +97,11 @@ def _watched(unwinder: Unwinder, mem: Reader, walk: Callable[[], Trace]) -> Trac
 
 def _walk(unwinder: Unwinder, mode: int, pc: int, regs: Regs, mem: Reader) -> Trace:
     mem.fault = Fault.NONE
+    begin, _ = forms(unwinder)
     try:
-        cursor = unwinder.start(mode, pc, regs)
+        cursor = begin(mode, pc, regs)
+    except LoopBudgetSpent:
+        return _spent(unwinder, mem, ())
     except (Exception, SystemExit) as error:  # a plug-in may raise anything: that is the verdict, not the lab's failure
         return Trace(Ending.CRASH, (), _blame(unwinder, error))
     return _steps(unwinder, mem, cursor, [])
@@ -85,11 +118,11 @@ def _walk_ignoring(unwinder: Unwinder, mem: Reader, refused: Trace) -> Trace:
         trace = _steps(unwinder, mem, trace.resume, addresses)
         if trace.ending is not Ending.REFUSED:
             return trace
-    return Trace(Ending.CRASH, tuple(addresses), _budget_text(unwinder))
+    return Trace(Ending.CRASH, tuple(addresses), crash_text(unwinder, Crash.STEPS))
 
 
 def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) -> Trace:
-    step, sound, view = unwinder.step, Fault.NONE, mem.view
+    step, sound, view = forms(unwinder)[1], Fault.NONE, mem.view
     mem.fault = sound
     for _ in range(STEP_BUDGET):
         try:
@@ -98,6 +131,8 @@ def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) ->
                 raise TypeError(f"status is {_kind(status)}, not an int")
             if min(cursor) < 0 or max(cursor) > MASK64:  # native integers wrap, Python's do not
                 cursor = tuple([value & MASK64 for value in cursor])
+        except LoopBudgetSpent:
+            return _spent(unwinder, mem, tuple(found))
         except (Exception, SystemExit) as error:
             if mem.fault is sound:
                 return Trace(Ending.CRASH, tuple(found), _blame(unwinder, error))
@@ -105,9 +140,7 @@ def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) ->
         if mem.fault is not sound:
             if mem.fault is Fault.POISON:
                 return Trace(Ending.REFUSED, tuple(found), "below_stack", None, Reason.BELOW_STACK)
-            return Trace(
-                Ending.CRASH, tuple(found), f"{_file(unwinder)}: read outside memory at {mem.fault_address:#x}"
-            )
+            return Trace(Ending.CRASH, tuple(found), crash_text(unwinder, Crash.OUTSIDE), fault=mem.fault_address)
         if status == FRAME:
             if type(ra) is not int:
                 return Trace(
@@ -118,7 +151,13 @@ def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) ->
             return Trace(Ending.END, tuple(found))
         else:
             return _refusal(unwinder, status, cursor, found)
-    return Trace(Ending.CRASH, tuple(found), _budget_text(unwinder))
+    return Trace(Ending.CRASH, tuple(found), crash_text(unwinder, Crash.STEPS))
+
+
+def _spent(unwinder: Unwinder, mem: Reader, found: tuple[int, ...]) -> Trace:
+    """The loops of one step did not end: a fact about the design, so it is not asked again in this execution."""
+    mem.hung[unwinder.name] = crash_text(unwinder, Crash.LOOPS)
+    return Trace(Ending.CRASH, found, mem.hung[unwinder.name])
 
 
 def _refusal(unwinder: Unwinder, status: int, cursor: Cursor, found: list[int]) -> Trace:
@@ -130,8 +169,24 @@ def _refusal(unwinder: Unwinder, status: int, cursor: Cursor, found: list[int]) 
     return Trace(Ending.REFUSED, tuple(found), reason.name.lower(), resume, reason)
 
 
-def _budget_text(unwinder: Unwinder) -> str:
-    return f"{_file(unwinder)}: no end after {STEP_BUDGET} steps"
+def crash_text(unwinder: Unwinder, crash: Crash) -> str:
+    """What a crash that every engine can meet is called in tables; it names no address, so equal crashes are counted
+    together."""
+    return f"{_file(unwinder)}: {crash.value}"
+
+
+@cache
+def _forms(start: Callable[..., Any], step: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any], str]:
+    try:
+        known = plain_forms(PRIMITIVES)
+        return known.form(start), known.form(step), ""
+    except NotLowerable as error:
+        return start, step, str(error)
+
+
+def forms(unwinder: Unwinder) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Start and step with 64-bit arithmetic and bounded loops; as they were written where they have no such form."""
+    return _forms(unwinder.start, unwinder.step)[:2]
 
 
 def _file(unwinder: Unwinder) -> str:
