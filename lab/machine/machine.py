@@ -1,17 +1,13 @@
 """One image in one emulated processor, from its entry to its exit system call.
 
 The guest is a static freestanding ELF image.  It starts as a Linux process does (SP at argc, argv, envp
-and an empty auxiliary vector) and has three system calls: write to descriptors 1 and 2 (kept in a
-bounded buffer), exit and exit_group.  Every other number returns -ENOSYS.  No file, clock or address of
-the host is reachable.
+and an empty auxiliary vector) and has the system calls of ``lab.machine.syscalls``, no more.
 """
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,63 +16,28 @@ from unicorn import x86_const
 
 from lab.arch import Arch
 from lab.arch.decode import Insn, Kind, decode_one
-from lab.errors import InputError
+from lab.errors import EngineError, InputError
 from lab.images.image import Image
 from lab.images.rawelf import PF_W, PF_X
 from lab.layout import Flavour, ShadowLayout
 from lab.machine.cpu import RegisterFile, new_cpu, register_ids
+from lab.machine.hooks import ACCESS, CODE, NativeHook, native_hooks
 from lab.machine.memory import PAGE, GuestMemory
+from lab.machine.outcome import End, Limits, Outcome
+from lab.machine.registers import RegisterBlock, register_block
+from lab.machine.syscalls import SystemCalls
 
 # With the MMU off an AArch64 address is a physical one, and at EL1 unicorn faults on those near 2^47.
 STACK_TOP = 0x7F_F000_0000
 STACK_SIZE = 1 << 20
 ENVIRONMENT_SHADOW = 0x7F_D000_0000
 ENVIRONMENT_SHADOW_SIZE = 1 << 16
-OUTPUT_LIMIT = 1 << 20
-ENOSYS = 38
 
-#: Linux system-call numbers (asm-generic/unistd.h; x86 syscall_64.tbl): write, exit, exit_group.
-_SYSCALLS = {
-    "aarch64": ({64: "write", 93: "exit", 94: "exit"}, ("x8", "x0", "x1", "x2"), "x0"),
-    "x86_64": ({1: "write", 60: "exit", 231: "exit"}, ("rax", "rdi", "rsi", "rdx"), "rax"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What stops a runaway image: retired instructions and wall-clock seconds."""
-
-    instructions: int = 2_000_000
-    seconds: float = 120.0
-
-
-class End(enum.Enum):
-    """Why an execution ended."""
-
-    EXIT = "exit"
-    BUDGET = "budget"
-    FAULT = "fault"
-    TRAP = "trap"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an execution ended.  ``status`` is the exit status (0..255) for EXIT, else None."""
-
-    end: End
-    status: int | None
-    output: bytes
-    pc: int
-    detail: str
-
-    @property
-    def result(self) -> str:
-        """What a rewrite must not change: how it ended, with which status and output."""
-        return f"{self.end.value} {self.status} {self.output.decode('ascii', 'backslashreplace')!r}"
+__all__ = ["STACK_SIZE", "STACK_TOP", "End", "Limits", "Machine", "Outcome"]
 
 
 class Machine:
-    """An image loaded and ready; ``execute`` runs it once."""
+    """An image loaded and ready; ``execute`` or ``execute_native`` runs it, once."""
 
     def __init__(self, image: Image, layout: ShadowLayout | None = None, limits: Limits | None = None) -> None:
         self.image = image
@@ -97,8 +58,10 @@ class Machine:
         self._ids = register_ids(self.arch)
         self._all = RegisterFile(self.cpu, self.arch, (*self.arch.gprs, "pc", "flags"))
         self._decoded: dict[int, Insn] = {}
-        self._output = bytearray()
+        self._calls = SystemCalls(self.cpu, self.arch, self.memory)
+        self._started = self._running = False
         self._ended: tuple[End, int | None, str] | None = None
+        self._error: BaseException | None = None
         self._start()
 
     # -- loading ------------------------------------------------------------------------------------------
@@ -182,6 +145,10 @@ class Machine:
         """A fast reader for a fixed set of registers."""
         return RegisterFile(self.cpu, self.arch, names)
 
+    def register_block(self) -> RegisterBlock:
+        """The general registers for native code (before the run).  Keep it as long as its addresses are in use."""
+        return register_block(self.cpu, self.arch)
+
     def insn_at(self, pc: int) -> Insn:
         """The instruction at *pc*, cached unless the page is writable as well as executable."""
         found = self._decoded.get(pc)
@@ -208,6 +175,7 @@ class Machine:
         raised here.  A rep-prefixed x86 instruction is announced once, however many iterations it makes.
         """
         limit, deadline = self.limits.instructions, time.monotonic() + self.limits.seconds
+        self._begin()
         count = 0
         previous = -1
         clock = time.monotonic
@@ -216,27 +184,74 @@ class Machine:
             nonlocal count, previous
             if pc == previous and self.insn_at(pc).kind is Kind.REPEAT:
                 if not count % 1024 and clock() > deadline:
-                    self._end(End.BUDGET, None, f"{self.limits.seconds:g} s")
+                    self.stop(End.BUDGET, None, f"{self.limits.seconds:g} s")
                 return
             previous = pc
             if count >= limit:
-                self._end(End.BUDGET, None, f"{limit} instructions")
+                self.stop(End.BUDGET, None, f"{limit} instructions")
                 return
             count += 1
             if not count & 1023 and clock() > deadline:
-                self._end(End.BUDGET, None, f"{self.limits.seconds:g} s")
+                self.stop(End.BUDGET, None, f"{self.limits.seconds:g} s")
                 return
             on_instruction(pc)
 
         self.cpu.hook_add(unicorn.UC_HOOK_CODE, code)
         if on_access is not None:
             self._hook_accesses(on_access)
+        return self._run()
+
+    def execute_native(self, hook: int, state: int, on_access: int | None = None, on_access_state: int = 0) -> Outcome:
+        """Run from the entry to the end with the native function at *hook* called before each instruction, *state*
+        as its ``user``, and the one at *on_access* at each data access (signatures: ``lab.machine.hooks``).
+
+        *hook* 0 is a bare run.  The instruction limit is the hook's to keep, and the time limit too, up to five
+        seconds more.  A rep-prefixed x86 instruction is announced once per iteration and once more.  The
+        functions and their states must stay alive.  Python they call ends the run with ``stop`` or ``abort``; what it
+        raises is lost.
+        """
+        self._begin()
+        hooks = [NativeHook(CODE, hook, state)] if hook else []
+        if on_access is not None:
+            hooks.append(NativeHook(ACCESS, on_access, on_access_state))
+        with native_hooks(self.cpu, hooks):
+            return self._run()
+
+    def stop(self, end: End, status: int | None, detail: str) -> None:
+        """End the run that is under way before its next instruction.  The first of several says how it ended."""
+        self._must_run()
+        if self._ended is None:
+            self._ended = (end, status, detail)
+        self.cpu.emu_stop()
+
+    def abort(self, error: BaseException) -> None:
+        """End the run that is under way with *error*, which is raised where it was started.  The first one wins."""
+        self._must_run()
+        if self._error is None:
+            self._error = error
+        self.cpu.emu_stop()
+
+    def _must_run(self) -> None:
+        if not self._running:
+            raise EngineError(f"{self.image.path}: there is no run to end; stop and abort are for hooks of a run")
+
+    def _begin(self) -> None:
+        if self._started:
+            raise EngineError(f"{self.image.path}: this machine has run already; make a new Machine for another run")
+        self._started = True
+
+    def _run(self) -> Outcome:
         detail = ""
+        self._running = True
         try:
             # The time-out is a second line of defence: it also stops a guest that never reaches a hook.
             self.cpu.emu_start(self.image.entry, 0, timeout=int((self.limits.seconds + 5) * 1e6))
         except unicorn.UcError as error:
             detail = str(error).split(" (")[0]
+        finally:
+            self._running = False
+            if self._error is not None:
+                raise self._error
         pc = int(self.cpu.reg_read(self._ids["pc"]))
         if self._ended is None:
             end = self._kind_of_stop(pc)
@@ -244,18 +259,13 @@ class Machine:
                 end, detail = End.BUDGET, f"{self.limits.seconds:g} s"
             self._ended = (end, None, detail)
         end, status, detail = self._ended
-        return Outcome(end, status, bytes(self._output), pc, detail)
+        return Outcome(end, status, bytes(self._calls.output), pc, detail)
 
     def _hook_accesses(self, on_access: Callable[[bool, int, int], None]) -> None:
         def access(_cpu: object, kind: int, address: int, size: int, _value: int, _data: object) -> None:
             on_access(kind == unicorn.UC_MEM_WRITE, address, size)
 
         self.cpu.hook_add(unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, access)
-
-    def _end(self, end: End, status: int | None, detail: str) -> None:
-        if self._ended is None:
-            self._ended = (end, status, detail)
-        self.cpu.emu_stop()
 
     def _kind_of_stop(self, pc: int) -> End:
         """TRAP where the guest executed a trap instruction, FAULT for everything else it could not do."""
@@ -268,18 +278,9 @@ class Machine:
             self._on_syscall(_cpu, _data)
             return
         pc = int(self.cpu.reg_read(self._ids["pc"]))
-        self._end(self._kind_of_stop(pc), None, f"exception {number} at {self.image.locate(pc)}")
+        self.stop(self._kind_of_stop(pc), None, f"exception {number} at {self.image.locate(pc)}")
 
     def _on_syscall(self, _cpu: object, _data: object) -> None:
-        calls, (number_reg, *argument_regs), result_reg = _SYSCALLS[self.arch.name]
-        number = self.cpu.reg_read(self._ids[number_reg])
-        first, address, size = (self.cpu.reg_read(self._ids[name]) for name in argument_regs)
-        match calls.get(number):
-            case "exit":
-                self._end(End.EXIT, first & 0xFF, "")
-            case "write" if first in {1, 2} and len(self._output) + size <= OUTPUT_LIMIT:
-                data = self.memory.read(address, size)
-                self._output += data
-                self.cpu.reg_write(self._ids[result_reg], len(data))
-            case _:
-                self.cpu.reg_write(self._ids[result_reg], (1 << 64) - ENOSYS)
+        status = self._calls.call()
+        if status is not None:
+            self.stop(End.EXIT, status, "")
