@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cached_property
-from typing import Any
 
 import unicorn
 from unicorn import x86_const
 
 from lab.arch import Arch
-from lab.arch.decode import Insn, Kind, decode_one
+from lab.arch.decode import Insn, Kind
 from lab.errors import EngineError, InputError
 from lab.images.image import Image
-from lab.images.rawelf import PF_W, PF_X
-from lab.layout import Flavour, ShadowLayout
+from lab.layout import ShadowLayout
+from lab.machine.code import Code
 from lab.machine.cpu import RegisterFile, new_cpu, register_ids
 from lab.machine.hooks import ACCESS, CODE, NativeHook, native_hooks
-from lab.machine.memory import PAGE, GuestMemory
+from lab.machine.loading import (
+    ENVIRONMENT_SHADOW,
+    STACK_LOW,
+    STACK_SIZE,
+    STACK_TOP,
+    map_image,
+    map_shadow,
+    map_stack,
+    shadow_bounds,
+)
+from lab.machine.memory import GuestMemory, Mapping
 from lab.machine.outcome import End, Limits, Outcome
 from lab.machine.registers import RegisterBlock, register_block
 from lab.machine.syscalls import SystemCalls
-
-# With the MMU off an AArch64 address is a physical one, and at EL1 unicorn faults on those near 2^47.
-STACK_TOP = 0x7F_F000_0000
-STACK_SIZE = 1 << 20
-ENVIRONMENT_SHADOW = 0x7F_D000_0000
-ENVIRONMENT_SHADOW_SIZE = 1 << 16
 
 __all__ = ["STACK_SIZE", "STACK_TOP", "End", "Limits", "Machine", "Outcome"]
 
@@ -45,11 +47,10 @@ class Machine:
         self.layout = layout
         self.limits = limits or Limits()
         self.memory = GuestMemory()
-        self.stack_low, self.stack_high = STACK_TOP - STACK_SIZE, STACK_TOP
-        self._map_image()
-        stack = self.memory.add(self.stack_low, STACK_SIZE, "stack", writable=True, executable=False)
-        self.stack_pages = stack.pages
-        self._map_shadow()
+        self.stack_low, self.stack_high = STACK_LOW, STACK_TOP
+        map_image(self.memory, image)
+        self.stack_pages = map_stack(self.memory).pages
+        map_shadow(self.memory, image, layout)
         self.cpu = new_cpu(self.arch)
         for mapping in self.memory.mappings:
             perms = unicorn.UC_PROT_READ
@@ -57,64 +58,18 @@ class Machine:
             self.cpu.mem_map_ptr(mapping.start, mapping.end - mapping.start, perms, mapping.host_address)
         self._ids = register_ids(self.arch)
         self._all = RegisterFile(self.cpu, self.arch, (*self.arch.gprs, "pc", "flags"))
-        self._decoded: dict[int, Insn] = {}
+        self._code = Code(self.arch, self.memory)
+        self._on_write: list[Callable[[int, int], None]] = []
         self._calls = SystemCalls(self.cpu, self.arch, self.memory)
         self._started = self._running = False
         self._ended: tuple[End, int | None, str] | None = None
         self._error: BaseException | None = None
         self._start()
 
-    # -- loading ------------------------------------------------------------------------------------------
-
-    def _map_image(self) -> None:
-        """Map every PT_LOAD.  Segments that share a page get one mapping with the union of their rights."""
-        groups: list[tuple[int, int, bool, bool, list[Any]]] = []
-        for segment in self.image.segments:
-            low = segment.address // PAGE * PAGE
-            high = -(-segment.end // PAGE) * PAGE
-            writable, executable = bool(segment.flags & PF_W), bool(segment.flags & PF_X)
-            if groups and low < groups[-1][1]:
-                start, _, old_w, old_x, members = groups.pop()
-                groups.append((start, high, old_w or writable, old_x or executable, [*members, segment]))
-            else:
-                groups.append((low, high, writable, executable, [segment]))
-        if groups[0][0] == 0 or groups[-1][1] > ENVIRONMENT_SHADOW:
-            raise InputError(f"{self.image.path}: segment at an address the machine keeps for itself")
-        for low, high, writable, executable, members in groups:
-            self.memory.add(low, high - low, "image", writable=writable, executable=executable)
-            for segment in members:
-                self.memory.write(segment.address, segment.data)
-
-    def _map_shadow(self) -> None:
-        layout = self.layout
-        if layout is None:
-            return
-        if layout.register is not None and layout.register not in self.arch.gprs:
-            raise InputError(f"{self.image.path}: its rewrite map names register '{layout.register}'")
-        if layout.flavour is Flavour.PARALLEL and layout.distance is not None:
-            start = self.stack_low - layout.distance
-            taken = any(m.start < start + STACK_SIZE and start < m.end for m in self.memory.mappings)
-            if taken or start <= 0 or start % PAGE:
-                raise InputError(
-                    f"{self.image.path}: a shadow stack {layout.distance:#x} bytes below the stack has no place here"
-                )
-            self.memory.add(start, STACK_SIZE, "parallel shadow", writable=True, executable=False)
-        elif layout.provider == "environment":
-            self.memory.add(
-                ENVIRONMENT_SHADOW, ENVIRONMENT_SHADOW_SIZE, "shadow stack", writable=True, executable=False
-            )
-
     @property
     def shadow_bounds(self) -> tuple[int, int]:
         """[base, limit) of the shadow stack's storage; (0, 0) without one.  PARALLEL: the shifted stack."""
-        layout = self.layout
-        if layout is None:
-            return 0, 0
-        if layout.flavour is Flavour.PARALLEL and layout.distance is not None:
-            return self.stack_low - layout.distance, self.stack_high - layout.distance
-        if layout.provider == "environment":
-            return ENVIRONMENT_SHADOW, ENVIRONMENT_SHADOW + ENVIRONMENT_SHADOW_SIZE
-        return layout.base, layout.limit
+        return shadow_bounds(self.layout)
 
     @property
     def initial_sp(self) -> int:
@@ -151,17 +106,55 @@ class Machine:
 
     def insn_at(self, pc: int) -> Insn:
         """The instruction at *pc*, cached unless the page is writable as well as executable."""
-        found = self._decoded.get(pc)
-        if found is None:
-            found = decode_one(self.arch, self.memory.read(pc, 16), pc)
-            if pc // PAGE not in self._changeable_pages:
-                self._decoded[pc] = found
-        return found
+        return self._code.insn_at(pc)
 
-    @cached_property
-    def _changeable_pages(self) -> frozenset[int]:
-        both = [m for m in self.memory.mappings if m.writable and m.executable]
-        return frozenset(page for m in both for page in range(m.start // PAGE, m.end // PAGE))
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """All guest memory in address order; there is none elsewhere, and none is added later."""
+        return tuple(self.memory.mappings)
+
+    @property
+    def changeable(self) -> list[tuple[int, int]]:
+        """[start, end) of what the guest can both write and execute: code that can change under a run."""
+        return list(self._code.changeable)
+
+    # -- writing ------------------------------------------------------------------------------------------
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write guest memory from the host, code included, before the run or from a hook in a run that has a CODE
+        hook (only then is the program counter known in the middle of a block).
+
+        InputError where not all of it lies in one mapping, and where it would change what the processor is about to
+        do from a translation made before: the instruction of this hook and those after it up to the next branch.
+        """
+        mapping = self.memory.find(address)
+        if mapping is None or address + len(data) > mapping.end:
+            raise InputError(
+                f"{self.image.path}: a host write of {len(data)} bytes at {address:#x}: not all of it is mapped"
+            )
+        if not data:
+            return
+        if mapping.executable:
+            self._forget_code(address, address + len(data))
+        self.memory.write(address, data)
+        for callback in self._on_write:
+            callback(address, len(data))
+
+    def on_write(self, callback: Callable[[int, int], None]) -> None:
+        """Have *callback*(address, size in bytes) called after every host write."""
+        self._on_write.append(callback)
+
+    def _forget_code(self, start: int, end: int) -> None:
+        """Drop what was decoded and translated from [start, end).  unicorn drops every block that overlaps."""
+        if self._running:
+            pc = int(self.cpu.reg_read(self._ids["pc"]))
+            if start < self._code.block_end(pc) and pc < end:
+                raise InputError(
+                    f"{self.image.path}: a host write at {start:#x} into the block that runs at "
+                    f"{self.image.locate(pc)}; write before the block is entered"
+                )
+            self.cpu.ctl_remove_cache(start, end)
+        self._code.forget(start, end)
 
     # -- running ------------------------------------------------------------------------------------------
 
