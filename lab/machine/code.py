@@ -1,0 +1,46 @@
+"""The guest's code as decoded instructions, kept as long as nobody can have changed it."""
+
+from __future__ import annotations
+
+from lab.arch import Arch
+from lab.arch.decode import Insn, Kind, decode_one
+from lab.machine.memory import PAGE, GuestMemory
+
+#: Kinds after which a translated block may go on.  UNDECODED too: unicorn knows instructions that capstone does not.
+_IN_BLOCK = frozenset({Kind.OTHER, Kind.REPEAT, Kind.UNDECODED})
+
+
+class Code:
+    """The instructions in one machine's memory, whose mappings must all be there already."""
+
+    def __init__(self, arch: Arch, memory: GuestMemory) -> None:
+        self._arch = arch
+        self._memory = memory
+        self._decoded: dict[int, Insn] = {}
+        #: [start, end) of what the guest can both write and execute, in address order.
+        self.changeable = [(m.start, m.end) for m in memory.mappings if m.writable and m.executable]
+        self._changeable_pages = frozenset(
+            page for start, end in self.changeable for page in range(start // PAGE, end // PAGE)
+        )
+
+    def insn_at(self, pc: int) -> Insn:
+        """The instruction at *pc*, cached unless the page is writable as well as executable."""
+        found = self._decoded.get(pc)
+        if found is None:
+            found = decode_one(self._arch, self._memory.read(pc, 16), pc)
+            if pc // PAGE not in self._changeable_pages:
+                self._decoded[pc] = found
+        return found
+
+    def forget(self, start: int, end: int) -> None:
+        """The host changed [start, end): drop every instruction that overlaps it, however far before it begins."""
+        for pc in range(start - self._arch.max_insn + 1, end):
+            self._decoded.pop(pc, None)
+
+    def block_end(self, pc: int) -> int:
+        """The end of the straight line of code from *pc*: no translated block that holds *pc* goes on behind it."""
+        while (insn := self.insn_at(pc)).raw:
+            pc = insn.end
+            if insn.kind not in _IN_BLOCK:
+                break
+        return pc

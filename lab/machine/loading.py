@@ -1,0 +1,76 @@
+"""What lies where in guest memory: the image's segments, the stack and the storage of a shadow stack."""
+
+from __future__ import annotations
+
+from lab.errors import InputError
+from lab.images.image import Image, Segment
+from lab.images.rawelf import PF_W, PF_X
+from lab.layout import Flavour, ShadowLayout
+from lab.machine.memory import PAGE, GuestMemory, Mapping
+
+# With the MMU off an AArch64 address is a physical one, and at EL1 unicorn faults on those near 2^47.
+STACK_TOP = 0x7F_F000_0000
+STACK_SIZE = 1 << 20
+STACK_LOW = STACK_TOP - STACK_SIZE
+ENVIRONMENT_SHADOW = 0x7F_D000_0000
+ENVIRONMENT_SHADOW_SIZE = 1 << 16
+
+
+def map_stack(memory: GuestMemory) -> Mapping:
+    """Map the stack, [STACK_LOW, STACK_TOP)."""
+    return memory.add(STACK_LOW, STACK_SIZE, "stack", writable=True, executable=False)
+
+
+def map_image(memory: GuestMemory, image: Image) -> None:
+    """Map every PT_LOAD.  Segments that share a page get one mapping with the union of their rights.
+
+    InputError for an image with a segment on the null page or where the machine keeps its own memory.
+    """
+    groups: list[tuple[int, int, bool, bool, list[Segment]]] = []
+    for segment in image.segments:
+        low = segment.address // PAGE * PAGE
+        high = -(-segment.end // PAGE) * PAGE
+        writable, executable = bool(segment.flags & PF_W), bool(segment.flags & PF_X)
+        if groups and low < groups[-1][1]:
+            start, _, old_w, old_x, members = groups.pop()
+            groups.append((start, high, old_w or writable, old_x or executable, [*members, segment]))
+        else:
+            groups.append((low, high, writable, executable, [segment]))
+    if groups[0][0] == 0 or groups[-1][1] > ENVIRONMENT_SHADOW:
+        raise InputError(f"{image.path}: segment at an address the machine keeps for itself")
+    for low, high, writable, executable, members in groups:
+        memory.add(low, high - low, "image", writable=writable, executable=executable)
+        for segment in members:
+            memory.write(segment.address, segment.data)
+
+
+def map_shadow(memory: GuestMemory, image: Image, layout: ShadowLayout | None) -> None:
+    """Map the shadow stack that *layout* leaves to the machine, if it does; after image and stack.
+
+    InputError where the layout names no register of the architecture, or a place that is taken.
+    """
+    if layout is None:
+        return
+    if layout.register is not None and layout.register not in image.arch.gprs:
+        raise InputError(f"{image.path}: its rewrite map names register '{layout.register}'")
+    if layout.flavour is Flavour.PARALLEL and layout.distance is not None:
+        start = STACK_LOW - layout.distance
+        taken = any(m.start < start + STACK_SIZE and start < m.end for m in memory.mappings)
+        if taken or start <= 0 or start % PAGE:
+            raise InputError(
+                f"{image.path}: a shadow stack {layout.distance:#x} bytes below the stack has no place here"
+            )
+        memory.add(start, STACK_SIZE, "parallel shadow", writable=True, executable=False)
+    elif layout.provider == "environment":
+        memory.add(ENVIRONMENT_SHADOW, ENVIRONMENT_SHADOW_SIZE, "shadow stack", writable=True, executable=False)
+
+
+def shadow_bounds(layout: ShadowLayout | None) -> tuple[int, int]:
+    """[base, limit) of the shadow stack's storage; (0, 0) without one.  PARALLEL: the shifted stack."""
+    if layout is None:
+        return 0, 0
+    if layout.flavour is Flavour.PARALLEL and layout.distance is not None:
+        return STACK_LOW - layout.distance, STACK_TOP - layout.distance
+    if layout.provider == "environment":
+        return ENVIRONMENT_SHADOW, ENVIRONMENT_SHADOW + ENVIRONMENT_SHADOW_SIZE
+    return layout.base, layout.limit
