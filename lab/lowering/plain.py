@@ -46,7 +46,7 @@ class _Plain(Dialect):
     def attribute(self, base: ast.expr, name: str) -> ast.expr:
         return ast.Attribute(base, name, ast.Load())
 
-    def call(self, function: FunctionType, arguments: list[ast.expr]) -> ast.expr:
+    def call(self, function: Any, arguments: list[ast.expr]) -> ast.expr:
         name = next((n for n, f in self.callees.items() if f is function), f"_{len(self.callees)}_{function.__name__}")
         self.callees[name] = function
         return ast.Call(ast.Name(name, ast.Load()), arguments, [])

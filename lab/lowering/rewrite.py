@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import copy
-from types import FunctionType
 from typing import Any
 
 from lab.lowering.assigned import check_assigned
@@ -155,7 +154,7 @@ class Lowering(ast.NodeTransformer):
         return ast.copy_location(self.dialect.constant(int(value) & MASK64), node)
 
     def visit_Tuple(self, node: ast.Tuple) -> ast.expr:
-        return ast.copy_location(ast.Tuple([self.dialect.value(self.visit(e)) for e in node.elts], ast.Load()), node)
+        return ast.copy_location(ast.Tuple([self.dialect.element(self.visit(e)) for e in node.elts], ast.Load()), node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         index = node.slice
@@ -235,6 +234,6 @@ class Lowering(ast.NodeTransformer):
         value = self._resolve(node.func) if not self._is_local(node.func) else None
         if isinstance(node.func, ast.Name) and value in (min, max) and len(arguments) > 1:
             return ast.copy_location(ast.Call(node.func, [self.dialect.value(a) for a in arguments], []), node)
-        if not isinstance(value, FunctionType):
+        if not self.dialect.callable(value):
             raise self.refuse(node, f"'{ast.unparse(node.func)}' has no compiled form")
         return ast.copy_location(self.dialect.call(value, arguments), node)

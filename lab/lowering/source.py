@@ -71,7 +71,11 @@ class Dialect:
         """``regs.name`` or ``mem.name``; NotLowerable where it has none such."""
         raise NotImplementedError
 
-    def call(self, function: FunctionType, arguments: list[ast.expr]) -> ast.expr:
+    def callable(self, value: Any) -> bool:
+        """Whether *value* is something that ``call`` can call."""
+        return isinstance(value, FunctionType)
+
+    def call(self, function: Any, arguments: list[ast.expr]) -> ast.expr:
         """A call of a function of the source."""
         raise NotImplementedError
 
@@ -81,4 +85,8 @@ class Dialect:
 
     def value(self, node: ast.expr) -> ast.expr:
         """*node* as an integer, where it may also be a truth value."""
+        return node
+
+    def element(self, node: ast.expr) -> ast.expr:
+        """*node* as an element of a tuple that is written out: an integer, or a tuple of them."""
         return node

@@ -1,0 +1,243 @@
+"""Where everything lies in the blocks of 64-bit words that compiled code and Python share.
+
+``S`` is the one block of a run, ``P`` one block for each unwinder.  A cell whose name ends in ``_AT`` is an
+offset, in bytes; the other nouns in the plural are host addresses of arrays.
+"""
+
+from __future__ import annotations
+
+import enum
+
+WORD = 8
+
+
+class S(enum.IntEnum):
+    """Cells of a run's block."""
+
+    STOP = 0  # the run is over: the hook does nothing any more
+    EVENT = enum.auto()  # address of the Python callback (code, a, b) -> value
+    MEMO = enum.auto()  # 0: every walk from its start to its end
+    MODES = enum.auto()  # bit set: 1 boundary, 2 call
+    # -- the guest's registers
+    REGISTERS = enum.auto()  # host address of the block of general registers
+    BATCH = enum.auto()  # uc_reg_read_batch, 0 where REGISTERS is the processor's own block
+    BATCH_HANDLE = enum.auto()
+    BATCH_IDS = enum.auto()
+    BATCH_POINTERS = enum.auto()
+    BATCH_COUNT = enum.auto()
+    SP_AT = enum.auto()
+    FP_AT = enum.auto()
+    LR_AT = enum.auto()
+    SSP_AT = enum.auto()
+    HAS_LR = enum.auto()
+    HAS_SSP = enum.auto()
+    # -- the guest's memory
+    STACK_LOW = enum.auto()
+    STACK_HIGH = enum.auto()
+    STACK_LAST = enum.auto()  # the last address of which eight bytes are on the stack
+    STACK_HOST = enum.auto()  # host address minus guest address
+    MAPS = enum.auto()  # records of MAP_WORDS words
+    MAPS_END = enum.auto()
+    CHANGE_LOW = enum.auto()  # hull of memory that is both writable and executable
+    CHANGE_HIGH = enum.auto()
+    # -- code
+    CODE_LOW = enum.auto()
+    CODE_SIZE = enum.auto()
+    CODE_SHIFT = enum.auto()  # instructions begin at multiples of 1 << this
+    FLAGS = enum.auto()  # a byte for each place: classify's flags, KNOWN once decoded
+    SIZES = enum.auto()  # a byte for each place: the instruction's length
+    ROWS = enum.auto()  # a word for each place: the packed store row
+    SPANS = enum.auto()  # 32 bits for each byte of code: number of its span
+    SPAN_FACTS = enum.auto()  # records of SPAN_WORDS words
+    KNOWS_FUNCTIONS = enum.auto()
+    # -- the stop at hand
+    MODE = enum.auto()
+    PC = enum.auto()
+    SP = enum.auto()
+    FP = enum.auto()
+    LR = enum.auto()
+    SSP = enum.auto()
+    PC_NAMED = enum.auto()  # function whose symbol holds pc
+    PC_RUNNING = enum.auto()  # function that is running
+    EXCEPTION_AT = enum.auto()  # E, 0 without an exception
+    PLAIN_LOW = enum.auto()  # the stack is as the guest left it from here on
+    EXCEPTION_ALIGN = enum.auto()
+    RED_ZONE = enum.auto()
+    FRAME_SIZE = enum.auto()
+    FRAME_WORDS = enum.auto()  # for each word of pt_regs: register number, or FRAME_PC, FRAME_FLAGS, FRAME_CONSTANT
+    FRAME_CONSTANTS = enum.auto()
+    # -- reads of the walk at hand
+    FAULT = enum.auto()
+    SPENT = enum.auto()  # loops have burnt their fuel
+    FUEL = enum.auto()
+    LOWEST = enum.auto()  # lowest address on the stack that the step read
+    TAINT = enum.auto()  # the step read something that no store can be seen to change
+    LOG = enum.auto()  # slots read
+    LOGGED = enum.auto()
+    LOG_LIMIT = enum.auto()
+    MASKS = enum.auto()  # a word for each slot: bit set of the unwinders that marked it
+    # -- truth
+    TRUTH = enum.auto()  # records of TRUTH_WORDS words, level 1 the outermost
+    TRUTH_LIMIT = enum.auto()
+    DEPTH = enum.auto()
+    TRUTH_VERSION = enum.auto()
+    FLOOR = enum.auto()  # least depth since the last stop
+    FIRST = enum.auto()  # for each function: lowest level whose ra it holds by symbol, 0 where none
+    STAMPS = enum.auto()  # for each function: the stamp it was last named with
+    STAMP = enum.auto()
+    PENDING = enum.auto()
+    PENDING_RA = enum.auto()
+    PENDING_SP = enum.auto()
+    PENDING_MARKER = enum.auto()
+    CALL_PUSHES = enum.auto()
+    PREVIOUS = enum.auto()  # pc of the instruction before
+    HOOKED = enum.auto()  # pc of the hook call before
+    # -- counts
+    HOOKS = enum.auto()
+    INSTRUCTIONS = enum.auto()
+    CALLS = enum.auto()
+    LIMIT = enum.auto()
+    UNWINDERS = enum.auto()  # addresses of P blocks
+    UNWINDER_COUNT = enum.auto()
+    SEEN = enum.auto()  # a byte for each (place, mode, unwinder): verdicts already kept there
+    HEADS = enum.auto()  # for each (place, mode): number of its newest entry
+    ENTRIES = enum.auto()  # records of ENTRY_WORDS words, number 0 unused
+    ENTRY_COUNT = enum.auto()
+    ENTRY_LIMIT = enum.auto()
+    NODES = enum.auto()  # records of NODE_WORDS words: the tree of verdict vectors, number 0 its root
+    NODE_COUNT = enum.auto()
+    NODE_LIMIT = enum.auto()
+    VECTOR = enum.auto()  # the last vector, by mode
+    VECTOR_CALL = enum.auto()
+    AUDIT = enum.auto()  # compare this stop with the reference
+    BALANCE = enum.auto()  # check the rewriter's layout against truth
+    BALANCED = enum.auto()  # stops at which the shadow top was compared
+    # -- facts an unwinder may ask for
+    FINAL_RECORD = enum.auto()
+    METADATA_OFFSET = enum.auto()
+    REGS_FP_OFFSET = enum.auto()
+    REGS_PC_OFFSET = enum.auto()
+    PAC_MASK = enum.auto()
+    SHADOW_KIND = enum.auto()
+    SHADOW_BASE = enum.auto()
+    SHADOW_LIMIT = enum.auto()
+    SHADOW_CELL = enum.auto()
+    SHADOW_DISTANCE = enum.auto()
+
+
+class P(enum.IntEnum):
+    """Cells of an unwinder's block."""
+
+    EVALUATE = 0  # address of its compiled evaluator; 0: the oracle
+    BIT = enum.auto()  # its bit in MASKS
+    LAST = enum.auto()  # its last code, by mode
+    LAST_CALL = enum.auto()
+    FULL = enum.auto()  # as many stacks are kept as were asked for, by mode
+    FULL_CALL = enum.auto()
+    HUNG = enum.auto()
+    WIDTH = enum.auto()  # bytes of a record
+    PATH = enum.auto()  # records of the last walk, level 1 its last step
+    TOP = enum.auto()  # levels that are intact
+    EQUAL = enum.auto()  # levels known to report the true outermost frames
+    VERSION = enum.auto()
+    SERIAL = enum.auto()
+    INDEX = enum.auto()  # hash of a cursor -> level
+    MARKS = enum.auto()  # a word for each slot: serial << 16 | level that read it
+    PREFIX = enum.auto()  # records of the walk at hand
+    MEMO_TRUTH = enum.auto()  # the last judgement, and all that it depends on
+    MEMO_VERSION = enum.auto()
+    MEMO_LEVEL = enum.auto()
+    MEMO_EVENT = enum.auto()
+    MEMO_RA = enum.auto()
+    MEMO_NAMED = enum.auto()
+    MEMO_RUNNING = enum.auto()
+    MEMO_CODE = enum.auto()
+
+
+class Record(enum.IntEnum):
+    """Cells of one step's record, on the path or in the prefix; the cursor's words follow."""
+
+    SERIAL = 0  # path: number of this record; prefix: where its reads begin in the log
+    STATUS = enum.auto()  # what the step said
+    RA = enum.auto()
+    LOWEST = enum.auto()  # lowest stack address read: path: from here to the end; prefix: by this step
+    FRAMES = enum.auto()  # path: return addresses from here to the end; prefix: whether the step is tainted
+    SUMMARY = enum.auto()  # path: what the tail comes to; prefix: where its reads end in the log
+    CURSOR = enum.auto()
+
+
+class Truth(enum.IntEnum):
+    """Cells of one activation."""
+
+    RA = 0
+    AT_CALL = enum.auto()
+    MARKER = enum.auto()
+    NAMED = enum.auto()  # function whose symbol holds ra
+    RUNNING = enum.auto()  # function that made the call
+    BODY = enum.auto()  # the same with cold parts counted to their function: its start
+    BAD = enum.auto()  # nearest level from here outwards whose NAMED is not its RUNNING
+    IS_FIRST = enum.auto()  # FIRST[NAMED] is this level
+
+
+class Span(enum.IntEnum):
+    """Cells of what is the same for every byte of a span of code."""
+
+    NAMED = 0
+    RUNNING = enum.auto()
+    BODY = enum.auto()
+    WHERE = enum.auto()
+    WHERE_OFFSET = enum.auto()
+    CFI_FP = enum.auto()  # the .eh_frame row is based on FP
+    CFI_OFFSET = enum.auto()
+
+
+class Event(enum.IntEnum):
+    """Why compiled code calls Python."""
+
+    DECODE = 0
+    KEEP = enum.auto()
+    BUDGET = enum.auto()
+    TICK = enum.auto()
+    LEFT_STACK = enum.auto()
+    NOT_STORED = enum.auto()
+    GROW_TRUTH = enum.auto()
+    GROW_ENTRIES = enum.auto()
+    GROW_NODES = enum.auto()
+    CODE_WRITTEN = enum.auto()
+    FLAGS = enum.auto()
+    UNKNOWN_STATUS = enum.auto()
+    AUDIT = enum.auto()
+    IMBALANCE = enum.auto()
+
+
+MAP_WORDS = 4  # start, end, host minus guest, first slot
+SPAN_WORDS = 8
+TRUTH_WORDS = 8
+ENTRY_WORDS = 4  # place, key, stops, next
+NODE_WORDS = 4  # code, first child, next sibling, parent
+
+KNOWN = 0x80  # in FLAGS: decoded
+FRAME_PC, FRAME_FLAGS, FRAME_CONSTANT = 253, 254, 255
+FAULT_NONE, FAULT_UNMAPPED, FAULT_POISON = 0, 1, 2
+
+# A summary: what a walk comes to, before it is compared with the truth.
+CLEAN, REFUSED, CRASHED = 0, 1, 2
+SUMMARY_DETAIL = 8  # shift of the reason or crash
+SUMMARY_ONLY = 1 << 20  # refused: with that refusal ignored the walk ends by itself
+
+# A code: one unwinder's judgement of one stop.
+EXACT, REFUSES, MISSING, EXTRA, CRASH = 0, 1, 2, 3, 4
+DOUBT = 3  # shift: 0 none, 1 needless, 2 justified, 3 undetermined
+NEEDLESS, JUSTIFIED, UNDETERMINED = 1, 2, 3
+COVERS = 1 << 5
+DETAIL = 8
+VERDICT_MASK = 7
+
+CRASH_STATUS = 0x200
+CRASH_OUTSIDE, CRASH_STEPS, CRASH_LOOPS = 0, 1, 2
+
+PATH_LIMIT = 4096
+INDEX_SIZE = 8192
+LOG_LIMIT = 1 << 18
+NOWHERE = (1 << 64) - 1
+TICKS = 1 << 16

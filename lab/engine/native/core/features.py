@@ -1,0 +1,77 @@
+"""The dynamic features of a stop, packed beside the verdict vector into one key (see ``lab.features``)."""
+
+from __future__ import annotations
+
+from lab.engine.native.cells import P, S, Span, Truth
+from lab.engine.native.core.memory import plain64, span
+from lab.engine.native.core.truth import activation
+from lab.engine.native.primitives import get, load64, put
+from lab.unwind.api import CALL, SHADOW_NONE, SHADOW_PARALLEL
+
+# The key: vector << 32 | features; an absent feature is 0, false 1, true 2.
+COMPLETE, PUSHED, MATCHES, KNOWS_DELTA, DELTA = 0, 2, 4, 6, 8  # shifts
+DELTA_BIAS = 16  # bytes: between pop and landing SP is above its value at entry
+VECTOR = 32
+
+
+def shadow_pointer(s):
+    """The shadow-stack pointer: in memory, or in its register; 0 without a shadow stack."""
+    if get(s, S.SHADOW_KIND) == SHADOW_NONE:
+        return 0
+    cell = get(s, S.SHADOW_CELL)
+    if cell != 0:
+        _, value = plain64(s, cell)
+        return value
+    return get(s, S.SSP)
+
+
+def dynamic(s):
+    """The features of the stop at hand, packed."""
+    depth = get(s, S.DEPTH)
+    if depth == 0:
+        return 0
+    innermost = activation(s, depth)
+    at_call = get(innermost, Truth.AT_CALL)
+    ra = get(innermost, Truth.RA)
+    sp = get(s, S.SP)
+    fp = get(s, S.FP)
+    complete = 1
+    if sp <= fp and fp <= at_call - 16:
+        found, value = plain64(s, fp + 8)
+        if found and value & ~get(s, S.PAC_MASK) == ra:
+            complete = 2
+    where = span(s, get(s, S.PC) - (1 if get(s, S.MODE) == CALL else 0))
+    matches = 0
+    if get(where, Span.CFI_FP):
+        matches = 2 if fp + get(where, Span.CFI_OFFSET) == at_call else 1
+    delta = at_call - get(s, S.CALL_PUSHES) - sp + DELTA_BIAS
+    packed = complete << COMPLETE | pushed(s, innermost) << PUSHED | matches << MATCHES
+    return packed | 1 << KNOWS_DELTA | (delta & 0xFFFFFF) << DELTA
+
+
+def pushed(s, innermost):
+    """Whether the innermost return address is on the shadow stack."""
+    kind = get(s, S.SHADOW_KIND)
+    if kind == SHADOW_NONE:
+        return 0
+    if kind == SHADOW_PARALLEL:
+        slot = get(innermost, Truth.AT_CALL) - get(s, S.CALL_PUSHES) - get(s, S.SHADOW_DISTANCE)
+        found, value = plain64(s, slot)
+        return 2 if found and value == get(innermost, Truth.RA) else 1
+    return 2 if shadow_pointer(s) > get(innermost, Truth.MARKER) else 1
+
+
+def last_code(p, mode):
+    """What the unwinder said at the last stop of this mode."""
+    return get(p, P.LAST + mode)
+
+
+def set_last_code(p, mode, code):
+    """The same, from now on."""
+    put(p, P.LAST + mode, code)
+    return 0
+
+
+def unwinder(s, index):
+    """The block of unwinder number *index*."""
+    return load64(get(s, S.UNWINDERS) + index * 8)

@@ -1,0 +1,151 @@
+"""The hook: called by translated code before every instruction, and before every iteration of a ``rep``."""
+
+from __future__ import annotations
+
+from lab.engine.native.cells import KNOWN, TICKS, Event, S
+from lab.engine.native.classify import CALL as CALLS
+from lab.engine.native.classify import REPEAT, STORE, UNPREDICTED
+from lab.engine.native.core.balance import balanced
+from lab.engine.native.core.features import shadow_pointer
+from lab.engine.native.core.memory import forget_all, plain64, stored
+from lab.engine.native.core.stop import stop
+from lab.engine.native.core.truth import before
+from lab.engine.native.primitives import call3, call4, get, load8, load64, put
+from lab.unwind.api import BOUNDARY, CALL
+
+NO_REGISTER, PC_REGISTER = 255, 254
+
+
+def hook(_uc, pc, _size, s):
+    """The instruction at *pc* is about to execute."""
+    if get(s, S.STOP):
+        return
+    place = place_of(s, pc)
+    flags = load8(get(s, S.FLAGS) + place)
+    if flags == 0:
+        call3(get(s, S.EVENT), Event.DECODE, pc, place)
+        if get(s, S.STOP):
+            return
+        flags = load8(get(s, S.FLAGS) + place)
+    hooks = get(s, S.HOOKS) + 1
+    put(s, S.HOOKS, hooks)
+    if hooks % TICKS == 0:
+        call3(get(s, S.EVENT), Event.TICK, 0, 0)
+        if get(s, S.STOP):
+            return
+    if get(s, S.BATCH):
+        read_registers(s)
+    repeated = pc == get(s, S.HOOKED) and flags & REPEAT != 0
+    put(s, S.HOOKED, pc)
+    if not repeated:
+        if get(s, S.INSTRUCTIONS) >= get(s, S.LIMIT):
+            call3(get(s, S.EVENT), Event.BUDGET, 0, 0)
+            return
+        instruction(s, pc, place, flags)
+    if flags & UNPREDICTED:
+        forget_all(s)
+        if get(s, S.CHANGE_HIGH):
+            call3(get(s, S.EVENT), Event.CODE_WRITTEN, 0, 0)
+    elif flags & STORE:
+        row = load64(get(s, S.ROWS) + place * 8)
+        stored(s, row_address(s, row, pc), row >> 24 & 0xFF)
+
+
+def place_of(s, pc):
+    """The place of *pc* in the code tables."""
+    offset = pc - get(s, S.CODE_LOW)
+    return offset >> 2 if get(s, S.CODE_SHIFT) else offset
+
+
+def read_registers(s):
+    """Fetch the registers through the API, where the processor's own block was not found."""
+    call4(
+        get(s, S.BATCH),
+        get(s, S.BATCH_HANDLE),
+        get(s, S.BATCH_IDS),
+        get(s, S.BATCH_POINTERS),
+        get(s, S.BATCH_COUNT),
+    )
+    return 0
+
+
+def instruction(s, pc, place, flags):
+    """A new instruction: the stop after the call before it, truth, its own stop, and its own call."""
+    registers = get(s, S.REGISTERS)
+    sp = load64(registers + get(s, S.SP_AT))
+    if sp < get(s, S.STACK_LOW) or sp > get(s, S.STACK_HIGH):
+        call3(get(s, S.EVENT), Event.LEFT_STACK, sp, pc)
+        return 0
+    put(s, S.SP, sp)
+    put(s, S.FP, load64(registers + get(s, S.FP_AT)))
+    put(s, S.LR, load64(registers + get(s, S.LR_AT)) if get(s, S.HAS_LR) else 0)
+    put(s, S.SSP, load64(registers + get(s, S.SSP_AT)) if get(s, S.HAS_SSP) else 0)
+    put(s, S.INSTRUCTIONS, get(s, S.INSTRUCTIONS) + 1)
+    if get(s, S.PENDING):
+        after_call(s)
+    put(s, S.PC, pc)
+    put(s, S.SP, sp)
+    before(s, pc, sp)
+    if get(s, S.MODES) & 1:
+        put(s, S.MODE, BOUNDARY)
+        low = get(s, S.STACK_LOW)
+        end = sp - get(s, S.RED_ZONE)
+        end = end & ~(get(s, S.EXCEPTION_ALIGN) - 1)
+        put(s, S.EXCEPTION_AT, end)
+        put(s, S.PLAIN_LOW, max(end, low))
+        stop(s, place)
+    if get(s, S.BALANCE):
+        balanced(s)
+    if flags & CALLS:
+        put(s, S.PENDING, 1)
+        put(s, S.PENDING_RA, pc + load8(get(s, S.SIZES) + place))
+        put(s, S.PENDING_SP, sp)
+        put(s, S.PENDING_MARKER, shadow_pointer(s))
+    return 0
+
+
+def after_call(s):
+    """A call has retired and its activation is not on the truth stack yet: confirm it, and stop in its caller."""
+    ra = get(s, S.PENDING_RA)
+    at_call = get(s, S.PENDING_SP)
+    pushed = get(s, S.CALL_PUSHES)
+    if pushed:
+        found, value = plain64(s, at_call - pushed)
+    else:
+        found = 1
+        value = get(s, S.LR)
+    if found == 0 or value != ra:
+        call3(get(s, S.EVENT), Event.NOT_STORED, ra, value)
+    if get(s, S.MODES) & 2:
+        put(s, S.MODE, CALL)
+        put(s, S.PC, ra)
+        put(s, S.SP, at_call)
+        put(s, S.EXCEPTION_AT, 0)
+        put(s, S.PLAIN_LOW, get(s, S.STACK_LOW))
+        stop(s, place_of(s, ra))
+    return 0
+
+
+def row_address(s, row, pc):
+    """Where the instruction at *pc* is about to store (see ``classify``)."""
+    registers = get(s, S.REGISTERS)
+    base = row & 0xFF
+    index = row >> 8 & 0xFF
+    ext = row >> 16 & 0xFF
+    address = ((row >> 32) ^ 0x8000_0000) - 0x8000_0000
+    if base == PC_REGISTER:
+        address = address + pc
+    elif base != NO_REGISTER:
+        address = address + load64(registers + base * 8)
+    if index != NO_REGISTER:
+        value = load64(registers + index * 8)
+        if ext & 0x10:
+            value = value & 0xFFFF_FFFF
+        elif ext & 0x20:
+            value = ((value & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
+        shift = ext & 0x0F
+        while shift != 0:
+            value = value << 1
+            shift = shift - 1
+        address = address + value
+    return address

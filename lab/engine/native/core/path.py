@@ -1,0 +1,92 @@
+"""The path: the steps that the last walk made, from its end inwards, and the marks of what they read."""
+
+from __future__ import annotations
+
+from lab.engine.native.cells import CLEAN, PATH_LIMIT, P, Record, S
+from lab.engine.native.core.cursors import copy_cursor, hash_cursor, hash_words, same_cursor
+from lab.engine.native.core.judge import continued, record
+from lab.engine.native.core.memory import cut
+from lab.engine.native.primitives import get, load32, load64, put, store32, store64
+from lab.unwind.api import FRAME
+from lab.unwind.host import STEP_BUDGET
+
+
+def clamp(s, p):
+    """Activations have ended since the last stop: what was known of deeper levels is not known any more."""
+    floor = get(s, S.FLOOR)
+    have = get(p, P.EQUAL)
+    while have > 1 and get(record(p, have), Record.FRAMES) > floor:
+        have = have - 1
+    put(p, P.EQUAL, have)
+    return 0
+
+
+def known(s, p, cursor, steps):
+    """The level of the path at which *cursor* is, if the tail from there may be used now; else 0."""
+    level = load32(get(p, P.INDEX) + hash_cursor(cursor) * 4)
+    if level == 0 or level > get(p, P.TOP) or steps + level > STEP_BUDGET:
+        return 0
+    at = record(p, level)
+    if not same_cursor(at + 48, cursor) or get(at, Record.LOWEST) < get(s, S.PLAIN_LOW):
+        return 0
+    return level
+
+
+def keep(s, p, steps, level):
+    """Put the prefix's steps, but for the first, upon *level* of the path, as far out as they can be kept."""
+    width = get(p, P.WIDTH)
+    at = get(p, P.PREFIX) + (steps - 1) * width
+    if get(at, Record.FRAMES) or steps - 1 + level > PATH_LIMIT:
+        return 0
+    cut(p, level)
+    left = steps - 1
+    while left != 0 and get(at, Record.FRAMES) == 0:
+        level = level + 1
+        keep_step(s, p, at, level)
+        at = at - width
+        left = left - 1
+    put(p, P.TOP, level)
+    put(p, P.VERSION, get(p, P.VERSION) + 1)
+    return 0
+
+
+def keep_step(s, p, at, level):
+    """The prefix's record at *at* becomes *level* of the path, and what it read is marked."""
+    to = record(p, level)
+    copy_cursor(to + 48, at + 48)
+    status = get(at, Record.STATUS)
+    lowest = get(at, Record.LOWEST)
+    frames = 1 if status == FRAME else 0
+    below = CLEAN
+    if level > 1:
+        beyond = record(p, level - 1)
+        lowest = min(lowest, get(beyond, Record.LOWEST))
+        frames = frames + get(beyond, Record.FRAMES)
+        below = get(beyond, Record.SUMMARY)
+    serial = get(p, P.SERIAL) + 1
+    put(p, P.SERIAL, serial)
+    put(to, Record.SERIAL, serial)
+    put(to, Record.STATUS, status)
+    put(to, Record.RA, get(at, Record.RA))
+    put(to, Record.LOWEST, lowest)
+    put(to, Record.FRAMES, frames)
+    put(to, Record.SUMMARY, continued(status, below))
+    store32(get(p, P.INDEX) + hash_words(at + 48) * 4, level)
+    log = get(s, S.LOG) + get(at, Record.SERIAL) * 8
+    end = get(s, S.LOG) + get(at, Record.SUMMARY) * 8
+    while log < end:
+        mark(s, p, load64(log), level, serial)
+        log = log + 8
+    return 0
+
+
+def mark(s, p, slot, level, serial):
+    """A store to *slot* takes *level* away; a mark of a level further out that still holds does so already."""
+    masks = get(s, S.MASKS) + slot * 8
+    store64(masks, load64(masks) | get(p, P.BIT))
+    marks = get(p, P.MARKS) + slot * 8
+    old = load64(marks)
+    old_level = old & 0xFFFF
+    if old_level == 0 or old_level > level or get(record(p, old_level), Record.SERIAL) != old >> 16:
+        store64(marks, serial << 16 | level)
+    return 0

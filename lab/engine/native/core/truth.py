@@ -1,0 +1,109 @@
+"""The true call stack, kept by the hook itself: the same definitions as ``lab.truth``, written independently.
+
+Levels count from 1, the outermost activation, so that a deeper call leaves what is known of the others as it is.
+"""
+
+from __future__ import annotations
+
+from lab.engine.native.cells import Event, S, Span, Truth
+from lab.engine.native.core.memory import span
+from lab.engine.native.primitives import call3, get, load64, put, store64
+
+
+def activation(s, level):
+    """The record of the activation at *level*."""
+    return get(s, S.TRUTH) + level * 64
+
+
+def before(s, pc, sp):
+    """An instruction at *pc* is about to execute: apply what the one before did."""
+    called = get(s, S.PENDING)
+    if called:
+        put(s, S.PENDING, 0)
+        push(s)
+    depth = get(s, S.DEPTH)
+    while depth != 0 and sp > get(activation(s, depth), Truth.AT_CALL):
+        depth = pop(s)
+    if depth != 0 and get(activation(s, depth), Truth.AT_CALL) == sp:
+        level = landed(s, pc, sp)
+        if level == 0 and not called:
+            level = landed_beside(s, pc, sp)
+        if level != 0:
+            while get(s, S.DEPTH) >= level:
+                pop(s)
+    put(s, S.PREVIOUS, pc)
+    return 0
+
+
+def landed(s, pc, sp):
+    """The level of the innermost activation that returns to *pc* with this SP, 0 if there is none."""
+    level = get(s, S.DEPTH)
+    while level != 0:
+        at = activation(s, level)
+        if get(at, Truth.AT_CALL) != sp:
+            return 0
+        if get(at, Truth.RA) == pc:
+            return level
+        level = level - 1
+    return 0
+
+
+def landed_beside(s, pc, sp):
+    """The same for a landing in the middle of the function that made the call, from outside it."""
+    body = get(span(s, pc), Span.BODY)
+    if body == 0 or body == pc or get(span(s, get(s, S.PREVIOUS)), Span.BODY) == body:
+        return 0
+    level = get(s, S.DEPTH)
+    while level != 0:
+        at = activation(s, level)
+        if get(at, Truth.AT_CALL) != sp:
+            return 0
+        if get(at, Truth.BODY) == body:
+            return level
+        level = level - 1
+    return 0
+
+
+def push(s):
+    """The pending call has retired: one activation more."""
+    level = get(s, S.DEPTH) + 1
+    if level >= get(s, S.TRUTH_LIMIT):
+        call3(get(s, S.EVENT), Event.GROW_TRUTH, 0, 0)
+    ra = get(s, S.PENDING_RA)
+    at = activation(s, level)
+    caller = span(s, ra - 1)
+    named = get(span(s, ra), Span.NAMED)
+    running = get(caller, Span.RUNNING)
+    put(at, Truth.RA, ra)
+    put(at, Truth.AT_CALL, get(s, S.PENDING_SP))
+    put(at, Truth.MARKER, get(s, S.PENDING_MARKER))
+    put(at, Truth.NAMED, named)
+    put(at, Truth.RUNNING, running)
+    put(at, Truth.BODY, get(caller, Span.BODY))
+    if running != 0 and running != named:
+        put(at, Truth.BAD, level)
+    else:
+        put(at, Truth.BAD, get(activation(s, level - 1), Truth.BAD))
+    put(at, Truth.IS_FIRST, 0)
+    first = get(s, S.FIRST) + named * 8
+    if named != 0 and load64(first) == 0:
+        store64(first, level)
+        put(at, Truth.IS_FIRST, 1)
+    put(s, S.DEPTH, level)
+    put(s, S.CALLS, get(s, S.CALLS) + 1)
+    put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
+    return 0
+
+
+def pop(s):
+    """The innermost activation has ended; the depth that is left."""
+    depth = get(s, S.DEPTH)
+    at = activation(s, depth)
+    if get(at, Truth.IS_FIRST):
+        store64(get(s, S.FIRST) + get(at, Truth.NAMED) * 8, 0)
+    depth = depth - 1
+    put(s, S.DEPTH, depth)
+    if depth < get(s, S.FLOOR):
+        put(s, S.FLOOR, depth)
+    put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
+    return depth
