@@ -21,7 +21,7 @@ class Coverage:
 
     def __init__(self, image: Image, rewrite: RewriteMap | None) -> None:
         self._image = image
-        self._pieces = rewrite.inserted if rewrite else ()
+        self.pieces = rewrite.inserted if rewrite else ()
         self._starts = {name: f.start for f in image.functions for name in f.names}
         self._parents = {
             f.start: self._starts[f.name.removesuffix(".cold")]
@@ -33,26 +33,26 @@ class Coverage:
         self._callers: dict[tuple[int, ...], FunctionSet] = {}
         self._named: dict[tuple[int, ...], FunctionSet] = {}
 
-    def _function(self, address: int) -> int | None:
+    def by_symbol(self, address: int) -> int | None:
         """What live patching would say: by symbol range alone."""
         if address not in self._by_address:
             function = self._image.function_at(address)
             self._by_address[address] = function.start if function else None
         return self._by_address[address]
 
-    def _running(self, address: int) -> int | None:
+    def running(self, address: int) -> int | None:
         """Whose code is really running: out-of-line code belongs to the function whose site it serves."""
         if address not in self._owners:
-            owner = self._function(address)
+            owner = self.by_symbol(address)
             if owner is None:
-                piece = next((p for p in self._pieces if p.start <= address < p.end), None)
+                piece = next((p for p in self.pieces if p.start <= address < p.end), None)
                 owner = self._starts.get(piece.function) if piece else None
             self._owners[address] = owner
         return self._owners[address]
 
     def body(self, address: int) -> int | None:
         """Like the function that is running at *address*, with a compiler's ``f.cold`` counted to ``f``."""
-        owner = self._running(address)
+        owner = self.running(address)
         return owner if owner is None else self._parents.get(owner, owner)
 
     @property
@@ -64,9 +64,9 @@ class Coverage:
         """The functions that are live at a stop.  After a call the pc is a return address: ra - 1 is inside."""
         callers = self._callers.get(truth)
         if callers is None:
-            owners = (self._running(ra - 1) for ra in truth)
+            owners = (self.running(ra - 1) for ra in truth)
             callers = self._callers[truth] = frozenset(owner for owner in owners if owner is not None)
-        own = self._running(pc - 1 if after_call else pc)
+        own = self.running(pc - 1 if after_call else pc)
         return callers | {own} if own is not None else callers
 
     def named(self, pc: int, reported: Sequence[int]) -> FunctionSet:
@@ -74,7 +74,7 @@ class Coverage:
         key = tuple(reported)
         found = self._named.get(key)
         if found is None:
-            names = (self._function(address) for address in key)
+            names = (self.by_symbol(address) for address in key)
             found = self._named[key] = frozenset(name for name in names if name is not None)
-        own = self._function(pc)
+        own = self.by_symbol(pc)
         return found | {own} if own is not None else found

@@ -68,7 +68,7 @@ class ReferenceEngine:
         self.coverage = Coverage(image, rewrite)
         self.truth = TruthStack(self.coverage.body)
         self.reader = make_reader(self.machine)
-        self.recorder = Recorder(plan.unwinders, plan.stacks, self.machine.registers)
+        self.recorder = Recorder(plan.stacks, self.machine.registers)
         arch = image.arch
         lr = arch.lr or arch.sp
         ssp = arch.shadow_register or arch.sp

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lab.features import DynamicFeatures
-from lab.unwind.api import Regs, Unwinder
+from lab.unwind.api import Regs
 from lab.verdict import Judgement, Verdict
 
 
@@ -47,23 +47,20 @@ class Said:
     reported: tuple[int, ...]
 
 
-class Recorder:
-    """Keeps counts and the first *limit* differing stacks per (mode, unwinder), each at another (pc, verdict)."""
+class Keeper:
+    """Keeps the first *limit* differing stacks per (mode, unwinder), each at another (pc, verdict)."""
 
-    def __init__(self, unwinders: tuple[Unwinder, ...], limit: int, registers: Callable[[], dict[str, int]]) -> None:
-        self._unwinders, self._limit, self._registers = unwinders, limit, registers
-        self._counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
+    def __init__(self, limit: int, registers: Callable[[], dict[str, int]]) -> None:
+        self._limit, self._registers = limit, registers
         self._kept: list[KeptStack] = []
         self._seen: dict[tuple[int, int], set[tuple[int, Verdict]]] = {}
-        self._stops: Counter[int] = Counter()
 
-    def count(self, mode: int, pc: int, dynamic: DynamicFeatures, judgements: tuple[Judgement, ...]) -> None:
-        """One stop."""
-        self._counts[mode, pc, dynamic, judgements] += 1
-        self._stops[mode] += 1
+    def full(self, mode: int, unwinder: int) -> bool:
+        """Whether there is no room for another."""
+        return len(self._seen.get((mode, unwinder), ())) >= self._limit
 
-    def keep(self, mode: int, unwinder: int, said: Said) -> None:
-        """Keep this stop's stacks if they differ and there is room."""
+    def keep(self, mode: int, unwinder: int, stop: int, said: Said) -> None:
+        """Keep this stop's stacks if they differ and there is room; *stop* counts from 0 within its mode."""
         regs, judgement = said.regs, said.judgement
         if judgement.verdict is Verdict.EXACT:
             return
@@ -73,9 +70,29 @@ class Recorder:
             return
         seen.add(key)
         registers = self._registers() | {"pc": regs.pc, "unwound_sp": regs.sp}
-        self._kept.append(
-            KeptStack(mode, unwinder, self._stops[mode], regs.pc, judgement, said.truth, said.reported, registers)
-        )
+        self._kept.append(KeptStack(mode, unwinder, stop, regs.pc, judgement, said.truth, said.reported, registers))
+
+    def stacks(self) -> tuple[KeptStack, ...]:
+        """The kept stacks in the order in which they occurred, by mode and unwinder."""
+        return tuple(sorted(self._kept, key=lambda kept: (kept.mode, kept.unwinder, kept.stop)))
+
+
+class Recorder:
+    """Keeps counts, and stacks that differ."""
+
+    def __init__(self, limit: int, registers: Callable[[], dict[str, int]]) -> None:
+        self._keeper = Keeper(limit, registers)
+        self._counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
+        self._stops: Counter[int] = Counter()
+
+    def count(self, mode: int, pc: int, dynamic: DynamicFeatures, judgements: tuple[Judgement, ...]) -> None:
+        """One stop."""
+        self._counts[mode, pc, dynamic, judgements] += 1
+        self._stops[mode] += 1
+
+    def keep(self, mode: int, unwinder: int, said: Said) -> None:
+        """The stop that is counted next differs."""
+        self._keeper.keep(mode, unwinder, self._stops[mode], said)
 
     def total(self, mode: int, unwinder: int) -> int:
         """Stops counted for one unwinder in one mode."""
@@ -83,16 +100,20 @@ class Recorder:
 
     def tallies(self) -> tuple[Tally, ...]:
         """Every count, split by unwinder, in a fixed order."""
-        found: Counter[tuple[int, int, int, DynamicFeatures, Judgement]] = Counter()
-        for (mode, pc, dynamic, judgements), stops in self._counts.items():
-            for index, judgement in enumerate(judgements):
-                found[mode, index, pc, dynamic, judgement] += stops
-        rows = [Tally(*key, stops) for key, stops in found.items()]
-        return tuple(sorted(rows, key=_order))
+        return split(self._counts)
 
     def stacks(self) -> tuple[KeptStack, ...]:
-        """The kept stacks in the order in which they occurred, by mode and unwinder."""
-        return tuple(sorted(self._kept, key=lambda kept: (kept.mode, kept.unwinder, kept.stop)))
+        """The kept stacks."""
+        return self._keeper.stacks()
+
+
+def split(counts: Mapping[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]], int]) -> tuple[Tally, ...]:
+    """Counts of (mode, pc, features, all judgements), split by unwinder, in a fixed order."""
+    found: Counter[tuple[int, int, int, DynamicFeatures, Judgement]] = Counter()
+    for (mode, pc, dynamic, judgements), stops in counts.items():
+        for index, judgement in enumerate(judgements):
+            found[mode, index, pc, dynamic, judgement] += stops
+    return tuple(sorted((Tally(*key, stops) for key, stops in found.items()), key=_order))
 
 
 def _order(tally: Tally) -> tuple[int, int, int, str, str]:

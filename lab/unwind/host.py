@@ -142,7 +142,7 @@ def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) ->
                 return Trace(Ending.REFUSED, tuple(found), "below_stack", None, Reason.BELOW_STACK)
             return Trace(Ending.CRASH, tuple(found), crash_text(unwinder, Crash.OUTSIDE), fault=mem.fault_address)
         if status == FRAME:
-            if type(ra) is not int:
+            if not isinstance(ra, int):
                 return Trace(
                     Ending.CRASH, tuple(found), f"{_file(unwinder)}: return address is {_kind(ra)}, not an int"
                 )

@@ -84,8 +84,8 @@ class Reader:
         self.shadow_base, self.shadow_limit = source.shadow
         self.shadow_cell = (layout.cell or 0) if layout else 0
         self.shadow_distance = (layout.distance or 0) if layout else 0
-        self._rows: tuple[LayoutRow, ...] = layout.rows if layout else ()
-        self._row_starts = [row.start for row in self._rows]
+        self.layout_rows: tuple[LayoutRow, ...] = layout.rows if layout else ()
+        self._row_starts = [row.start for row in self.layout_rows]
         self._row_cache: dict[int, tuple[int, int]] = {}
         self._exception_at = 0
         self._plain_low = self.stack_low
@@ -129,7 +129,7 @@ class Reader:
         found = self._row_cache.get(pc)
         if found is None:
             index = bisect.bisect_right(self._row_starts, pc) - 1
-            row = self._rows[index] if index >= 0 and pc < self._rows[index].end else None
+            row = self.layout_rows[index] if index >= 0 and pc < self.layout_rows[index].end else None
             found = (WHERE_CODES[row.where], row.offset) if row else (UNKNOWN, 0)
             self._row_cache[pc] = found
         return found

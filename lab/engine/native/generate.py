@@ -25,7 +25,7 @@ from lab.unwind.api import Regs, Unwinder
 FACTS = {name: S[name.upper()] for name in api.Mem.__annotations__}
 """What ``mem.name`` reads."""
 
-_OWN: dict[Any, FunctionType] = {
+_OWN: dict[Any, Any] = {
     api.load64: memory.read64,
     api.where: memory.where_code,
     api.where_offset: memory.where_bytes,

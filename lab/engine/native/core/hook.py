@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lab.engine.native.cells import KNOWN, TICKS, Event, S
 from lab.engine.native.classify import CALL as CALLS
-from lab.engine.native.classify import REPEAT, STORE, UNPREDICTED
+from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
+from lab.engine.native.classify import PC as PC_REGISTER
 from lab.engine.native.core.balance import balanced
 from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.core.memory import forget_all, plain64, stored
@@ -13,7 +14,6 @@ from lab.engine.native.core.truth import before
 from lab.engine.native.primitives import call3, call4, get, load8, load64, put
 from lab.unwind.api import BOUNDARY, CALL
 
-NO_REGISTER, PC_REGISTER = 255, 254
 
 
 def hook(_uc, pc, _size, s):
@@ -139,9 +139,9 @@ def row_address(s, row, pc):
         address = address + load64(registers + base * 8)
     if index != NO_REGISTER:
         value = load64(registers + index * 8)
-        if ext & 0x10:
+        if ext & ZERO_EXTEND:
             value = value & 0xFFFF_FFFF
-        elif ext & 0x20:
+        elif ext & SIGN_EXTEND:
             value = ((value & 0xFFFF_FFFF) ^ 0x8000_0000) - 0x8000_0000
         shift = ext & 0x0F
         while shift != 0:

@@ -1,0 +1,142 @@
+"""Compiled modules, kept in the user's cache folder by everything that goes into them.
+
+numba's own cache looks only at the file a function stands in, so a change in another file would give a stale
+hit.  Here a module is one generated text, and its folder is named by the hash of that text, of the text of
+``primitives`` and of the versions of numba and llvmlite: another source is another folder.  (numba itself keeps
+what it compiled apart by processor.)  The least recently used folders beyond KEPT are removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core.errors import NumbaError
+
+from lab.engine.native import primitives
+from lab.engine.native.generate import evaluator_module, hook_module
+from lab.errors import InputError
+from lab.images.cache import cache_folder
+from lab.lowering.source import NotLowerable
+from lab.unwind.api import Unwinder
+
+KEPT = 200
+"""Modules kept on disk, some 100 KiB each."""
+
+_FILE = "module.py"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A native function.  ``entry`` keeps it alive; ``cached``: it came from the cache folder."""
+
+    address: int
+    entry: Any
+    cached: bool
+
+
+class NotCompiled(Exception):  # noqa: N818  a property of the unwinder, not an error of anybody's
+    """The unwinder has no native form; the text says why."""
+
+
+@cache
+def compiled_hook() -> Compiled:
+    """The CODE hook."""
+    return compiled(hook_module())
+
+
+def compiled_evaluator(unwinder: Unwinder) -> Compiled:
+    """The evaluator of *unwinder*; NotCompiled where its functions have none."""
+    found = _evaluator(unwinder.start, unwinder.step, unwinder)
+    if isinstance(found, str):
+        raise NotCompiled(found)
+    return found
+
+
+@cache
+def _evaluator(_start: object, _step: object, unwinder: Unwinder) -> Compiled | str:
+    try:
+        return compiled(evaluator_module(unwinder))
+    except NotLowerable as error:
+        return str(error)
+    except NumbaError as error:
+        return f"numba: {_one_line(error)}"
+
+
+def _one_line(error: NumbaError) -> str:
+    """The line of a numba message that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Failed in", "During", "File", "No impl", ">>>", "There"))]
+    named = [line for line in told if "rror" in line or "annot" in line]
+    return (named or told or lines or ["cannot be compiled"])[0][:160]
+
+
+@cache
+def compiled(text: str) -> Compiled:
+    """The module *text*, compiled or from the cache."""
+    folder = cache_folder() / "native" / digest(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.parent / f".{folder.name[:2]}.lock"):
+            found = _load(folder, text)
+        os.utime(folder)
+        _prune(folder.parent, folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot keep compiled code there: {error.strerror}") from error
+    return found
+
+
+def digest(text: str) -> str:
+    """The name of the module *text*: a hash of all that what is compiled from it depends on."""
+    parts = (text, Path(primitives.__file__).read_text(encoding="utf-8"), numba.__version__, llvmlite.__version__)
+    whole = "\0".join((*parts, sys.version))
+    return hashlib.sha256(whole.encode()).hexdigest()[:32]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process compiles; the others wait, and find it done."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _load(folder: Path, text: str) -> Compiled:
+    file = folder / _FILE
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        handle, name = tempfile.mkstemp(dir=folder)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(name).replace(file)
+    module_name = f"unwindlab_native_{folder.name}"
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # numba finds a function's module by its name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    return Compiled(module.entry.address, module.entry, module.entry.cache_hits > 0)
+
+
+def _prune(parent: Path, current: Path) -> None:
+    """Remove the modules used longest ago.  A process that has one loaded does not need its files any more."""
+    folders = [(path.stat().st_mtime, path) for path in parent.iterdir() if path.is_dir()]
+    for _, path in sorted(folders)[: max(0, len(folders) - KEPT)]:
+        if path != current:
+            shutil.rmtree(path, ignore_errors=True)
