@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 
 import pytest
 
 from lab.arch.decode import Kind
 from lab.errors import InputError
-from lab.images.image import Image
-from lab.images.rawelf import PF_R, PF_W, PF_X
 from lab.machine.machine import Machine
 from lab.machine.memory import PAGE
 from tests.machine.native import PythonHook
@@ -160,6 +157,27 @@ def test_a_block_on_the_same_page_that_has_run_is_dropped_too(arch: str, run: Ru
     assert run(machine, look) == 1 + 1 + 16 + 16
 
 
+@ARCHES
+@RUNS
+def test_what_lies_behind_in_the_block_that_runs_is_new_the_next_time_round(arch: str, run: Run) -> None:
+    loop = {
+        "aarch64": "mov w0, #0\nmov w9, #4\nagain: add w0, w0, #1\nsubs w9, w9, #1\nlast: b.ne again\nret",
+        "x86_64": "xor %eax, %eax\nmov $4, %ecx\nagain: add $1, %eax\ndec %ecx\nlast: jne again\nret",
+    }[arch]
+    machine = Machine(assemble(arch, f"FUNC test_main\n{loop}\nEND test_main\n"))
+    symbols, rounds = machine.image.symbols, []
+    offset, data = {"aarch64": (0, (0x1100_0000 | 16 << 10).to_bytes(4, "little")), "x86_64": (2, b"\x10")}[arch]
+
+    def look(pc: int) -> None:
+        if pc == symbols["last"]:
+            rounds.append(pc)
+            if len(rounds) == 2:
+                machine.write(symbols["again"] + offset, data)
+
+    assert run(machine, look) == 1 + 1 + 16 + 16
+    assert len(rounds) == 4
+
+
 #: Returns the sum of the bytes of callee's constant the second time; the constant begins at the end of a page.
 SUM_OF_BYTES = """
 FUNC test_main
@@ -272,43 +290,3 @@ def test_an_instruction_that_could_not_be_decoded_can_be_once_it_is_whole(arch: 
     good = {"aarch64": (0xD503_201F).to_bytes(4, "little"), "x86_64": b"\xc0"}[arch]  # nop; inc rax
     machine.write(address + {"aarch64": 0, "x86_64": 2}[arch], good)
     assert machine.insn_at(address).kind is Kind.OTHER
-
-
-# -- what the native engine is told of memory ------------------------------------------------------------
-
-
-@ARCHES
-def test_the_mappings_are_facts_in_address_order(arch: str) -> None:
-    machine = Machine(assemble(arch, BODY[arch]))
-    starts = [mapping.start for mapping in machine.mappings]
-    assert starts == sorted(starts)
-    text = next(m for m in machine.mappings if m.start <= machine.image.entry < m.end)
-    assert (text.writable, text.executable) == (False, True)
-    stack = machine.mappings[-1]
-    assert (stack.start, stack.end, stack.writable, stack.executable) == (*_stack(machine), True, False)
-    machine.write(stack.start + 5, b"\x77")
-    assert _host_byte(stack.host_address + 5) == 0x77
-    assert machine.changeable == []
-
-
-def _stack(machine: Machine) -> tuple[int, int]:
-    return machine.stack_low, machine.stack_high
-
-
-def _host_byte(address: int) -> int:
-    return ctypes.c_uint8.from_address(address).value
-
-
-@ARCHES
-def test_what_is_writable_and_executable_is_changeable(arch: str) -> None:
-    image = assemble(arch, BODY[arch])
-    segments = tuple(
-        segment
-        if not segment.flags & PF_X
-        else type(segment)(segment.address, segment.size, segment.data, PF_R | PF_W | PF_X)
-        for segment in image.segments
-    )
-    open_image = Image(image.path, image.sha256, image.arch, False, image.entry, segments, (), (), {})
-    machine = Machine(open_image)
-    assert machine.changeable == [(m.start, m.end) for m in machine.mappings if m.executable]
-    assert machine.changeable
