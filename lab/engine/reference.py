@@ -9,53 +9,24 @@ instructions and call stops are retired calls, or the run is an error.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 from lab.arch.decode import Kind
 from lab.covers import Coverage
-from lab.engine.tally import KeptStack, Recorder, Said, Tally
+from lab.engine.plan import RED_ZONE, Execution, Plan, covered_by, make_reader, sp_left_text
+from lab.engine.tally import Recorder, Said
 from lab.errors import EngineError, InputError
 from lab.features import DynamicFeatures, Features
 from lab.images.image import Image
 from lab.layout import RewriteMap
-from lab.machine.machine import Limits, Machine, Outcome
+from lab.machine.machine import Machine
 from lab.truth import CallEvent, TruthStack
-from lab.unwind.api import BOUNDARY, CALL, MODES, Regs, Unwinder
+from lab.unwind.api import BOUNDARY, CALL, MODES, Regs
 from lab.unwind.host import Ending, Trace, walk, walk_ignoring
-from lab.unwind.reader import Reader, Source
 from lab.unwind.watchdog import Watchdog
 from lab.verdict import Verdict, judge
 
 NAME = "reference"
-RED_ZONE = 128  # bytes; System V x86-64 psABI 3.2.2
 EXCEPTION_MODELS = ("kernel", "signal")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one execution measures.
-
-    ``model``: ``kernel`` puts the exception frame directly below SP; ``signal`` below the 128-byte red zone,
-    for foreign x86-64 images that use one.  The two never share a table.
-    """
-
-    unwinders: tuple[Unwinder, ...]
-    modes: tuple[str, ...]
-    limits: Limits = field(default_factory=Limits)
-    stacks: int = 8
-    model: str = "kernel"
-
-
-@dataclass(frozen=True)
-class Execution:
-    """What came of it.  ``instructions`` and ``calls`` are retired ones; ``wall_s`` seconds of host time."""
-
-    outcome: Outcome
-    instructions: int
-    calls: int
-    wall_s: float
-    tallies: tuple[Tally, ...]
-    stacks: tuple[KeptStack, ...]
 
 
 class ReferenceEngine:
@@ -104,7 +75,7 @@ class ReferenceEngine:
         sp, fp, lr, ssp = self._file.read()
         regs = Regs(pc, sp, fp, lr if self._has_lr else 0, ssp if self._has_ssp else 0)
         if not self.machine.stack_low <= sp <= self.machine.stack_high:
-            raise InputError(f"{self.image.path}: SP {sp:#x} left the machine's stack at {self.image.locate(pc)}")
+            raise InputError(sp_left_text(self.image, sp, pc))
         truth = self.truth
         pending = truth.pending
         self._instructions += 1
@@ -141,8 +112,7 @@ class ReferenceEngine:
         self._stop(CALL, at, self.truth.trace(), self._dynamic(at, after_call=True))
 
     def _stop(self, mode: int, regs: Regs, truth: tuple[int, ...], dynamic: DynamicFeatures) -> None:
-        coverage, reader = self.coverage, self.reader
-        live = coverage.live(regs.pc, truth, after_call=mode == CALL)
+        reader, covered = self.reader, covered_by(self.coverage, mode, regs.pc, truth)
         judgements = []
         for index, unwinder in enumerate(self.plan.unwinders):
             trace = Trace(Ending.END, truth) if unwinder.oracle else walk(unwinder, mode, regs.pc, regs, reader)
@@ -150,7 +120,7 @@ class ReferenceEngine:
                 trace,
                 truth,
                 go_on=lambda u=unwinder, t=trace: walk_ignoring(u, reader, t),  # type: ignore[misc]
-                covered=lambda reported: coverage.known and live <= coverage.named(regs.pc, reported),
+                covered=covered,
             )
             judgements.append(judgement)
             if judgement.verdict is not Verdict.EXACT:
@@ -169,20 +139,6 @@ class ReferenceEngine:
         if layout.cell is not None:
             return self.machine.memory.load(layout.cell) or 0
         return regs.ssp
-
-
-def make_reader(machine: Machine) -> Reader:
-    """The unwinders' view of *machine*."""
-    source = Source(
-        load=machine.memory.load,
-        stack_pages=machine.stack_pages,
-        read=machine.memory.read,
-        registers=machine.registers,
-        stack=(machine.stack_low, machine.stack_high),
-        shadow=machine.shadow_bounds,
-        final_record=machine.final_record,
-    )
-    return Reader(machine.arch, source, machine.layout)
 
 
 def run_reference(image: Image, rewrite: RewriteMap | None, plan: Plan) -> Execution:

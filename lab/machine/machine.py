@@ -144,6 +144,10 @@ class Machine:
         """Have *callback*(address, size in bytes) called after every host write."""
         self._on_write.append(callback)
 
+    def forget_code(self, start: int, end: int) -> None:
+        """The guest is about to write [start, end): decode it anew.  unicorn drops its own translations."""
+        self._code.forget(start, end)
+
     def _forget_code(self, start: int, end: int) -> None:
         """Drop what was decoded and translated from [start, end).  unicorn drops every block that overlaps."""
         if self._running:

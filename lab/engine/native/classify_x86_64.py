@@ -170,7 +170,9 @@ def _explicit(form: _Form, raw: Any) -> Effect:
     if mnemonic in INTEGER_WRITERS:
         size = operands[places[0]].size
     elif mnemonic in SIZED_WRITERS:
-        size = SIZED_WRITERS[mnemonic] or max(operand.size for operand in operands if operand.type != x86_const.X86_OP_MEM)
+        size = SIZED_WRITERS[mnemonic] or max(
+            operand.size for operand in operands if operand.type != x86_const.X86_OP_MEM
+        )
     else:
         return ANYWHERE
     if places[0] != 0:

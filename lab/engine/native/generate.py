@@ -30,9 +30,7 @@ _OWN: dict[Any, Any] = {
     api.where: memory.where_code,
     api.where_offset: memory.where_bytes,
 }
-_NAMES = (
-    *("load8", "load32", "load64", "store8", "store32", "store64", "get", "put", "call2", "call3", "call4"),
-)
+_NAMES = (*("load8", "load32", "load64", "store8", "store32", "store64", "get", "put", "call2", "call3", "call4"),)
 OURS = "_u_"
 """Begins every name that is not a function's own local variable."""
 
@@ -187,9 +185,7 @@ def cursor_words(unwinder: Unwinder) -> int:
     return len(cursor)
 
 
-_CURSOR_FUNCTIONS = (
-    *("start", "step", "save_cursor", "same_cursor", "hash_cursor", "copy_cursor", "hash_words"),
-)
+_CURSOR_FUNCTIONS = (*("start", "step", "save_cursor", "same_cursor", "hash_cursor", "copy_cursor", "hash_words"),)
 _MIX = 0x9E37_79B9_7F4A_7C15  # 2**64 / golden ratio (Knuth, TAOCP 3, 6.4)
 
 

@@ -54,25 +54,25 @@ def _call(arguments_count: int) -> Any:
     return types.uint64(*[types.uint64] * (arguments_count + 1)), emit
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def call2(_typing: Any, function: Any, a: Any, b: Any) -> Any:
     """Calls the C function at *function* with two arguments."""
     return _call(2)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def call3(_typing: Any, function: Any, a: Any, b: Any, c: Any) -> Any:
     """Calls the C function at *function* with three arguments."""
     return _call(3)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def call4(_typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """Calls the C function at *function* with four arguments."""
     return _call(4)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def get(_typing: Any, block: Any, cell: Any) -> Any:
     """The *cell*-th word of the block at address *block*."""
 
@@ -83,7 +83,7 @@ def get(_typing: Any, block: Any, cell: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), emit
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def put(_typing: Any, block: Any, cell: Any, value: Any) -> Any:
     """Sets the *cell*-th word of the block at address *block*."""
 
@@ -95,7 +95,7 @@ def put(_typing: Any, block: Any, cell: Any, value: Any) -> Any:
     return types.void(types.uint64, types.uint64, types.uint64), emit
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def word(_typing: Any, value: Any) -> Any:
     """*value* as an unsigned 64-bit integer, if it is one or a truth value; a TypingError if it is anything else."""
     if value not in (types.uint64, types.boolean):
@@ -107,7 +107,7 @@ def word(_typing: Any, value: Any) -> Any:
     return types.uint64(value), emit
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def element(_typing: Any, value: Any) -> Any:
     """The same for an element of a tuple, which may itself be a tuple of unsigned 64-bit integers."""
     if isinstance(value, types.UniTuple) and value.dtype == types.uint64:

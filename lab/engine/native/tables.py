@@ -23,7 +23,7 @@ MOST_BYTES = 64 << 20
 Words = npt.NDArray[np.uint64]
 
 
-class TooWide(LabError):
+class TooWideError(LabError):
     """The image's code lies too far apart for tables."""
 
 
@@ -46,7 +46,7 @@ def build_spans(machine: Machine, coverage: Coverage, features: Features, reader
     low = min(start for start, _ in ranges) & ~0xFFF
     high = max(end for _, end in ranges) + 16
     if high - low > MOST_BYTES:
-        raise TooWide(f"{image.path}: its code spans {(high - low) >> 20} MiB, more than {MOST_BYTES >> 20}")
+        raise TooWideError(f"{image.path}: its code spans {(high - low) >> 20} MiB, more than {MOST_BYTES >> 20}")
     ranges += [(row.start, row.end) for row in features.cfi.rows]
     ranges += [(row.start, row.end) for row in reader.layout_rows]
     ranges += [(piece.start, piece.end) for piece in coverage.pieces]

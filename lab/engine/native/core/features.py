@@ -36,7 +36,7 @@ def dynamic(s):
     sp = get(s, S.SP)
     fp = get(s, S.FP)
     complete = 1
-    if sp <= fp and fp <= at_call - 16:
+    if sp <= fp <= at_call - 16:
         found, value = plain64(s, fp + 8)
         if found and value & ~get(s, S.PAC_MASK) == ra:
             complete = 2

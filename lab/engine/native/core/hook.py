@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import KNOWN, TICKS, Event, S
+from lab.engine.native.cells import TICKS, Event, S
 from lab.engine.native.classify import CALL as CALLS
 from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
 from lab.engine.native.classify import PC as PC_REGISTER
@@ -13,7 +13,6 @@ from lab.engine.native.core.stop import stop
 from lab.engine.native.core.truth import before
 from lab.engine.native.primitives import call3, call4, get, load8, load64, put
 from lab.unwind.api import BOUNDARY, CALL
-
 
 
 def hook(_uc, pc, _size, s):

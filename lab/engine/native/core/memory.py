@@ -22,7 +22,7 @@ def mapping_of(s, address):
     at = get(s, S.MAPS)
     end = get(s, S.MAPS_END)
     while at < end:
-        if get(at, 0) <= address and address < get(at, 1):
+        if get(at, 0) <= address < get(at, 1):
             return at
         at = at + 32
     return 0
@@ -30,7 +30,7 @@ def mapping_of(s, address):
 
 def plain64(s, address):
     """(1, the guest's eight bytes at *address*) or (0, 0) where they are not all in one mapping."""
-    if get(s, S.STACK_LOW) <= address and address <= get(s, S.STACK_LAST):
+    if get(s, S.STACK_LOW) <= address <= get(s, S.STACK_LAST):
         return 1, load64(get(s, S.STACK_HOST) + address)
     at = mapping_of(s, address)
     if at == 0 or address > get(at, 1) - 8:

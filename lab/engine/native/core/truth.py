@@ -51,7 +51,7 @@ def landed(s, pc, sp):
 def landed_beside(s, pc, sp):
     """The same for a landing in the middle of the function that made the call, from outside it."""
     body = get(span(s, pc), Span.BODY)
-    if body == 0 or body == pc or get(span(s, get(s, S.PREVIOUS)), Span.BODY) == body:
+    if body in (0, pc) or get(span(s, get(s, S.PREVIOUS)), Span.BODY) == body:
         return 0
     level = get(s, S.DEPTH)
     while level != 0:
@@ -80,7 +80,7 @@ def push(s):
     put(at, Truth.NAMED, named)
     put(at, Truth.RUNNING, running)
     put(at, Truth.BODY, get(caller, Span.BODY))
-    if running != 0 and running != named:
+    if running not in (0, named):
         put(at, Truth.BAD, level)
     else:
         put(at, Truth.BAD, get(activation(s, level - 1), Truth.BAD))

@@ -142,14 +142,13 @@ def concluded(s, p, steps, level, below, whole):
     """The code of the walk, from the last judgement where nothing has changed; then its steps are kept."""
     status = get(get(p, P.PREFIX), Record.STATUS)
     ra = get(get(p, P.PREFIX), Record.RA)
-    if steps == 1 and level != 0:
-        if status == FRAME and below == CLEAN and level <= get(p, P.EQUAL):
-            depth = get(s, S.DEPTH)
-            at = activation(s, depth)
-            if get(record(p, level), Record.FRAMES) + 1 == depth and get(at, Truth.RA) == ra:
-                if get(at, Truth.BAD) == 0 and get(s, S.PC_NAMED) == get(s, S.PC_RUNNING):
-                    if get(s, S.KNOWS_FUNCTIONS):
-                        return EXACT | COVERS
+    if steps == 1 and level != 0 and status == FRAME and below == CLEAN and level <= get(p, P.EQUAL):
+        depth = get(s, S.DEPTH)
+        at = activation(s, depth)
+        if get(record(p, level), Record.FRAMES) + 1 == depth and get(at, Truth.RA) == ra:
+            if get(at, Truth.BAD) == 0 and get(s, S.PC_NAMED) == get(s, S.PC_RUNNING):
+                if get(s, S.KNOWS_FUNCTIONS):
+                    return EXACT | COVERS
     if steps == 1 and remembered(s, p, level, status, ra):
         return get(p, P.MEMO_CODE)
     summary = below

@@ -1,0 +1,237 @@
+"""The native engine: the same counts as the reference engine, at nearly the emulator's speed.
+
+Compiled code does all that happens at an instruction; Python is called for what is rare (``Event``): an
+instruction seen for the first time, a stack to keep, a table that is full, the clock.  Truth, classification and
+the prediction of stores are the hook's own; unwinders, symbols and metadata tables are shared with the
+reference engine.  Wherever Python looks at a stop, it walks it again with the reference engine's host and
+compares: a difference is an error of the run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from lab.covers import Coverage
+from lab.engine.native.cells import NODE_WORDS, TICKS, Event, S, Truth
+from lab.engine.native.codes import features_of, judgement_of
+from lab.engine.native.compiling import compiled_evaluator, compiled_hook
+from lab.engine.native.core.features import VECTOR
+from lab.engine.native.generate import cursor_words
+from lab.engine.native.state import State
+from lab.engine.native.tables import Places, build_spans
+from lab.engine.plan import RED_ZONE, Execution, Plan, covered_by, make_reader, sp_left_text
+from lab.engine.tally import Keeper, Said, Tally, split
+from lab.errors import EngineError, InputError
+from lab.features import DynamicFeatures, Features
+from lab.images.image import Image
+from lab.layout import RewriteMap
+from lab.machine.machine import End, Machine
+from lab.unwind.api import BOUNDARY, CALL, Regs
+from lab.unwind.host import Ending, Trace, walk, walk_ignoring
+from lab.unwind.reader import Reader
+from lab.verdict import Judgement, judge
+
+NAME = "native"
+MOST_UNWINDERS = 64
+"""Bits of a slot's mask."""
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
+_AUDIT_TICKS = 8
+"""Every so many ticks one stop is judged by the reference engine's code too."""
+
+
+class NotNative(Exception):  # noqa: N818  the run is repeated in the reference engine
+    """An unwinder did something the native engine has no number for."""
+
+
+class NativeEngine:
+    """One image, one execution, all unwinders of the plan."""
+
+    def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan, *, balance: bool = False) -> None:
+        self.image, self.plan = image, plan
+        self.machine = machine = Machine(image, rewrite.layout if rewrite else None, plan.limits)
+        self.features, self.coverage = Features(image, rewrite), Coverage(image, rewrite)
+        self.reader: Reader = make_reader(machine)
+        self.keeper = Keeper(plan.stacks, machine.registers)
+        spans = build_spans(machine, self.coverage, self.features, self.reader)
+        self.places = Places(image.arch, spans.low, spans.size)
+        self.state = State(machine, self.reader, spans, self.places)
+        self._hook = compiled_hook()
+        self._compiled = [None if u.oracle else compiled_evaluator(u) for u in plan.unwinders]
+        evaluators = [
+            (0, 1) if native is None else (native.address, cursor_words(unwinder))
+            for native, unwinder in zip(self._compiled, plan.unwinders, strict=True)
+        ]
+        self.state.set_unwinders(evaluators, self.places.count)
+        self._callback = _CALLBACK(self._on_event)
+        self._set_plan(balance=balance)
+        self._events: dict[int, Callable[[int, int], int | None]] = {
+            Event.DECODE: self._decode,
+            Event.KEEP: self._keep,
+            Event.BUDGET: lambda _a, _b: self._stop(f"{plan.limits.instructions} instructions"),
+            Event.TICK: self._tick,
+            Event.LEFT_STACK: self._left_stack,
+            Event.NOT_STORED: self._not_stored,
+            Event.GROW_TRUTH: lambda _a, _b: self.state.grow("truth"),
+            Event.GROW_ENTRIES: lambda _a, _b: self.state.grow("entries"),
+            Event.GROW_NODES: lambda _a, _b: self.state.grow("nodes"),
+            Event.CODE_WRITTEN: self._code_written,
+            Event.FLAGS: lambda _a, _b: machine.registers()["flags"],
+            Event.UNKNOWN_STATUS: self._unknown_status,
+            Event.AUDIT: self._audit,
+            Event.IMBALANCE: self._imbalance,
+        }
+        machine.on_write(self._host_wrote)
+
+    def _set_plan(self, *, balance: bool) -> None:
+        state, plan = self.state, self.plan
+        state[S.EVENT] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        state[S.MEMO] = plan.memo
+        state[S.LOG_LIMIT] = len(state.arrays["log"]) if plan.memo else 0
+        state[S.MODES] = ("boundary" in plan.modes) | ("call" in plan.modes) << 1
+        state[S.LIMIT] = plan.limits.instructions
+        state[S.RED_ZONE] = RED_ZONE if plan.model == "signal" else 0
+        state[S.BALANCE] = balance
+        for unwinder in state.unwinders:
+            for mode in (BOUNDARY, CALL):
+                if plan.stacks == 0:
+                    unwinder.set_full(mode)
+
+    def run(self) -> Execution:
+        """Execute the image; EngineError where counts do not sum, NotNative where only the reference engine can."""
+        self._deadline = time.monotonic() + self.plan.limits.seconds
+        began = time.perf_counter()
+        outcome = self.machine.execute_native(self._hook.address, self.state.address)
+        wall = time.perf_counter() - began
+        instructions, calls = self.state[S.INSTRUCTIONS], self.state[S.CALLS]
+        return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks())
+
+    # -- counts ---------------------------------------------------------------------------------------------
+
+    def _tallies(self) -> tuple[Tally, ...]:
+        state, unwinders = self.state, self.plan.unwinders
+        vectors = self._vectors()
+        counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
+        sums = {BOUNDARY: 0, CALL: 0}
+        for place, key, stops, _ in state.arrays["entries"][1 : state[S.ENTRY_COUNT]].tolist():
+            mode, judged = place & 1, vectors[key >> VECTOR]
+            if len(judged) != len(unwinders):
+                raise EngineError(f"{self.image.path}: a stop without all verdicts; this is a fault of the lab")
+            counts[mode, self.places.pc(place >> 1), features_of(key), judged] += stops
+            sums[mode] += stops
+        expected = {
+            BOUNDARY: state[S.INSTRUCTIONS] * ("boundary" in self.plan.modes),
+            CALL: state[S.CALLS] * ("call" in self.plan.modes),
+        }
+        if sums != expected:
+            said = ", ".join(f"{sums[mode]} verdicts for {expected[mode]} stops" for mode in sums)
+            raise EngineError(f"{self.image.path}: {said}; this is a fault of the lab")
+        return split(counts)
+
+    def _vectors(self) -> list[tuple[Judgement, ...]]:
+        """The judgements each node of the tree stands for."""
+        nodes = self.state.arrays["nodes"].reshape(-1, NODE_WORDS)[: self.state[S.NODE_COUNT]].tolist()
+        vectors: list[tuple[Judgement, ...]] = [()]
+        for code, _, _, parent in nodes[1:]:
+            above = vectors[parent]
+            vectors.append((*above, judgement_of(code, self.plan.unwinders[len(above)])))
+        return vectors
+
+    # -- what compiled code asks ----------------------------------------------------------------------------
+
+    def _on_event(self, event: int, a: int, b: int) -> int:
+        """Never raises: what goes wrong ends the run and is raised where the run was started."""
+        try:
+            return self._events[event](a, b) or 0
+        except BaseException as error:
+            self.state[S.STOP] = 1
+            self.machine.abort(error)
+            return 0
+
+    def _stop(self, detail: str) -> None:
+        self.state[S.STOP] = 1
+        self.machine.stop(End.BUDGET, None, detail)
+
+    def _decode(self, pc: int, place: int) -> None:
+        self.places.decode(place, self.machine.memory.read(pc, 16), pc)
+
+    def _tick(self, _a: int, _b: int) -> None:
+        if time.monotonic() > self._deadline:
+            self._stop(f"{self.plan.limits.seconds:g} s")
+        elif self.state[S.HOOKS] // TICKS % _AUDIT_TICKS == 1:
+            self.state[S.AUDIT] = 1
+
+    def _left_stack(self, sp: int, pc: int) -> None:
+        raise InputError(sp_left_text(self.image, sp, pc))
+
+    def _not_stored(self, ra: int, value: int) -> None:
+        got = f"stored {value:#x}; decoder and processor disagree"
+        raise EngineError(f"{self.image.path}: call before {ra:#x} {got}")
+
+    def _unknown_status(self, said: int, _b: int) -> None:
+        raise NotNative(f"a step said {said:#x}, which is no status")
+
+    def _imbalance(self, _a: int, _b: int) -> None:
+        raise EngineError(f"{self.image.path}: imbalance; this is a fault of the lab")
+
+    def _code_written(self, address: int, size: int) -> None:
+        """Code is about to change: decode it anew where it is next executed.  unicorn drops its translations itself."""
+        ranges = [(address, address + size)] if size else self.machine.changeable
+        for start, end in ranges:
+            self.places.forget(start, end)
+            self.machine.forget_code(start, end)
+
+    def _host_wrote(self, address: int, size: int) -> None:
+        self.state.forget()
+        self.places.forget(address, address + size)
+
+    # -- stops looked at by Python --------------------------------------------------------------------------
+
+    def truth(self) -> tuple[int, ...]:
+        """The live return addresses, innermost first."""
+        levels = self.state.arrays["truth"][1 : self.state[S.DEPTH] + 1, Truth.RA]
+        return tuple(int(ra) for ra in levels[::-1])
+
+    def regs(self) -> Regs:
+        """The registers of the stop at hand."""
+        state = self.state
+        return Regs(state[S.PC], state[S.SP], state[S.FP], state[S.LR], state[S.SSP])
+
+    def _judged(self, index: int) -> Said:
+        """The stop at hand, walked by the reference engine's host; EngineError where the hook said otherwise."""
+        unwinder, mode, regs, truth = self.plan.unwinders[index], self.state[S.MODE], self.regs(), self.truth()
+        reader = self.reader
+        if mode == BOUNDARY:
+            reader.exception(regs.sp - self.state[S.RED_ZONE])
+        else:
+            reader.no_exception()
+        trace = Trace(Ending.END, truth) if unwinder.oracle else walk(unwinder, mode, regs.pc, regs, reader)
+        judged = judge(
+            trace,
+            truth,
+            go_on=lambda: walk_ignoring(unwinder, reader, trace),
+            covered=covered_by(self.coverage, mode, regs.pc, truth),
+        )
+        native = judgement_of(self.state.unwinders[index].code(mode), unwinder)
+        if native != judged:
+            place = f"{unwinder.name} at {self.image.locate(regs.pc)}"
+            raise EngineError(f"{self.image.path}: {place}: native {_short(native)}, reference {_short(judged)}")
+        return Said(regs, judged, truth, trace.addresses)
+
+    def _keep(self, index: int, mode: int) -> None:
+        stop = self.state[S.INSTRUCTIONS] - 1 if mode == BOUNDARY else self.state[S.CALLS]
+        self.keeper.keep(mode, index, stop, self._judged(index))
+        if self.keeper.full(mode, index):
+            self.state.unwinders[index].set_full(mode)
+
+    def _audit(self, _a: int, _b: int) -> None:
+        for index in range(len(self.plan.unwinders)):
+            self._judged(index)
+
+
+def _short(judged: Judgement) -> str:
+    parts = (judged.verdict.value, judged.reason, judged.doubt.value, "covers" if judged.covers else "")
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,207 @@
+"""The memory that the hook and Python share: the blocks and arrays of one run, all kept alive here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lab.engine.native.cells import (
+    ENTRY_WORDS,
+    FRAME_CONSTANT,
+    FRAME_FLAGS,
+    FRAME_PC,
+    INDEX_SIZE,
+    LOG_LIMIT,
+    MAP_WORDS,
+    NODE_WORDS,
+    PATH_LIMIT,
+    TRUTH_WORDS,
+    P,
+    Record,
+    S,
+)
+from lab.engine.native.tables import Places, Span8
+from lab.machine.machine import Machine
+from lab.machine.registers import RegisterBlock
+from lab.unwind.api import MASK64
+from lab.unwind.host import STEP_BUDGET
+from lab.unwind.reader import Reader
+
+Words = npt.NDArray[np.uint64]
+_FACTS = (
+    *("final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset", "pac_mask"),
+    *("shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
+)
+_GROWN = {"truth": (S.TRUTH, S.TRUTH_LIMIT), "entries": (S.ENTRIES, S.ENTRY_LIMIT), "nodes": (S.NODES, S.NODE_LIMIT)}
+_PREFIX_STEPS = 3 * STEP_BUDGET + 64
+"""A walk makes at most a budget of steps that report, one of steps that refuse and go on, and one more."""
+
+
+class State:
+    """The block ``S`` and everything it points to."""
+
+    def __init__(self, machine: Machine, reader: Reader, spans: Span8, places: Places) -> None:
+        self.block = np.zeros(len(S), np.uint64)
+        self.arrays: dict[str, npt.NDArray[Any]] = {}
+        self._machine = machine
+        self.registers = machine.register_block()
+        self._set_registers(self.registers)
+        self.slots = self._set_memory()
+        self._set_exception()
+        self._set_code(spans, places)
+        self._set_truth(spans.functions)
+        for name in _FACTS:
+            self[S[name.upper()]] = getattr(reader, name)
+        self.unwinders: list[UnwinderState] = []
+
+    def __getitem__(self, cell: S) -> int:
+        return int(self.block[cell])
+
+    def __setitem__(self, cell: S, value: int) -> None:
+        self.block[cell] = value & MASK64
+
+    @property
+    def address(self) -> int:
+        """Host address of the block."""
+        return int(self.block.ctypes.data)
+
+    def array(self, name: str, array: npt.NDArray[Any]) -> int:
+        """Keep *array* alive; its host address."""
+        self.arrays[name] = array
+        return int(array.ctypes.data)
+
+    def grow(self, name: str) -> None:
+        """Twice as many records of *name*, the old ones kept."""
+        old = self.arrays[name]
+        new = np.zeros((2 * len(old), old.shape[1]), np.uint64)
+        new[: len(old)] = old
+        pointer, limit = _GROWN[name]
+        self[pointer], self[limit] = self.array(name, new), len(new)
+
+    def _set_registers(self, registers: RegisterBlock) -> None:
+        arch, order = self._machine.arch, registers.order
+        self[S.REGISTERS] = registers.address
+        places = ((S.SP_AT, arch.sp), (S.FP_AT, arch.fp), (S.LR_AT, arch.lr), (S.SSP_AT, arch.shadow_register))
+        for cell, name in places:
+            self[cell] = 8 * order.index(name) if name is not None else 0
+        self[S.HAS_LR], self[S.HAS_SSP] = arch.lr is not None, arch.shadow_register is not None
+        batch = registers.batch
+        if batch is not None:
+            self[S.BATCH], self[S.BATCH_HANDLE] = batch.function, batch.handle
+            self[S.BATCH_IDS], self[S.BATCH_POINTERS] = batch.ids, batch.pointers
+            self[S.BATCH_COUNT] = batch.count
+
+    def _set_memory(self) -> int:
+        """Mapping records, the stack's first; the number of 8-byte slots in all of them."""
+        machine = self._machine
+        stack = machine.stack_low
+        ordered = sorted(machine.mappings, key=lambda m: (m.start != stack, m.start))
+        maps = np.zeros((len(ordered), MAP_WORDS), np.uint64)
+        slots = 0
+        for row, mapping in zip(maps, ordered, strict=True):
+            row[:] = (mapping.start, mapping.end, (mapping.host_address - mapping.start) & MASK64, slots)
+            slots += (mapping.end - mapping.start) // 8 + 1
+        self[S.STACK_LOW], self[S.STACK_HIGH] = machine.stack_low, machine.stack_high
+        self[S.STACK_LAST], self[S.STACK_HOST] = machine.stack_high - 8, int(maps[0, 2])
+        self[S.MAPS] = self.array("maps", maps)
+        self[S.MAPS_END] = self[S.MAPS] + maps.nbytes
+        changeable = machine.changeable
+        if changeable:
+            self[S.CHANGE_LOW] = min(start for start, _ in changeable)
+            self[S.CHANGE_HIGH] = max(end for _, end in changeable)
+        self[S.MASKS] = self.array("masks", np.zeros(slots, np.uint64))
+        self[S.LOG] = self.array("log", np.zeros(LOG_LIMIT, np.uint64))
+        return slots
+
+    def _set_exception(self) -> None:
+        """What of pt_regs comes from where, word by word."""
+        arch, order = self._machine.arch, self.registers.order
+        facts = arch.pt_regs
+        kinds = np.full(facts.size // 8, FRAME_CONSTANT, np.uint8)
+        constants = np.zeros(facts.size // 8, np.uint64)
+        for name, offset in facts.registers.items():
+            special = {"pc": FRAME_PC, "flags": FRAME_FLAGS}
+            kinds[offset // 8] = special[name] if name in special else order.index(name)
+        if facts.metadata is not None:
+            constants[facts.metadata // 8 + 2] = 2  # type PT_REGS
+        self[S.FRAME_SIZE] = facts.size
+        self[S.FRAME_WORDS] = self.array("frame_words", kinds)
+        self[S.FRAME_CONSTANTS] = self.array("frame_constants", constants)
+        self[S.EXCEPTION_ALIGN] = arch.exception_align
+        self[S.CALL_PUSHES] = arch.call_pushes
+
+    def _set_code(self, spans: Span8, places: Places) -> None:
+        self[S.CODE_LOW], self[S.CODE_SIZE] = spans.low, spans.size
+        self[S.CODE_SHIFT] = places.shift
+        self[S.FLAGS] = self.array("flags", places.flags)
+        self[S.SIZES] = self.array("sizes", places.sizes)
+        self[S.ROWS] = self.array("rows", places.rows)
+        self[S.SPANS] = self.array("spans", spans.spans)
+        self[S.SPAN_FACTS] = self.array("span_facts", spans.facts)
+        self[S.HEADS] = self.array("heads", np.zeros(2 * places.count, np.uint32))
+        self[S.HOOKED] = self[S.PREVIOUS] = MASK64
+
+    def _set_truth(self, functions: int) -> None:
+        for name, records, words in (
+            ("truth", 4096, TRUTH_WORDS),
+            ("entries", 4096, ENTRY_WORDS),
+            ("nodes", 1024, NODE_WORDS),
+        ):
+            pointer, limit = _GROWN[name]
+            self[pointer] = self.array(name, np.zeros((records, words), np.uint64))
+            self[limit] = records
+        self[S.ENTRY_COUNT] = self[S.NODE_COUNT] = 1
+        self[S.FIRST] = self.array("first", np.zeros(functions + 1, np.uint64))
+        self[S.STAMPS] = self.array("stamps", np.zeros(functions + 1, np.uint64))
+        self[S.TRUTH_VERSION] = 1
+        self[S.KNOWS_FUNCTIONS] = bool(self._machine.image.functions)
+
+    def set_unwinders(self, evaluators: list[tuple[int, int]], places: int) -> None:
+        """(evaluator's address or 0 for the oracle, words of its cursor) of each unwinder."""
+        self.unwinders = [
+            UnwinderState(index, address, words, self.slots) for index, (address, words) in enumerate(evaluators)
+        ]
+        pointers = np.array([u.block.ctypes.data for u in self.unwinders], np.uint64)
+        self[S.UNWINDERS] = self.array("unwinders", pointers)
+        self[S.UNWINDER_COUNT] = len(pointers)
+        self[S.SEEN] = self.array("seen", np.zeros(2 * places * max(1, len(pointers)), np.uint8))
+        self[S.VECTOR] = self[S.VECTOR_CALL] = 0
+
+    def forget(self) -> None:
+        """Nothing memoised holds any more (the host has written)."""
+        for unwinder in self.unwinders:
+            unwinder.forget()
+
+
+class UnwinderState:
+    """The block ``P`` of one unwinder and everything it points to."""
+
+    def __init__(self, index: int, evaluator: int, words: int, slots: int) -> None:
+        self.block = np.zeros(len(P), np.uint64)
+        width = Record.CURSOR + words
+        self._arrays: dict[P, npt.NDArray[Any]] = {
+            P.PATH: np.zeros((PATH_LIMIT + 1, width), np.uint64),
+            P.PREFIX: np.zeros((_PREFIX_STEPS if evaluator else 1, width), np.uint64),
+            P.INDEX: np.zeros(INDEX_SIZE, np.uint32),
+            P.MARKS: np.zeros(slots if evaluator else 1, np.uint64),
+        }
+        for cell, array in self._arrays.items():
+            self.block[cell] = array.ctypes.data
+        self.block[P.EVALUATE], self.block[P.WIDTH] = evaluator, 8 * width
+        self.block[P.BIT] = 1 << index
+        self.block[P.LAST] = self.block[P.LAST_CALL] = MASK64  # nothing said yet: the first stop makes a vector
+
+    def code(self, mode: int) -> int:
+        """What it said at the stop at hand."""
+        return int(self.block[P.LAST + mode])
+
+    def set_full(self, mode: int) -> None:
+        """As many stacks are kept as were asked for."""
+        self.block[P.FULL + mode] = 1
+
+    def forget(self) -> None:
+        """Nothing memoised holds."""
+        self.block[P.TOP] = self.block[P.EQUAL] = 0
+        self.block[P.VERSION] += np.uint64(1)

@@ -1,0 +1,74 @@
+"""What both engines are asked and what they answer; and what they must not each do in their own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from lab.covers import Coverage
+from lab.engine.tally import KeptStack, Tally
+from lab.images.image import Image
+from lab.machine.machine import Limits, Machine, Outcome
+from lab.unwind.api import CALL, Unwinder
+from lab.unwind.reader import Reader, Source
+
+RED_ZONE = 128  # bytes; System V x86-64 psABI 3.2.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one execution measures.
+
+    ``model``: ``kernel`` puts the exception frame directly below SP; ``signal`` below the 128-byte red zone,
+    for foreign x86-64 images that use one.  The two never share a table.  ``memo``: the native engine may
+    take what it knows of a walk's tail from an earlier stop; without it every walk goes to its end.
+    """
+
+    unwinders: tuple[Unwinder, ...]
+    modes: tuple[str, ...]
+    limits: Limits = field(default_factory=Limits)
+    stacks: int = 8
+    model: str = "kernel"
+    memo: bool = True
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What came of it.  ``instructions`` and ``calls`` are retired ones; ``wall_s`` seconds of host time.
+
+    ``engines`` names the engine that judged each unwinder; ``notes`` say why where it was not the one asked for.
+    """
+
+    outcome: Outcome
+    instructions: int
+    calls: int
+    wall_s: float
+    tallies: tuple[Tally, ...]
+    stacks: tuple[KeptStack, ...]
+    engines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def make_reader(machine: Machine) -> Reader:
+    """The unwinders' view of *machine*."""
+    source = Source(
+        load=machine.memory.load,
+        stack_pages=machine.stack_pages,
+        read=machine.memory.read,
+        registers=machine.registers,
+        stack=(machine.stack_low, machine.stack_high),
+        shadow=machine.shadow_bounds,
+        final_record=machine.final_record,
+    )
+    return Reader(machine.arch, source, machine.layout)
+
+
+def covered_by(coverage: Coverage, mode: int, pc: int, truth: tuple[int, ...]) -> Callable[[Sequence[int]], bool]:
+    """Tells whether a trace reported at *pc* names every function that is live there."""
+    live = coverage.live(pc, truth, after_call=mode == CALL)
+    return lambda reported: coverage.known and live <= coverage.named(pc, reported)
+
+
+def sp_left_text(image: Image, sp: int, pc: int) -> str:
+    """The message for a guest whose stack pointer is outside the machine's stack."""
+    return f"{image.path}: SP {sp:#x} left the machine's stack at {image.locate(pc)}"
