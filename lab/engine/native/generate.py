@@ -136,7 +136,7 @@ class Module:
             node.name = name
             if hidden:
                 node.args.args.insert(0, ast.arg(f"{OURS}s"))
-            self._texts.append(f"@njit\n{ast.unparse(ast.fix_missing_locations(node))}\n")
+            self._texts.append(f"@njit(forceinline=True)\n{ast.unparse(ast.fix_missing_locations(node))}\n")
             self._names[source.function] = name
             self._under_way.pop()
         return self._names[source.function]
