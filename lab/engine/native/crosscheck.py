@@ -69,8 +69,8 @@ class _Checker:
         self._expected = self._predict(pc, found)
 
     def access(self, is_write: bool, address: int, size: int) -> None:
-        """One access of the instruction announced last."""
-        if is_write:
+        """One access of the instruction announced last.  What is not mapped was not written: it is the end."""
+        if is_write and self.machine.memory.find(address) is not None:
             self._written.append((address, size))
 
     def _predict(self, pc: int, found: Classified) -> _Expected:

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 CONDITIONS = ("o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g")
 
-#: Write their first operand if it is memory and otherwise only read: the size is the operand's.
+#: Write their first operand if it is memory and otherwise only read.
 INTEGER_WRITERS = frozenset(
     "add or adc sbb and sub xor inc dec neg not mov movabs movbe movnti rol ror rcl rcr shl sal shr sar shld shrd "
-    "xadd cmpxchg cmpxchg8b cmpxchg16b bts btr btc fst fstp fist fistp fisttp fbstp".split()
+    "xadd cmpxchg cmpxchg8b cmpxchg16b bts btr btc".split()
 ) | frozenset(f"set{condition}" for condition in CONDITIONS)
+
+#: Integer writers without a form for single bytes: bit 0 of the opcode does not choose the width.
+NEVER_BYTES = frozenset("shld shrd bts btr btc movbe movnti".split())
+
+#: As INTEGER_WRITERS; the operand's size says the bytes.
+X87_WRITERS = frozenset("fst fstp fist fistp fisttp fbstp".split())
 
 #: As INTEGER_WRITERS, with the bytes written; 0 = the width of the register operand.
 SIZED_WRITERS = {
