@@ -2,7 +2,8 @@
 
 Plain Python and slow.  The prediction is made before the instruction executes; unicorn then reports each write; the
 two are compared at the next instruction.  ``Machine.execute`` announces a rep-prefixed instruction once, so its later
-iterations are predicted here: iteration *i* writes *i* operand sizes further on, downwards if the direction flag is set.
+iterations are predicted here: iteration *i* writes *i* operand sizes further on, downwards if the direction
+flag is set.
 """
 
 from __future__ import annotations
