@@ -1,6 +1,6 @@
 """Which x86-64 mnemonics write their memory operand, and which never do.  A mnemonic in no table may do anything.
 
-Source: Intel SDM vol. 2 (325383), instruction reference; the names are capstone's.  Only what is not AVX is listed: a VEX
+Source: Intel SDM vol. 2 (325383), with capstone's names.  Only what is not AVX is listed: a VEX
 form is looked up without its leading ``v``, which changes neither the direction nor, per register width, the size.
 """
 
