@@ -47,6 +47,7 @@ NEVER_REACHES = {
     "lab.report": ("unicorn", "lief", "lab.machine", "lab.engine", "lab.images"),
     "lab.unwind": ("lab.truth", "lab.machine", "lab.engine", "lab.verdict"),
     "lab.truth": ("lab.unwind", "lab.verdict"),
+    "lab.engine.native.classify": ("lab.arch.decode", "lab.machine"),
     "rewriters": ("lab.unwind", "lab.truth", "lab.machine", "lab.engine"),
 }
 """Part -> what it must not reach through any chain of imports."""

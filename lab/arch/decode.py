@@ -7,7 +7,7 @@ keep capstone's names.  capstone 5.0 is wrong or silent about what some instruct
 * AArch64 LSE atomics (``cas``, ``swp``, ``ldadd``), ``dc`` and ``ldraa`` access no register operand: every
   operand it is silent about counts as read and as written;
 * x86 ``enter`` leaves RSP alone; ``rcl``, ``rcr``, ``cmc``, ``adox`` and ``fcmov`` read no flags; ``loop`` is no
-  branch, ``iret`` and ``sysret`` do not leave.
+  branch, ``iret`` and ``sysret`` do not leave; ``repne movsd`` has no prefix.
 """
 
 from __future__ import annotations
@@ -173,6 +173,9 @@ def _convert(arch: Arch, raw: Any) -> Insn:
             reads.add("flags")
         if raw.mnemonic == "enter":
             writes |= {arch.sp, arch.fp}
+        if _repeated_movsd(raw):
+            reads.add("rcx")
+            writes.add("rcx")
     return Insn(
         raw.address, bytes(raw.bytes), raw.mnemonic, raw.op_str, kind, target, frozenset(reads), frozenset(writes)
     )
@@ -208,9 +211,14 @@ def _classify(arch: Arch, raw: Any) -> tuple[Kind, int | None]:
         if target is None:
             return Kind.INDIRECT, None
         return (Kind.JUMP if mnemonic in {"b", "jmp"} else Kind.BRANCH), target
-    if raw.mnemonic.startswith("rep") and arch.name == "x86_64":
+    if arch.name == "x86_64" and (raw.mnemonic.startswith("rep") or _repeated_movsd(raw)):
         return Kind.REPEAT, None
     return Kind.OTHER, None
+
+
+def _repeated_movsd(raw: Any) -> bool:
+    """``movs`` of four bytes after f2, which capstone prints like the SSE2 instruction of the same name."""
+    return raw.mnemonic == "movsd" and raw.opcode[0] == 0xA5 and 0xF2 in raw.bytes
 
 
 def _direct_target(arch: Arch, raw: Any) -> int | None:

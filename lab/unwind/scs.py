@@ -24,7 +24,7 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     if not fetched:
         p = top(mem, p, sp)
     status, ra, p = entry(mem, p)
-    return status, ra, (1, p, sp)
+    return status, ra, (1, p, 0)
 
 
 UNWINDER = Unwinder(

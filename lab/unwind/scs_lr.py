@@ -43,7 +43,8 @@ _FIRST, _CALLER, _TRUST = 0, 1, 2
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
-    """(state, address to look up, pointer or its register, sp, lr, whether a call has made LR stale)."""
+    """(state, address to look up, pointer or its register, sp, lr, whether a call has made LR stale).  What the
+    later states have no use for is 0, so that equal cursors are equal."""
     stale = 1 if mode == CALL else 0
     return _FIRST, pc - stale, regs.ssp, regs.sp, regs.lr, stale
 
@@ -58,22 +59,22 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
         if place == OUTERMOST:
             return END, 0, cursor
         if place == IN_LR and not stale:
-            return FRAME, strip(mem, lr), (_CALLER, strip(mem, lr) - 1, p, sp, lr, 1)
+            return FRAME, strip(mem, lr), (_CALLER, strip(mem, lr) - 1, p, 0, 0, 1)
         if place == ON_STACK and state == _FIRST:
             ra = load64(mem, sp + where_offset(mem, pc))
-            return FRAME, ra, (_CALLER, ra - 1, p, sp, lr, 1)
+            return FRAME, ra, (_CALLER, ra - 1, p, 0, 0, 1)
         if place == IN_LR:
-            return Reason.LR_DEAD | GOES_ON, 0, (_TRUST, pc, p, sp, lr, 1)
+            return Reason.LR_DEAD | GOES_ON, 0, (_TRUST, 0, p, 0, 0, 1)
         if place == ON_STACK:
-            return Reason.NOT_ON_SHADOW | GOES_ON, 0, (_TRUST, pc, p, sp, lr, 1)
+            return Reason.NOT_ON_SHADOW | GOES_ON, 0, (_TRUST, 0, p, 0, 0, 1)
         if place != ON_SHADOW:
-            return Reason.LAYOUT_UNKNOWN | GOES_ON, 0, (_TRUST, pc, p, sp, lr, 1)
+            return Reason.LAYOUT_UNKNOWN | GOES_ON, 0, (_TRUST, 0, p, 0, 0, 1)
     status, ra, p = entry(mem, p)
     if status == FRAME:
-        return FRAME, ra, (_CALLER if state != _TRUST else _TRUST, ra - 1, p, sp, lr, 1)
+        return FRAME, ra, (_CALLER, ra - 1, p, 0, 0, 1) if state != _TRUST else (_TRUST, 0, p, 0, 0, 1)
     if status == END and state != _TRUST:
-        return Reason.SHADOW_EMPTY | GOES_ON, 0, (_TRUST, pc, p, sp, lr, 1)
-    return status, 0, (state, pc, p, sp, lr, 1)
+        return Reason.SHADOW_EMPTY | GOES_ON, 0, (_TRUST, 0, p, 0, 0, 1)
+    return status, 0, cursor
 
 
 UNWINDER = Unwinder(

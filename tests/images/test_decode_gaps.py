@@ -64,6 +64,13 @@ def test_x86_moves_of_sp(code: str, sp: int | None) -> None:
     assert step(arch_by_name("x86_64"), one("x86_64", code), Frame()).sp == sp
 
 
+@pytest.mark.parametrize("code", ["f2a5", "f3f2a5", "f3a5"])
+def test_a_repeated_movsd_counts_down_whatever_it_is_printed_as(code: str) -> None:
+    insn = one("x86_64", code)
+    assert insn.kind is Kind.REPEAT
+    assert "rcx" in insn.reads & insn.writes
+
+
 LIVE = {
     "aarch64": "FUNC test_main\n mov x9, #1\n mov x10, #2\n nop\n swp x9, x10, [sp]\n mov x0, x10\n ret\nEND test_main",
     "x86_64": "FUNC test_main\n mov $1, %r10\n cmp %rdi, %rsi\n nop\n bsf %rdi, %r10\n inc %rdi\n"

@@ -15,6 +15,8 @@ class S(enum.IntEnum):
     """Cells of a run's block."""
 
     STOP = 0  # the run is over: the hook does nothing any more
+    LEFT = enum.auto()  # hook calls until the next look at STOP, the limits and the clock
+    ZERO = enum.auto()  # stays 0: stands for a register the architecture has not
     EVENT = enum.auto()  # address of the Python callback (code, a, b) -> value
     MEMO = enum.auto()  # 0: every walk from its start to its end
     MODES = enum.auto()  # bit set: 1 boundary, 2 call
@@ -29,8 +31,6 @@ class S(enum.IntEnum):
     FP_AT = enum.auto()
     LR_AT = enum.auto()
     SSP_AT = enum.auto()
-    HAS_LR = enum.auto()
-    HAS_SSP = enum.auto()
     # -- the guest's memory
     STACK_LOW = enum.auto()
     STACK_HIGH = enum.auto()
@@ -57,6 +57,11 @@ class S(enum.IntEnum):
     FP = enum.auto()
     LR = enum.auto()
     SSP = enum.auto()
+    OWN = enum.auto()  # the span of the instruction at hand
+    EPOCH = enum.auto()  # counts changes of whatever a verdict at a boundary may depend on, memory apart
+    STABLE = enum.auto()  # the epoch for which every unwinder would say again what it said last; 0 never
+    WRITTEN = enum.auto()  # the guest has stored since the last stop
+    KEY = enum.auto()  # of the last boundary: vector and features
     PC_NAMED = enum.auto()  # function whose symbol holds pc
     PC_RUNNING = enum.auto()  # function that is running
     EXCEPTION_AT = enum.auto()  # E, 0 without an exception
@@ -91,9 +96,7 @@ class S(enum.IntEnum):
     PENDING_MARKER = enum.auto()
     CALL_PUSHES = enum.auto()
     PREVIOUS = enum.auto()  # pc of the instruction before
-    HOOKED = enum.auto()  # pc of the hook call before
     # -- counts
-    HOOKS = enum.auto()
     INSTRUCTIONS = enum.auto()
     CALLS = enum.auto()
     LIMIT = enum.auto()
@@ -135,6 +138,11 @@ class P(enum.IntEnum):
     FULL = enum.auto()  # as many stacks are kept as were asked for, by mode
     FULL_CALL = enum.auto()
     HUNG = enum.auto()
+    CLEAN = enum.auto()  # the epoch for which LAST stands as long as DIRTY is 0
+    DIRTY = enum.auto()  # a store has hit what the last walk read
+    START_SERIAL = enum.auto()  # of the marks of the last walk's first step
+    KEPT = enum.auto()  # all that the last walk read is marked, the first step apart
+    HINT = enum.auto()  # the level at which a walk arrived last
     WIDTH = enum.auto()  # bytes of a record
     PATH = enum.auto()  # records of the last walk, level 1 its last step
     TOP = enum.auto()  # levels that are intact
@@ -240,4 +248,5 @@ PATH_LIMIT = 4096
 INDEX_SIZE = 8192
 LOG_LIMIT = 1 << 18
 NOWHERE = (1 << 64) - 1
-TICKS = 1 << 16
+TICKS = 1 << 16  # hook calls
+START_LEVEL = 0xFFFF  # in a mark: read by a walk's first step, which is not on the path

@@ -50,7 +50,7 @@ def _writes_otherwise(word: int) -> bool:
     """Outside the group: SVE, SME and unallocated space (bits 28..27 = 0) but udf, and all of SYS, SYSL and SYSP,
     where dc zva and the guarded control stack's pushes are."""
     vectors = word & 0x1800_0000 == 0 and word >> 16 != 0
-    system = word & 0xFF98_0000 == 0xD508_0000 or word & 0xFFF8_0000 == 0xD548_0000
+    system = word & 0xFF98_0000 == 0xD508_0000
     return vectors or system
 
 

@@ -27,16 +27,17 @@ from lab.engine.native.store_row import (
     Effect,
     store,
 )
-from lab.engine.native.x86_64_stores import INTEGER_WRITERS, READERS, SIZED_WRITERS
+from lab.engine.native.x86_64_stores import INTEGER_WRITERS, NEVER_BYTES, READERS, SIZED_WRITERS, X87_WRITERS
 
 _NUMBERS = {name: number for number, name in enumerate(ROW_REGISTERS["x86_64"])}
 _RSP, _RDI = _NUMBERS["rsp"], _NUMBERS["rdi"]
 
 _PREFIXES = frozenset(bytes.fromhex("f0f2f3262e363e64656667"))
 _FS_GS = frozenset(b"\x64\x65")
+_SELECTING = frozenset(b"\x66\xf2\xf3")
 _EVEX = 0x62
 _NO_OPCODE = -1
-_CALL_DIRECT, _GROUP_5, _ENTER, _POP_MEMORY = 0xE8, 0xFF, 0xC8, 0x8F
+_CALL_DIRECT, _GROUP_5, _ENTER, _POP_MEMORY, _MOV_FROM_SEGMENT = 0xE8, 0xFF, 0xC8, 0x8F, 0x8C
 #: Opcode -> whether the string instruction writes [rdi]: ins, outs, movs, cmps, stos, lods, scas.
 _STRINGS = {
     0x6C: True, 0x6D: True, 0x6E: False, 0x6F: False, 0xA4: True, 0xA5: True, 0xA6: False, 0xA7: False,
@@ -56,12 +57,13 @@ _MASKED_MOVES = frozenset({"maskmovq", "maskmovdqu", "vmaskmovdqu"})
 
 class _Form(NamedTuple):
     """What the bytes before the operands say.  ``opcode`` is 0x0f.. for the two-byte map, _NO_OPCODE for 0f 38,
-    0f 3a, VEX and EVEX; ``next`` the byte after it (ModRM where there is one); ``misplaced``: a REX prefix is not the
-    last one, which processors ignore and emulators may not."""
+    0f 3a, VEX and EVEX; ``next`` the byte after it (ModRM where there is one); ``doubtful``: processors and emulators
+    read it differently, because a REX prefix is not the last one, or two prefixes both select a meaning (SDM vol. 2,
+    2.1.2: the mandatory prefixes 66, f2, f3)."""
 
     prefixes: frozenset[int]
     wide: bool
-    misplaced: bool
+    doubtful: bool
     opcode: int
     next: int
 
@@ -83,14 +85,15 @@ def _form(code: bytes) -> _Form:
     at = next((i for i, byte in enumerate(code) if byte not in _PREFIXES and byte & 0xF0 != 0x40), len(code))
     rex = [i for i in range(at) if code[i] & 0xF0 == 0x40]
     wide = rex[-1:] == [at - 1] and bool(code[at - 1] & 8)
-    prefixes, misplaced = frozenset(code[:at]) & _PREFIXES, rex not in ([], [at - 1])
+    prefixes = frozenset(code[:at]) & _PREFIXES
+    doubtful = rex not in ([], [at - 1]) or (code[at : at + 1] == b"\x0f" and len(prefixes & _SELECTING) > 1)
     rest = code[at:] + bytes(3)
     opcode, following = rest[0], rest[1]
     if opcode in {0xC4, 0xC5, _EVEX}:
         opcode, following = _NO_OPCODE, rest[0]
     elif opcode == 0x0F:
         opcode, following = (_NO_OPCODE if rest[1] in {0x38, 0x3A} else 0x0F00 | rest[1]), rest[2]
-    return _Form(prefixes, wide, misplaced, opcode, following)
+    return _Form(prefixes, wide, doubtful, opcode, following)
 
 
 @cache
@@ -109,7 +112,7 @@ def classify_x86_64(code: bytes) -> Classified:
     effect = _implicit(form, raw)
     if effect is None:
         effect = _explicit(form, raw)
-    if form.misplaced or (effect.flags & STORE and not form.plain):
+    if form.doubtful or (effect.flags & STORE and not form.plain):
         effect = Effect(effect.flags & ~STORE | UNPREDICTED, 0)
     return Classified(raw.size, *effect)
 
@@ -164,15 +167,15 @@ def _explicit(form: _Form, raw: Any) -> Effect:
     if form.next == _EVEX and form.opcode == _NO_OPCODE:
         return ANYWHERE  # compressed displacements
     if mnemonic == "xchg":
-        return _at(raw, operands[places[0]], operands[places[0]].size)
+        return _at(raw, operands[places[0]], _integer_size(form, mnemonic))
     if mnemonic == "pop" and form.opcode == _POP_MEMORY:
         return _pop(form, raw, operands[0])
     if mnemonic in INTEGER_WRITERS:
+        size = _integer_size(form, mnemonic)
+    elif mnemonic in X87_WRITERS:
         size = operands[places[0]].size
     elif mnemonic in SIZED_WRITERS:
-        size = SIZED_WRITERS[mnemonic] or max(
-            operand.size for operand in operands if operand.type != x86_const.X86_OP_MEM
-        )
+        size = SIZED_WRITERS[mnemonic] or _register_width(operands)
     else:
         return ANYWHERE
     if places[0] != 0:
@@ -180,6 +183,23 @@ def _explicit(form: _Form, raw: Any) -> Effect:
     if mnemonic in {"bts", "btr", "btc"} and operands[1].type == x86_const.X86_OP_REG:
         return ANYWHERE  # the bit index reaches outside the operand
     return _at(raw, operands[0], size)
+
+
+def _register_width(operands: Any) -> int:
+    return max(int(operand.size) for operand in operands if operand.type == x86_const.X86_OP_REG)
+
+
+def _integer_size(form: _Form, mnemonic: str) -> int:
+    """Bytes of a general-register or flag operand in memory.  Not capstone's: it overlooks REX.W after f2, f3 or 66."""
+    if mnemonic.startswith("set"):
+        return 1
+    if mnemonic.startswith("cmpxchg") and mnemonic.endswith("b"):
+        return 16 if form.wide else 8
+    if form.opcode == _MOV_FROM_SEGMENT:
+        return 2
+    if mnemonic not in NEVER_BYTES and not form.opcode & 1:
+        return 1
+    return 2 if form.data16 else 8 if form.wide else 4
 
 
 def _hidden_operand(raw: Any) -> bool:

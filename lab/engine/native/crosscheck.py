@@ -2,7 +2,8 @@
 
 Plain Python and slow.  The prediction is made before the instruction executes; unicorn then reports each write; the
 two are compared at the next instruction.  ``Machine.execute`` announces a rep-prefixed instruction once, so its later
-iterations are predicted here: iteration *i* writes *i* operand sizes further on, downwards if the direction flag is set.
+iterations are predicted here: iteration *i* writes *i* operand sizes further on, downwards if the direction
+flag is set.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ class _Checker:
         self._expected = self._predict(pc, found)
 
     def access(self, is_write: bool, address: int, size: int) -> None:
-        """One access of the instruction announced last."""
-        if is_write:
+        """One access of the instruction announced last.  What is not mapped was not written: it is the end."""
+        if is_write and self.machine.memory.find(address) is not None:
             self._written.append((address, size))
 
     def _predict(self, pc: int, found: Classified) -> _Expected:

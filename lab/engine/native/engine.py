@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from lab.covers import Coverage
-from lab.engine.native.cells import NODE_WORDS, TICKS, Event, S, Truth
+from lab.engine.native.cells import NODE_WORDS, Event, S, Truth
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
@@ -66,6 +66,7 @@ class NativeEngine:
             for native, unwinder in zip(self._compiled, plan.unwinders, strict=True)
         ]
         self.state.set_unwinders(evaluators, self.places.count)
+        self._ticks = 0
         self._callback = _CALLBACK(self._on_event)
         self._set_plan(balance=balance)
         self._events: dict[int, Callable[[int, int], int | None]] = {
@@ -147,12 +148,15 @@ class NativeEngine:
         try:
             return self._events[event](a, b) or 0
         except BaseException as error:
-            self.state[S.STOP] = 1
+            self._end()
             self.machine.abort(error)
             return 0
 
+    def _end(self) -> None:
+        self.state[S.STOP], self.state[S.LEFT] = 1, 0
+
     def _stop(self, detail: str) -> None:
-        self.state[S.STOP] = 1
+        self._end()
         self.machine.stop(End.BUDGET, None, detail)
 
     def _decode(self, pc: int, place: int) -> None:
@@ -161,8 +165,10 @@ class NativeEngine:
     def _tick(self, _a: int, _b: int) -> None:
         if time.monotonic() > self._deadline:
             self._stop(f"{self.plan.limits.seconds:g} s")
-        elif self.state[S.HOOKS] // TICKS % _AUDIT_TICKS == 1:
+        self._ticks += 1
+        if self._ticks % _AUDIT_TICKS == 0:
             self.state[S.AUDIT] = 1
+            self.state[S.STABLE] = 0
 
     def _left_stack(self, sp: int, pc: int) -> None:
         raise InputError(sp_left_text(self.image, sp, pc))

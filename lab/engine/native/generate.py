@@ -17,6 +17,7 @@ from lab.engine.native.cells import INDEX_SIZE, S
 from lab.engine.native.core import cursors, memory
 from lab.engine.native.core.hook import hook
 from lab.engine.native.core.walk import evaluate
+from lab.engine.native.rows import row_word
 from lab.lowering.rewrite import Lowering
 from lab.lowering.source import MASK64, Dialect, NotLowerable, take_apart
 from lab.unwind import api
@@ -164,12 +165,12 @@ def evaluator_module(unwinder: Unwinder) -> str:
     words = cursor_words(unwinder)
     names = {getattr(cursors, name): name for name in _CURSOR_FUNCTIONS}
     module = Module(names)
-    for text in _cursor_texts(module, words):
+    for text in _cursor_texts(module, words, row_word(unwinder)):
         module.write(text)
     start = module.function(unwinder.start, hidden=True)
     step = module.function(unwinder.step, hidden=True)
-    module.write(f"@njit\ndef start(s, mode, pc, regs):\n    return {start}(s, mode, pc, regs)\n")
-    module.write(f"@njit\ndef step(s, mem, cursor):\n    return {step}(s, mem, cursor)\n")
+    module.write(f"@njit(forceinline=True)\ndef start(s, mode, pc, regs):\n    return {start}(s, mode, pc, regs)\n")
+    module.write(f"@njit(forceinline=True)\ndef step(s, mem, cursor):\n    return {step}(s, mem, cursor)\n")
     name = module.function(evaluate)
     return module.text("an unwinder's evaluator", _EVALUATOR.format(evaluate=name))
 
@@ -185,11 +186,13 @@ def cursor_words(unwinder: Unwinder) -> int:
     return len(cursor)
 
 
-_CURSOR_FUNCTIONS = (*("start", "step", "save_cursor", "same_cursor", "hash_cursor", "copy_cursor", "hash_words"),)
+_CURSOR_FUNCTIONS = (
+    *("start", "step", "save_cursor", "same_cursor", "hash_cursor", "copy_cursor", "hash_words", "by_row"),
+)
 _MIX = 0x9E37_79B9_7F4A_7C15  # 2**64 / golden ratio (Knuth, TAOCP 3, 6.4)
 
 
-def _cursor_texts(module: Module, words: int) -> list[str]:
+def _cursor_texts(module: Module, words: int, row_word: int | None) -> list[str]:
     """The functions of ``core.cursors`` for cursors of *words* words."""
     mix, shift, mask = module.constant(_MIX), module.constant(32), module.constant(INDEX_SIZE - 1)
     offsets = [module.constant(8 * index) for index in range(words)]
@@ -198,15 +201,17 @@ def _cursor_texts(module: Module, words: int) -> list[str]:
         lines = "".join(f"    h = (h ^ ({value})) * {mix}\n    h = h ^ (h >> {shift})\n" for value in values)
         return f"    h = {mix}\n{lines}    return h & {mask}\n"
 
+    by_row = "False" if row_word is None else f"cursor[{row_word}] == pc" if row_word >= 0 else "True"
     here = [f"cursor[{index}]" for index in range(words)]
     saved = [f"{OURS}load64(at + {offset})" for offset in offsets]
     same = " and ".join(f"{stored} == {value}" for stored, value in zip(saved, here, strict=True))
     saves = "".join(f"    {OURS}store64(at + {o}, {value})\n" for o, value in zip(offsets, here, strict=True))
     copies = "".join(f"    {OURS}store64(to + {o}, {OURS}load64(at + {o}))\n" for o in offsets)
     return [
-        f"@njit\ndef save_cursor(at, cursor):\n{saves}",
-        f"@njit\ndef same_cursor(at, cursor):\n    return {same}\n",
-        f"@njit\ndef copy_cursor(to, at):\n{copies}",
-        f"@njit\ndef hash_cursor(cursor):\n{hashed(here)}",
-        f"@njit\ndef hash_words(at):\n{hashed(saved)}",
+        f"@njit(forceinline=True)\ndef save_cursor(at, cursor):\n{saves}",
+        f"@njit(forceinline=True)\ndef same_cursor(at, cursor):\n    return {same}\n",
+        f"@njit(forceinline=True)\ndef copy_cursor(to, at):\n{copies}",
+        f"@njit(forceinline=True)\ndef hash_cursor(cursor):\n{hashed(here)}",
+        f"@njit(forceinline=True)\ndef hash_words(at):\n{hashed(saved)}",
+        f"@njit(forceinline=True)\ndef by_row(cursor, pc):\n    return {by_row}\n",
     ]

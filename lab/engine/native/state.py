@@ -84,9 +84,9 @@ class State:
         arch, order = self._machine.arch, registers.order
         self[S.REGISTERS] = registers.address
         places = ((S.SP_AT, arch.sp), (S.FP_AT, arch.fp), (S.LR_AT, arch.lr), (S.SSP_AT, arch.shadow_register))
+        zero = self.address + 8 * S.ZERO - registers.address
         for cell, name in places:
-            self[cell] = 8 * order.index(name) if name is not None else 0
-        self[S.HAS_LR], self[S.HAS_SSP] = arch.lr is not None, arch.shadow_register is not None
+            self[cell] = 8 * order.index(name) if name is not None else zero
         batch = registers.batch
         if batch is not None:
             self[S.BATCH], self[S.BATCH_HANDLE] = batch.function, batch.handle
@@ -141,7 +141,8 @@ class State:
         self[S.SPANS] = self.array("spans", spans.spans)
         self[S.SPAN_FACTS] = self.array("span_facts", spans.facts)
         self[S.HEADS] = self.array("heads", np.zeros(2 * places.count, np.uint32))
-        self[S.HOOKED] = self[S.PREVIOUS] = MASK64
+        self[S.PREVIOUS] = MASK64
+        self[S.OWN] = self[S.SPAN_FACTS]
 
     def _set_truth(self, functions: int) -> None:
         for name, records, words in (
@@ -155,7 +156,7 @@ class State:
         self[S.ENTRY_COUNT] = self[S.NODE_COUNT] = 1
         self[S.FIRST] = self.array("first", np.zeros(functions + 1, np.uint64))
         self[S.STAMPS] = self.array("stamps", np.zeros(functions + 1, np.uint64))
-        self[S.TRUTH_VERSION] = 1
+        self[S.TRUTH_VERSION] = self[S.EPOCH] = self[S.WRITTEN] = 1
         self[S.KNOWS_FUNCTIONS] = bool(self._machine.image.functions)
 
     def set_unwinders(self, evaluators: list[tuple[int, int]], places: int) -> None:
@@ -171,6 +172,8 @@ class State:
 
     def forget(self) -> None:
         """Nothing memoised holds any more (the host has written)."""
+        self[S.STABLE] = 0
+        self[S.WRITTEN] = 1
         for unwinder in self.unwinders:
             unwinder.forget()
 
@@ -191,6 +194,7 @@ class UnwinderState:
             self.block[cell] = array.ctypes.data
         self.block[P.EVALUATE], self.block[P.WIDTH] = evaluator, 8 * width
         self.block[P.BIT] = 1 << index
+        self.block[P.CLEAN] = MASK64
         self.block[P.LAST] = self.block[P.LAST_CALL] = MASK64  # nothing said yet: the first stop makes a vector
 
     def code(self, mode: int) -> int:
@@ -204,4 +208,5 @@ class UnwinderState:
     def forget(self) -> None:
         """Nothing memoised holds."""
         self.block[P.TOP] = self.block[P.EQUAL] = 0
+        self.block[P.DIRTY] = 1
         self.block[P.VERSION] += np.uint64(1)

@@ -36,3 +36,8 @@ def copy_cursor(to, at):
 def hash_words(at):
     """The same number for a cursor that is saved; put in by ``generate``."""
     raise NotImplementedError
+
+
+def by_row(cursor, pc):
+    """Whether the walk from *cursor* depends on *pc* through ``where`` alone, if at all; put in by ``generate``."""
+    raise NotImplementedError

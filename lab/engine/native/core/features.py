@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lab.engine.native.cells import P, S, Span, Truth
-from lab.engine.native.core.memory import plain64, span
+from lab.engine.native.core.memory import plain64
 from lab.engine.native.core.truth import activation
 from lab.engine.native.primitives import get, load64, put
-from lab.unwind.api import CALL, SHADOW_NONE, SHADOW_PARALLEL
+from lab.unwind.api import SHADOW_NONE, SHADOW_PARALLEL
 
 # The key: vector << 32 | features; an absent feature is 0, false 1, true 2.
 COMPLETE, PUSHED, MATCHES, KNOWS_DELTA, DELTA = 0, 2, 4, 6, 8  # shifts
@@ -25,8 +25,8 @@ def shadow_pointer(s):
     return get(s, S.SSP)
 
 
-def dynamic(s):
-    """The features of the stop at hand, packed."""
+def dynamic(s, row):
+    """The features of the stop at hand, packed; *row* is the span whose .eh_frame row holds."""
     depth = get(s, S.DEPTH)
     if depth == 0:
         return 0
@@ -40,10 +40,9 @@ def dynamic(s):
         found, value = plain64(s, fp + 8)
         if found and value & ~get(s, S.PAC_MASK) == ra:
             complete = 2
-    where = span(s, get(s, S.PC) - (1 if get(s, S.MODE) == CALL else 0))
     matches = 0
-    if get(where, Span.CFI_FP):
-        matches = 2 if fp + get(where, Span.CFI_OFFSET) == at_call else 1
+    if get(row, Span.CFI_FP):
+        matches = 2 if fp + get(row, Span.CFI_OFFSET) == at_call else 1
     delta = at_call - get(s, S.CALL_PUSHES) - sp + DELTA_BIAS
     packed = complete << COMPLETE | pushed(s, innermost) << PUSHED | matches << MATCHES
     return packed | 1 << KNOWS_DELTA | (delta & 0xFFFFFF) << DELTA

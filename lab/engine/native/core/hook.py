@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import TICKS, Event, S
+from lab.engine.native.cells import TICKS, Event, S, Span
 from lab.engine.native.classify import CALL as CALLS
 from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
 from lab.engine.native.classify import PC as PC_REGISTER
 from lab.engine.native.core.balance import balanced
 from lab.engine.native.core.features import shadow_pointer
-from lab.engine.native.core.memory import forget_all, plain64, stored
-from lab.engine.native.core.stop import stop
+from lab.engine.native.core.memory import forget_all, plain64, span, stored
+from lab.engine.native.core.stop import boundary_stop, call_stop
 from lab.engine.native.core.truth import before
 from lab.engine.native.primitives import call3, call4, get, load8, load64, put
-from lab.unwind.api import BOUNDARY, CALL
 
 
 def hook(_uc, pc, _size, s):
     """The instruction at *pc* is about to execute."""
-    if get(s, S.STOP):
-        return
+    left = get(s, S.LEFT)
+    if left == 0:
+        call3(get(s, S.EVENT), Event.TICK, 0, 0)
+        if get(s, S.STOP):
+            return
+        left = TICKS
+    put(s, S.LEFT, left - 1)
     place = place_of(s, pc)
     flags = load8(get(s, S.FLAGS) + place)
     if flags == 0:
@@ -26,20 +30,13 @@ def hook(_uc, pc, _size, s):
         if get(s, S.STOP):
             return
         flags = load8(get(s, S.FLAGS) + place)
-    hooks = get(s, S.HOOKS) + 1
-    put(s, S.HOOKS, hooks)
-    if hooks % TICKS == 0:
-        call3(get(s, S.EVENT), Event.TICK, 0, 0)
-        if get(s, S.STOP):
-            return
     if get(s, S.BATCH):
         read_registers(s)
-    repeated = pc == get(s, S.HOOKED) and flags & REPEAT != 0
-    put(s, S.HOOKED, pc)
-    if not repeated:
+    if flags & REPEAT == 0 or pc != get(s, S.PREVIOUS):
         if get(s, S.INSTRUCTIONS) >= get(s, S.LIMIT):
             call3(get(s, S.EVENT), Event.BUDGET, 0, 0)
             return
+        put(s, S.PREVIOUS, pc)
         instruction(s, pc, place, flags)
     if flags & UNPREDICTED:
         forget_all(s)
@@ -72,27 +69,29 @@ def instruction(s, pc, place, flags):
     """A new instruction: the stop after the call before it, truth, its own stop, and its own call."""
     registers = get(s, S.REGISTERS)
     sp = load64(registers + get(s, S.SP_AT))
+    fp = load64(registers + get(s, S.FP_AT))
+    lr = load64(registers + get(s, S.LR_AT))
+    ssp = load64(registers + get(s, S.SSP_AT))
     if sp < get(s, S.STACK_LOW) or sp > get(s, S.STACK_HIGH):
         call3(get(s, S.EVENT), Event.LEFT_STACK, sp, pc)
         return 0
-    put(s, S.SP, sp)
-    put(s, S.FP, load64(registers + get(s, S.FP_AT)))
-    put(s, S.LR, load64(registers + get(s, S.LR_AT)) if get(s, S.HAS_LR) else 0)
-    put(s, S.SSP, load64(registers + get(s, S.SSP_AT)) if get(s, S.HAS_SSP) else 0)
+    if sp != get(s, S.SP) or fp != get(s, S.FP) or lr != get(s, S.LR) or ssp != get(s, S.SSP):
+        put(s, S.SP, sp)
+        put(s, S.FP, fp)
+        put(s, S.LR, lr)
+        put(s, S.SSP, ssp)
+        put(s, S.EPOCH, get(s, S.EPOCH) + 1)
     put(s, S.INSTRUCTIONS, get(s, S.INSTRUCTIONS) + 1)
     if get(s, S.PENDING):
         after_call(s)
+        put(s, S.SP, sp)
+    own = span(s, pc)
+    before(s, pc, sp, own)
+    if own != get(s, S.OWN):
+        enter_span(s, own)
     put(s, S.PC, pc)
-    put(s, S.SP, sp)
-    before(s, pc, sp)
     if get(s, S.MODES) & 1:
-        put(s, S.MODE, BOUNDARY)
-        low = get(s, S.STACK_LOW)
-        end = sp - get(s, S.RED_ZONE)
-        end = end & ~(get(s, S.EXCEPTION_ALIGN) - 1)
-        put(s, S.EXCEPTION_AT, end)
-        put(s, S.PLAIN_LOW, max(end, low))
-        stop(s, place)
+        boundary_stop(s, place, own)
     if get(s, S.BALANCE):
         balanced(s)
     if flags & CALLS:
@@ -103,25 +102,33 @@ def instruction(s, pc, place, flags):
     return 0
 
 
+def enter_span(s, own):
+    """Control is in another span of code than before: what differs may change a verdict, or a feature."""
+    old = get(s, S.OWN)
+    put(s, S.OWN, own)
+    put(s, S.WRITTEN, 1)
+    named = get(own, Span.NAMED) != get(old, Span.NAMED) or get(own, Span.RUNNING) != get(old, Span.RUNNING)
+    where = get(own, Span.WHERE) != get(old, Span.WHERE) or get(own, Span.WHERE_OFFSET) != get(old, Span.WHERE_OFFSET)
+    if named or where:
+        put(s, S.EPOCH, get(s, S.EPOCH) + 1)
+    return 0
+
+
 def after_call(s):
     """A call has retired and its activation is not on the truth stack yet: confirm it, and stop in its caller."""
     ra = get(s, S.PENDING_RA)
     at_call = get(s, S.PENDING_SP)
     pushed = get(s, S.CALL_PUSHES)
+    found = 1
+    value = get(s, S.LR)
     if pushed:
         found, value = plain64(s, at_call - pushed)
-    else:
-        found = 1
-        value = get(s, S.LR)
     if found == 0 or value != ra:
         call3(get(s, S.EVENT), Event.NOT_STORED, ra, value)
     if get(s, S.MODES) & 2:
-        put(s, S.MODE, CALL)
         put(s, S.PC, ra)
         put(s, S.SP, at_call)
-        put(s, S.EXCEPTION_AT, 0)
-        put(s, S.PLAIN_LOW, get(s, S.STACK_LOW))
-        stop(s, place_of(s, ra))
+        call_stop(s, place_of(s, ra))
     return 0
 
 

@@ -8,6 +8,7 @@ from lab.engine.native.cells import (
     FRAME_CONSTANT,
     FRAME_FLAGS,
     FRAME_PC,
+    START_LEVEL,
     Event,
     P,
     Record,
@@ -170,6 +171,7 @@ def frame_word(s, index):
 def stored(s, address, size):
     """The guest is about to write [address, address + size): what rests on it is forgotten."""
     first_slot = 0
+    put(s, S.WRITTEN, 1)
     start = get(s, S.STACK_LOW)
     end = get(s, S.STACK_HIGH)
     last = address + size - 1
@@ -206,9 +208,14 @@ def forget_slot(s, mask, slot):
             p = load64(unwinders)
             mark = load64(get(p, P.MARKS) + slot * 8)
             level = mark & 0xFFFF
-            if level != 0 and level <= get(p, P.TOP):
+            if level == START_LEVEL:
+                if mark >> 16 == get(p, P.START_SERIAL):
+                    put(p, P.DIRTY, 1)
+                    put(s, S.STABLE, 0)
+            elif level != 0 and level <= get(p, P.TOP):
                 if get(get(p, P.PATH) + level * get(p, P.WIDTH), Record.SERIAL) == mark >> 16:
                     cut(p, level - 1)
+                    put(s, S.STABLE, 0)
         mask = mask >> 1
         unwinders = unwinders + 8
     return 0
@@ -216,10 +223,13 @@ def forget_slot(s, mask, slot):
 
 def forget_all(s):
     """Nothing memoised is known to hold."""
+    put(s, S.STABLE, 0)
+    put(s, S.WRITTEN, 1)
     unwinders = get(s, S.UNWINDERS)
     end = unwinders + get(s, S.UNWINDER_COUNT) * 8
     while unwinders < end:
         cut(load64(unwinders), 0)
+        put(load64(unwinders), P.DIRTY, 1)
         unwinders = unwinders + 8
     return 0
 
@@ -229,6 +239,7 @@ def cut(p, level):
     if get(p, P.TOP) > level:
         put(p, P.TOP, level)
         put(p, P.VERSION, get(p, P.VERSION) + 1)
+        put(p, P.DIRTY, 1)
     if get(p, P.EQUAL) > level:
         put(p, P.EQUAL, level)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import CLEAN, PATH_LIMIT, P, Record, S
+from lab.engine.native.cells import CLEAN, PATH_LIMIT, START_LEVEL, P, Record, S
 from lab.engine.native.core.cursors import copy_cursor, hash_cursor, hash_words, same_cursor
 from lab.engine.native.core.judge import continued, record
 from lab.engine.native.core.memory import cut
@@ -23,17 +23,21 @@ def clamp(s, p):
 
 def known(s, p, cursor, steps):
     """The level of the path at which *cursor* is, if the tail from there may be used now; else 0."""
-    level = load32(get(p, P.INDEX) + hash_cursor(cursor) * 4)
-    if level == 0 or level > get(p, P.TOP) or steps + level > STEP_BUDGET:
-        return 0
-    at = record(p, level)
-    if not same_cursor(at + 48, cursor) or get(at, Record.LOWEST) < get(s, S.PLAIN_LOW):
+    top = get(p, P.TOP)
+    level = get(p, P.HINT)
+    if level == 0 or level > top or not same_cursor(record(p, level) + 48, cursor):
+        level = load32(get(p, P.INDEX) + hash_cursor(cursor) * 4)
+        if level == 0 or level > top or not same_cursor(record(p, level) + 48, cursor):
+            return 0
+        put(p, P.HINT, level)
+    if steps + level > STEP_BUDGET or get(record(p, level), Record.LOWEST) < get(s, S.PLAIN_LOW):
         return 0
     return level
 
 
 def keep(s, p, steps, level):
-    """Put the prefix's steps, but for the first, upon *level* of the path, as far out as they can be kept."""
+    """Put the prefix's steps, but for the first, upon *level* of the path, as far out as they can be kept; 1 if all
+    of them could."""
     width = get(p, P.WIDTH)
     at = get(p, P.PREFIX) + (steps - 1) * width
     if get(at, Record.FRAMES) or steps - 1 + level > PATH_LIMIT:
@@ -47,7 +51,7 @@ def keep(s, p, steps, level):
         left = left - 1
     put(p, P.TOP, level)
     put(p, P.VERSION, get(p, P.VERSION) + 1)
-    return 0
+    return 1 if left == 0 else 0
 
 
 def keep_step(s, p, at, level):
@@ -89,4 +93,24 @@ def mark(s, p, slot, level, serial):
     old_level = old & 0xFFFF
     if old_level == 0 or old_level > level or get(record(p, old_level), Record.SERIAL) != old >> 16:
         store64(marks, serial << 16 | level)
+    return 0
+
+
+def mark_start(s, p, logged):
+    """The first *logged* slots of the log were read by this walk's first step: a store there makes it dirty."""
+    serial = get(p, P.SERIAL) + 1
+    put(p, P.SERIAL, serial)
+    put(p, P.START_SERIAL, serial)
+    log = get(s, S.LOG)
+    end = log + logged * 8
+    while log < end:
+        slot = load64(log)
+        masks = get(s, S.MASKS) + slot * 8
+        store64(masks, load64(masks) | get(p, P.BIT))
+        marks = get(p, P.MARKS) + slot * 8
+        old = load64(marks)
+        level = old & 0xFFFF
+        if level == 0 or level > get(p, P.TOP) or get(record(p, level), Record.SERIAL) != old >> 16:
+            store64(marks, serial << 16 | START_LEVEL)
+        log = log + 8
     return 0

@@ -7,32 +7,68 @@ from lab.engine.native.core.features import VECTOR, dynamic, last_code, set_last
 from lab.engine.native.core.judge import oracle
 from lab.engine.native.core.memory import span
 from lab.engine.native.primitives import call2, call3, get, load8, load32, put, store8, store32
-from lab.unwind.api import CALL
+from lab.unwind.api import BOUNDARY, CALL
 
 
-def stop(s, place):
-    """The stop described by the cells MODE .. SSP, at *place* of the code tables."""
-    mode = get(s, S.MODE)
+def boundary_stop(s, place, own):
+    """Before the instruction at PC, in span *own*: all is said again where nothing has changed."""
+    epoch = get(s, S.EPOCH)
+    if get(s, S.STABLE) == epoch:
+        if get(s, S.WRITTEN):
+            put(s, S.WRITTEN, 0)
+            put(s, S.KEY, get(s, S.VECTOR) << VECTOR | dynamic(s, own))
+        counted(s, place * 2 + BOUNDARY, get(s, S.KEY))
+        return 0
+    put(s, S.MODE, BOUNDARY)
+    end = (get(s, S.SP) - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1)
+    put(s, S.EXCEPTION_AT, end)
+    put(s, S.PLAIN_LOW, max(end, get(s, S.STACK_LOW)))
+    put(s, S.PC_NAMED, get(own, Span.NAMED))
+    put(s, S.PC_RUNNING, get(own, Span.RUNNING))
+    put(s, S.STABLE, epoch if judged(s, place, BOUNDARY) else 0)
+    put(s, S.WRITTEN, 0)
+    put(s, S.KEY, get(s, S.VECTOR) << VECTOR | dynamic(s, own))
+    counted(s, place * 2 + BOUNDARY, get(s, S.KEY))
+    return 0
+
+
+def call_stop(s, place):
+    """Directly after a call: PC is its return address, SP as it was at the call."""
     pc = get(s, S.PC)
-    own = span(s, pc)
-    named = get(own, Span.NAMED)
-    running = get(own, Span.RUNNING)
-    if mode == CALL:
-        running = get(span(s, pc - 1), Span.RUNNING)
-    put(s, S.PC_NAMED, named)
-    put(s, S.PC_RUNNING, running)
+    caller = span(s, pc - 1)
+    put(s, S.MODE, CALL)
+    put(s, S.EXCEPTION_AT, 0)
+    put(s, S.PLAIN_LOW, get(s, S.STACK_LOW))
+    put(s, S.PC_NAMED, get(span(s, pc), Span.NAMED))
+    put(s, S.PC_RUNNING, get(caller, Span.RUNNING))
+    judged(s, place, CALL)
+    counted(s, place * 2 + CALL, get(s, S.VECTOR_CALL) << VECTOR | dynamic(s, caller))
+    return 0
+
+
+def judged(s, place, mode):
+    """Every unwinder's code at this stop; whether all of them last until the epoch changes or a store hits them."""
     count = get(s, S.UNWINDER_COUNT)
+    epoch = get(s, S.EPOCH)
+    lasting = get(s, S.MEMO) != 0
     changed = 0
     index = 0
     while index < count:
         p = unwinder(s, index)
-        evaluator = get(p, P.EVALUATE)
-        code = call2(evaluator, s, p) if evaluator != 0 else oracle(s)
-        if code != last_code(p, mode):
-            set_last_code(p, mode, code)
+        code = last_code(p, mode)
+        new = code
+        if get(p, P.EVALUATE) == 0:
+            new = oracle(s)
+        elif mode == CALL or get(p, P.CLEAN) != epoch or get(p, P.DIRTY) != 0:
+            new = call2(get(p, P.EVALUATE), s, p)
+            if get(p, P.CLEAN) != epoch:
+                lasting = False
+        if new != code:
+            set_last_code(p, mode, new)
             changed = 1
-        if code & VERDICT_MASK != EXACT and get(p, P.FULL + mode) == 0:
-            keep_stack(s, place, mode, index, code & VERDICT_MASK)
+        if new & VERDICT_MASK != EXACT and get(p, P.FULL + mode) == 0:
+            lasting = False
+            keep_stack(s, place, mode, index, new & VERDICT_MASK)
         index = index + 1
     put(s, S.FLOOR, get(s, S.DEPTH))
     if changed:
@@ -40,8 +76,7 @@ def stop(s, place):
     if get(s, S.AUDIT):
         put(s, S.AUDIT, 0)
         call3(get(s, S.EVENT), Event.AUDIT, 0, 0)
-    counted(s, place * 2 + mode, get(s, S.VECTOR + mode) << VECTOR | dynamic(s))
-    return 0
+    return lasting
 
 
 def keep_stack(s, place, mode, index, verdict):

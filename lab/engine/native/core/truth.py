@@ -15,8 +15,8 @@ def activation(s, level):
     return get(s, S.TRUTH) + level * 64
 
 
-def before(s, pc, sp):
-    """An instruction at *pc* is about to execute: apply what the one before did."""
+def before(s, pc, sp, own):
+    """An instruction at *pc*, in span *own*, is about to execute: apply what the one before did."""
     called = get(s, S.PENDING)
     if called:
         put(s, S.PENDING, 0)
@@ -26,12 +26,11 @@ def before(s, pc, sp):
         depth = pop(s)
     if depth != 0 and get(activation(s, depth), Truth.AT_CALL) == sp:
         level = landed(s, pc, sp)
-        if level == 0 and not called:
-            level = landed_beside(s, pc, sp)
+        if level == 0 and not called and own != get(s, S.OWN):
+            level = landed_beside(s, pc, sp, own)
         if level != 0:
             while get(s, S.DEPTH) >= level:
                 pop(s)
-    put(s, S.PREVIOUS, pc)
     return 0
 
 
@@ -48,10 +47,10 @@ def landed(s, pc, sp):
     return 0
 
 
-def landed_beside(s, pc, sp):
+def landed_beside(s, pc, sp, own):
     """The same for a landing in the middle of the function that made the call, from outside it."""
-    body = get(span(s, pc), Span.BODY)
-    if body in (0, pc) or get(span(s, get(s, S.PREVIOUS)), Span.BODY) == body:
+    body = get(own, Span.BODY)
+    if body in (0, pc) or get(get(s, S.OWN), Span.BODY) == body:
         return 0
     level = get(s, S.DEPTH)
     while level != 0:
@@ -92,6 +91,7 @@ def push(s):
     put(s, S.DEPTH, level)
     put(s, S.CALLS, get(s, S.CALLS) + 1)
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
+    put(s, S.EPOCH, get(s, S.EPOCH) + 1)
     return 0
 
 
@@ -106,4 +106,5 @@ def pop(s):
     if depth < get(s, S.FLOOR):
         put(s, S.FLOOR, depth)
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
+    put(s, S.EPOCH, get(s, S.EPOCH) + 1)
     return depth

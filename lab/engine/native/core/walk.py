@@ -33,13 +33,13 @@ from lab.engine.native.cells import (
     S,
     Truth,
 )
-from lab.engine.native.core.cursors import save_cursor, start, step
+from lab.engine.native.core.cursors import by_row, save_cursor, start, step
 from lab.engine.native.core.judge import continued, judgement, record
-from lab.engine.native.core.path import clamp, keep, known
+from lab.engine.native.core.path import clamp, keep, known, mark_start
 from lab.engine.native.core.truth import activation
 from lab.engine.native.primitives import call3, get, put
 from lab.lowering.plain import LOOP_BUDGET
-from lab.unwind.api import END, FRAME, GOES_ON, Reason
+from lab.unwind.api import BOUNDARY, END, FRAME, GOES_ON, Reason
 from lab.unwind.host import STEP_BUDGET
 
 REASONS = sum(1 << reason for reason in Reason)
@@ -61,6 +61,11 @@ def evaluate(s, p):
         put(p, P.HUNG, 1)
         return CRASH | CRASH_LOOPS << DETAIL
     memo = get(s, S.MEMO)
+    lasting = 0
+    if memo != 0 and get(s, S.MODE) == BOUNDARY and by_row(cursor, get(s, S.PC)):
+        lasting = 1
+    first_tainted = 1
+    first_logged = 0
     width = get(p, P.WIDTH)
     at = get(p, P.PREFIX)
     steps = 0
@@ -77,8 +82,9 @@ def evaluate(s, p):
             if level != 0:
                 below = get(record(p, level), Record.SUMMARY)
                 break
-        save_cursor(at + 48, cursor)
-        put(at, Record.SERIAL, get(s, S.LOGGED))
+        if steps != 0:
+            save_cursor(at + 48, cursor)
+            put(at, Record.SERIAL, get(s, S.LOGGED))
         put(s, S.LOWEST, NOWHERE)
         put(s, S.TAINT, 0)
         put(s, S.FAULT, 0)
@@ -87,9 +93,13 @@ def evaluate(s, p):
         status = outcome(s, p, said)
         put(at, Record.STATUS, status)
         put(at, Record.RA, ra)
-        put(at, Record.LOWEST, get(s, S.LOWEST))
-        put(at, Record.FRAMES, get(s, S.TAINT))
-        put(at, Record.SUMMARY, get(s, S.LOGGED))
+        if steps != 0:
+            put(at, Record.LOWEST, get(s, S.LOWEST))
+            put(at, Record.FRAMES, get(s, S.TAINT))
+            put(at, Record.SUMMARY, get(s, S.LOGGED))
+        else:
+            first_tainted = get(s, S.TAINT)
+            first_logged = get(s, S.LOGGED)
         at = at + width
         steps = steps + 1
         segment = segment + 1
@@ -109,7 +119,13 @@ def evaluate(s, p):
         below = OUT_OF_STEPS
         whole = 0
         break
-    return concluded(s, p, steps, level, below, whole)
+    code = concluded(s, p, steps, level, below, whole)
+    put(p, P.DIRTY, 0)
+    put(p, P.CLEAN, NOWHERE)
+    if lasting != 0 and whole != 0 and first_tainted == 0 and get(p, P.KEPT):
+        mark_start(s, p, first_logged)
+        put(p, P.CLEAN, get(s, S.EPOCH))
+    return code
 
 
 def outcome(s, p, said):
@@ -142,6 +158,7 @@ def concluded(s, p, steps, level, below, whole):
     """The code of the walk, from the last judgement where nothing has changed; then its steps are kept."""
     status = get(get(p, P.PREFIX), Record.STATUS)
     ra = get(get(p, P.PREFIX), Record.RA)
+    put(p, P.KEPT, 1)
     if steps == 1 and level != 0 and status == FRAME and below == CLEAN and level <= get(p, P.EQUAL):
         depth = get(s, S.DEPTH)
         at = activation(s, depth)
@@ -162,7 +179,7 @@ def concluded(s, p, steps, level, below, whole):
     if steps == 1 and whole != 0:
         remember(s, p, level, status, ra, code)
     elif whole != 0 and get(s, S.MEMO):
-        keep(s, p, steps, level)
+        put(p, P.KEPT, keep(s, p, steps, level))
     return code
 
 

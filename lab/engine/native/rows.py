@@ -1,0 +1,110 @@
+"""How a design depends on the pc: not at all, through ``where`` alone, or in some other way.
+
+A walk whose registers and memory have not changed says again what it said, if the pc takes no part in it, or
+only through ``where(mem, pc)`` and ``where_offset(mem, pc)``, which are the same throughout a span of code.
+This is read from the source; whatever is not plainly so counts as another way, and is walked at every stop.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from lab.lowering.source import NotLowerable, Source, take_apart
+from lab.unwind import api
+from lab.unwind.api import Unwinder
+
+NO_PC = -1
+
+
+def row_word(unwinder: Unwinder) -> int | None:
+    """NO_PC; or the word of the cursor that is the pc and is used by ``where`` alone; None in any other case."""
+    try:
+        start, step = take_apart(unwinder.start), take_apart(unwinder.step)
+    except NotLowerable:
+        return None
+    if len(start.node.args.args) != 3 or len(step.node.args.args) != 2:
+        return None
+    pc, regs = (argument.arg for argument in start.node.args.args[1:])
+    if not _registers_apart(start.node, regs):
+        return None
+    used = _loads(start.node, pc)
+    if not used and pc not in _stored(start.node):
+        return NO_PC
+    words = {index for index, element in _returned(start.node) if _is_pc(element, pc)}
+    if len(words) != 1 or pc in _stored(start.node):
+        return None
+    (word,) = words
+    allowed = [*_asked(start), *(name for i, e in _returned(start.node) if i == word for name in _loads(e, pc))]
+    return word if len(allowed) == len(used) and _step_agrees(step, word) else None
+
+
+def _registers_apart(node: ast.FunctionDef, regs: str) -> bool:
+    """Whether *regs* is only ever asked for a register, and never for the pc."""
+    asked = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and _is_name(n.value, regs)]
+    return len(asked) == len(_loads(node, regs)) and all(n.attr != "pc" for n in asked)
+
+
+def _step_agrees(step: Source, word: int) -> bool:
+    """Whether *step* takes its cursor apart once, and uses *word* of it for ``where`` and that word alone."""
+    node, cursor = step.node, step.node.args.args[1].arg
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    first = body[0] if body else None
+    if not isinstance(first, ast.Assign) or not _is_name(first.value, cursor) or len(first.targets) != 1:
+        return False
+    names = first.targets[0]
+    if not isinstance(names, ast.Tuple) or not all(isinstance(n, ast.Name) for n in names.elts):
+        return False
+    name = names.elts[word].id if word < len(names.elts) else ""  # type: ignore[attr-defined]
+    stores = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    if sum(n.id == name for n in stores) != 1 or any(n.id == cursor for n in stores):
+        return False
+    returned = [e.elts[2] for e in _return_values(node) if isinstance(e, ast.Tuple) and len(e.elts) == 3]
+    whole = [value for value in returned if _is_name(value, cursor)]
+    again = [v.elts[word] for v in returned if isinstance(v, ast.Tuple) and word < len(v.elts)]
+    kept = [value for value in again if _is_name(value, name)]
+    return len(_loads(node, cursor)) == 1 + len(whole) and len(_loads(node, name)) == len(_asked(step, name)) + len(
+        kept
+    )
+
+
+def _asked(source: Source, name: str | None = None) -> list[ast.expr]:
+    """The arguments of ``where`` and ``where_offset`` that are just the pc (or *name*)."""
+    wanted = name or source.node.args.args[1].arg
+    found = []
+    for call in ast.walk(source.node):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and len(call.args) == 2:
+            target = source.scope.get(call.func.id)
+            if target in (api.where, api.where_offset) and _is_name(call.args[1], wanted):
+                found.append(call.args[1])
+    return found
+
+
+def _returned(node: ast.FunctionDef) -> Iterator[tuple[int, ast.expr]]:
+    """(index, element) of every tuple that is returned."""
+    for value in _return_values(node):
+        if isinstance(value, ast.Tuple):
+            yield from enumerate(value.elts)
+
+
+def _return_values(node: ast.FunctionDef) -> list[ast.expr]:
+    return [n.value for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
+
+
+def _is_pc(element: ast.expr, pc: str) -> bool:
+    """``pc`` or ``pc - x``; whether x is 0 is seen when it runs."""
+    if isinstance(element, ast.BinOp) and isinstance(element.op, ast.Sub):
+        return _is_name(element.left, pc) and not _loads(element.right, pc)
+    return _is_name(element, pc)
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _loads(node: ast.AST, name: str) -> list[ast.Name]:
+    return [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]
+
+
+def _stored(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
