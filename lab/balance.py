@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from lab.arch.decode import Kind
 from lab.covers import Coverage
-from lab.engine.reference import make_reader
+from lab.engine.plan import make_reader
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Limits, Machine, Outcome

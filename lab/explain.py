@@ -9,7 +9,8 @@ from typing import Any
 
 from lab import registry
 from lab.arch.decode import Insn, decode
-from lab.engine.reference import Plan, ReferenceEngine
+from lab.engine.plan import Plan
+from lab.engine.reference import ReferenceEngine
 from lab.errors import InputError
 from lab.features import DynamicFeatures
 from lab.images.image import Image, load_image

@@ -12,7 +12,8 @@ from functools import lru_cache
 from lab import registry
 from lab.arch import arch_by_name
 from lab.cost.counts import Counts, count
-from lab.engine.reference import NAME, Execution, Plan, run_reference
+from lab.engine.plan import Execution, Plan
+from lab.engine.run import NATIVE, execute
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError, InputError
 from lab.features import Features, StaticFeatures
@@ -45,6 +46,7 @@ class Job:
     size: str
     limits: Limits
     stacks: int
+    engine: str = NATIVE
 
     @property
     def title(self) -> str:
@@ -98,7 +100,8 @@ def run_job(job: Job) -> JobResult:
         else:
             result.cells += [_unsupported(job, unwinder.name, mode, reason) for mode in job.modes]
     plan = Plan(tuple(usable), job.modes, job.limits, job.stacks)
-    execution = run_reference(subject.image, subject.rewrite, plan)
+    execution = execute(subject.image, subject.rewrite, plan, job.engine)
+    result.notes = [f"{job.title}: {note}" for note in execution.notes]
     check_outcome(subject, job, execution.outcome)
     rows = _Rows(job, subject, tuple(usable), execution)
     result.cells += rows.cells()
@@ -140,7 +143,7 @@ def _workload_unsupported(workload: Workload, arch: str) -> str | None:
 def _unsupported(job: Job, unwinder: str, mode: str, reason: str) -> Cell:
     return Cell(
         arch=job.arch, compiler=job.compiler, workload=job.workload, proposal=job.proposal, unwinder=unwinder,
-        mode=mode, engine=NAME, stops=0, pcs=0, functions=0, instructions=0, wall_s=0.0,
+        mode=mode, engine=job.engine, stops=0, pcs=0, functions=0, instructions=0, wall_s=0.0,
         verdicts=dict.fromkeys(VERDICTS, 0), doubt=dict.fromkeys(DOUBTS, 0), covers=0, by_region={}, worst={},
         unsupported=reason,
     )  # fmt: skip
@@ -229,7 +232,7 @@ class _Rows:
             if tally.judgement.verdict is Verdict.CRASH:
                 notes[f"{self.unwinders[index].name} crashed: {tally.judgement.reason}"] = None
         return Cell(
-            **self.key, unwinder=self.unwinders[index].name, mode=mode, engine=NAME,
+            **self.key, unwinder=self.unwinders[index].name, mode=mode, engine=self.execution.engines[index],
             stops=sum(verdicts.values()), pcs=len(set().union(*places.values())),
             functions=len(set().union(*functions.values())), instructions=self.execution.instructions,
             wall_s=round(self.execution.wall_s, 6), verdicts=verdicts, doubt=doubt,

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from lab.arch import ARCHES, Arch, arch_by_name
-from lab.engine.reference import Execution, Plan, run_reference
+from lab.engine.plan import Execution, Plan
+from lab.engine.reference import run_reference
 from lab.images.image import Image, load_image
 from lab.images.toolchain import find_compiler
 from lab.layout import RewriteMap

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from lab.covers import Coverage
 from lab.engine.tally import KeptStack, Tally
+from lab.errors import EngineError
 from lab.images.image import Image
 from lab.machine.machine import Limits, Machine, Outcome
-from lab.unwind.api import CALL, Unwinder
+from lab.unwind.api import CALL, MODES, Unwinder
 from lab.unwind.reader import Reader, Source
 
 RED_ZONE = 128  # bytes; System V x86-64 psABI 3.2.2
@@ -47,6 +48,13 @@ class Execution:
     stacks: tuple[KeptStack, ...]
     engines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def check_modes(plan: Plan) -> None:
+    """EngineError where *plan* names a stop mode that does not exist."""
+    unknown = set(plan.modes) - set(MODES)
+    if unknown:
+        raise EngineError(f"unknown stop mode {', '.join(sorted(unknown))}")
 
 
 def make_reader(machine: Machine) -> Reader:

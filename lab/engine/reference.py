@@ -12,7 +12,7 @@ import time
 
 from lab.arch.decode import Kind
 from lab.covers import Coverage
-from lab.engine.plan import RED_ZONE, Execution, Plan, covered_by, make_reader, sp_left_text
+from lab.engine.plan import RED_ZONE, Execution, Plan, check_modes, covered_by, make_reader, sp_left_text
 from lab.engine.tally import Recorder, Said
 from lab.errors import EngineError, InputError
 from lab.features import DynamicFeatures, Features
@@ -20,7 +20,7 @@ from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import Machine
 from lab.truth import CallEvent, TruthStack
-from lab.unwind.api import BOUNDARY, CALL, MODES, Regs
+from lab.unwind.api import BOUNDARY, CALL, Regs
 from lab.unwind.host import Ending, Trace, walk, walk_ignoring
 from lab.unwind.watchdog import Watchdog
 from lab.verdict import Verdict, judge
@@ -56,9 +56,9 @@ class ReferenceEngine:
             outcome = self.machine.execute(self._instruction)
         wall = time.perf_counter() - began
         self._check()
-        return Execution(
-            outcome, self._instructions, self.truth.calls, wall, self.recorder.tallies(), self.recorder.stacks()
-        )
+        engines = (NAME,) * len(self.plan.unwinders)
+        tallies, stacks = self.recorder.tallies(), self.recorder.stacks()
+        return Execution(outcome, self._instructions, self.truth.calls, wall, tallies, stacks, engines)
 
     def _check(self) -> None:
         expected = {BOUNDARY: self._instructions * self._boundary, CALL: self.truth.calls * self._call}
@@ -143,9 +143,7 @@ class ReferenceEngine:
 
 def run_reference(image: Image, rewrite: RewriteMap | None, plan: Plan) -> Execution:
     """Execute *image* once and judge every unwinder of *plan* at every stop."""
-    unknown = set(plan.modes) - set(MODES)
-    if unknown:
-        raise EngineError(f"unknown stop mode {', '.join(sorted(unknown))}")
+    check_modes(plan)
     return ReferenceEngine(image, rewrite, plan).run()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.engine.reference import Execution
+from lab.engine.plan import Execution
 from lab.images.image import Image, load_image
 from lab.images.workloads import workload_by_name
 from lab.job import Job, prepare

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.arch import arch_by_name
-from lab.engine.reference import Plan, ReferenceEngine
+from lab.engine.plan import Plan
+from lab.engine.reference import ReferenceEngine
 from lab.images.build import ARCH_FLAGS
 from lab.images.image import Image
 from lab.machine.machine import Limits

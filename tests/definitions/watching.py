@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lab.engine.reference import Plan, ReferenceEngine
+from lab.engine.plan import Plan
+from lab.engine.reference import ReferenceEngine
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.registry import unwinder

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.cost.counts import count
-from lab.engine.reference import Plan, ReferenceEngine, run_reference
+from lab.engine.plan import Plan
+from lab.engine.reference import ReferenceEngine, run_reference
 from lab.errors import EngineError
 from lab.machine.machine import Limits
 from lab.registry import unwinder

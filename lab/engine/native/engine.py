@@ -108,7 +108,8 @@ class NativeEngine:
         outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
         instructions, calls = self.state[S.INSTRUCTIONS], self.state[S.CALLS]
-        return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks())
+        engines = (NAME,) * len(self.plan.unwinders)
+        return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks(), engines)
 
     # -- counts ---------------------------------------------------------------------------------------------
 

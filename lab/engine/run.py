@@ -1,0 +1,91 @@
+"""Runs a plan: natively, and in the reference engine what has no native form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lab.engine.native.compiling import NotCompiled, compiled_evaluator
+from lab.engine.native.engine import MOST_UNWINDERS, NativeEngine, NotNative
+from lab.engine.native.engine import NAME as NATIVE
+from lab.engine.native.tables import TooWideError
+from lab.engine.plan import Execution, Plan, check_modes
+from lab.engine.reference import NAME as REFERENCE
+from lab.engine.reference import run_reference
+from lab.errors import EngineError
+from lab.images.image import Image
+from lab.layout import RewriteMap
+from lab.unwind.api import Unwinder
+
+ENGINES = (NATIVE, REFERENCE)
+
+
+def execute(image: Image, rewrite: RewriteMap | None, plan: Plan, engine: str = NATIVE) -> Execution:
+    """Execute *image* and judge every unwinder of *plan* at every stop.
+
+    An unwinder without a native form is judged by the reference engine, in an execution of its own; ``notes``
+    say which and why.  Both executions must retire the same instructions and calls: EngineError otherwise.
+    """
+    check_modes(plan)
+    if engine == REFERENCE:
+        return run_reference(image, rewrite, plan)
+    reasons = {index: reason for index, reason in enumerate(map(not_native, plan.unwinders)) if reason}
+    native = [index for index in range(len(plan.unwinders)) if index not in reasons]
+    parts = [native[i : i + MOST_UNWINDERS] for i in range(0, len(native), MOST_UNWINDERS)] or [[]]
+    executions: list[tuple[list[int], Execution]] = []
+    notes = [f"{plan.unwinders[index].name}: reference engine: {reason}" for index, reason in reasons.items()]
+    for part in parts:
+        chosen = replace(plan, unwinders=tuple(plan.unwinders[index] for index in part))
+        if reasons and not part:
+            continue
+        try:
+            executions.append((part, NativeEngine(image, rewrite, chosen).run()))
+        except (NotNative, TooWideError) as error:
+            notes += [f"{unwinder.name}: reference engine: {error}" for unwinder in chosen.unwinders]
+            executions.append((part, run_reference(image, rewrite, chosen)))
+    if reasons:
+        left = replace(plan, unwinders=tuple(plan.unwinders[index] for index in reasons))
+        executions.append((list(reasons), run_reference(image, rewrite, left)))
+    return _merged(image, plan, executions, tuple(notes))
+
+
+def not_native(unwinder: Unwinder) -> str:
+    """Why *unwinder* has no native form; "" where it has one."""
+    if unwinder.oracle:
+        return ""
+    try:
+        compiled_evaluator(unwinder)
+    except NotCompiled as error:
+        return str(error)
+    return ""
+
+
+def _merged(
+    image: Image, plan: Plan, executions: list[tuple[list[int], Execution]], notes: tuple[str, ...]
+) -> Execution:
+    """The executions of parts of one plan as one; *plan*'s own numbering of unwinders."""
+    first = executions[0][1]
+    engines = [""] * len(plan.unwinders)
+    for indexes, execution in executions:
+        if (execution.instructions, execution.calls, execution.outcome.result) != (
+            first.instructions,
+            first.calls,
+            first.outcome.result,
+        ):
+            raise EngineError(f"{image.path}: two executions differ in what they retired; this is a fault of the lab")
+        for index, engine in zip(indexes, execution.engines, strict=True):
+            engines[index] = engine
+    tallies = [replace(t, unwinder=indexes[t.unwinder]) for indexes, e in executions for t in e.tallies]
+    stacks = [replace(k, unwinder=indexes[k.unwinder]) for indexes, e in executions for k in e.stacks]
+    return Execution(
+        first.outcome,
+        first.instructions,
+        first.calls,
+        sum(execution.wall_s for _, execution in executions),
+        tuple(sorted(tallies, key=lambda t: (t.mode, t.unwinder, t.pc))),
+        tuple(sorted(stacks, key=lambda k: (k.mode, k.unwinder, k.stop))),
+        tuple(engines),
+        notes,
+    )
+
+
+__all__ = ["ENGINES", "NATIVE", "REFERENCE", "execute", "not_native"]
