@@ -56,7 +56,9 @@ def _signature() -> str:
     """The bits of a return address that pointer authentication may set do not count; bit 55 does."""
     text = ""
     for level in LEVELS:
-        text += walk(level) + " mov x9, #0x00ff000000000000\n eor x10, x21, x9, lsl #8\n str x10, [x19, #8]\nSAME\n" + _CALL
+        text += (
+            walk(level) + " mov x9, #0x00ff000000000000\n eor x10, x21, x9, lsl #8\n str x10, [x19, #8]\nSAME\n" + _CALL
+        )
         text += " eor x10, x21, #0x007f000000000000\n str x10, [x19, #8]\nSAME\n" + _CALL
         text += " eor x10, x21, #0x0080000000000000\n str x10, [x19, #8]\nHIT\n" + _CALL
         text += " str x21, [x19, #8]\nHEAL\n" + _CALL
@@ -67,11 +69,15 @@ def _elsewhere() -> str:
     """FP points at everything but a record, and at good copies of one."""
     # Into data, text, nothing, the kernel's half; off by some bytes; below SP (pt_regs and poison); the stack's ends.
     values = ["x24", "xzr", "x30", "#-1", "#0x8000000000000000", "#0x10", "#0x7fe0000000", "#0x7ff0000000"]
-    places = [" mov x29, {}".format(value) for value in values]
+    places = [f" mov x29, {value}" for value in values]
     places += [f" add x29, x25, #{n}" for n in (1, 4, 7, 8, 16, 88)]
     places += [f" sub x29, sp, #{n}" for n in (1, 4, 8, 16, 24, 32, 40, 48, 328, 336, 344, 352, 4000)]
     places += [f" mov x29, #0x7ff0000000\n sub x29, x29, #{n}" for n in (4, 8, 16, 24, 32, 128)]
-    places += [" adr x29, smash", " movz x29, #0x7fef, lsl #16\n movk x29, #0x7f, lsl #32", " movz x29, #0x7ff0, lsl #16"]
+    places += [
+        " adr x29, smash",
+        " movz x29, #0x7fef, lsl #16\n movk x29, #0x7f, lsl #32",
+        " movz x29, #0x7ff0, lsl #16",
+    ]
     text = " mov x25, x29\n stp x29, x30, [x24]\n"
     for place in places:
         text += f"{place}\nHIT\n{_CALL} mov x29, x25\nHEAL\n nop\n"
@@ -85,10 +91,17 @@ def _chain() -> str:
     text = ""
     for level in (0, 1, 5, 20):
         text += walk(level)
-        for target in (" mov x9, x19", " mov x9, sp", " sub x9, sp, #32", " ldr x9, [x19]\n ldr x9, [x9]", " add x9, x19, #8"):
+        for target in (
+            " mov x9, x19",
+            " mov x9, sp",
+            " sub x9, sp, #32",
+            " ldr x9, [x19]\n ldr x9, [x9]",
+            " add x9, x19, #8",
+        ):
             text += f"{target}\n str x9, [x19]\nHIT\n{_CALL} str x20, [x19]\nHEAL\n{_CALL}"
         for kind in (0, 1, 2, 3):
-            text += f" ldr x12, [x19, #16]\n mov x13, #{kind}\n str x13, [x19, #16]\nSAME\n stp xzr, xzr, [x19]\nHIT\n{_CALL}"
+            text += f" ldr x12, [x19, #16]\n mov x13, #{kind}\n str x13, [x19, #16]\nSAME\n"
+            text += " stp xzr, xzr, [x19]\nHIT\n" + _CALL
             text += " str x21, [x19, #8]\nHIT\n str x20, [x19]\nHEAL\n str x12, [x19, #16]\nSAME\n" + _CALL
         seen = "SAME" if level else "HIT"  # all calls of ``deep`` but the first have the same return address
         text += f" ldp x12, x13, [x20]\n stp x20, x13, [x19]\n{seen}\n stp x12, x21, [x20]\n{seen}\n" + _CALL
@@ -127,13 +140,14 @@ def _over() -> str:
     text = " mov x25, sp\n ldp x20, x21, [x29]\n ldp x12, x13, [sp, #16]\n"
     text += " add sp, x29, #16\n stp x24, x21, [sp, #-16]!\nHIT\n nop\n str x20, [sp]\nHEAL\n" + _CALL
     text += " add sp, x29, #16\n mov x19, x30\n bl probe\n mov sp, x25\nHIT\n nop\n stp x20, x21, [x29]\nHEAL\n" + _CALL
-    text += " add sp, x29, #16\n mov x0, #3\n bl deepest\n mov sp, x25\nHIT\n nop\n str x20, [x29]\n str x21, [x29, #8]\nHEAL\n"
-    return text + _CALL
+    text += " add sp, x29, #16\n mov x0, #3\n bl deepest\n mov sp, x25\nHIT\n nop\n"
+    return text + " str x20, [x29]\n str x21, [x29, #8]\nHEAL\n" + _CALL
 
 
 def _clobber() -> str:
     """FP, and LR, are used as ordinary registers; calls are made meanwhile."""
-    text = " mov x25, x29\n mov x29, #1000\n5: sub x29, x29, #100\n add x9, sp, x29\nHIT\n cbnz x29, 5b\n bl probe\n mov x29, x25\nHEAL\n"
+    text = " mov x25, x29\n mov x29, #1000\n5: sub x29, x29, #100\n add x9, sp, x29\nHIT\n"
+    text += " cbnz x29, 5b\n bl probe\n mov x29, x25\nHEAL\n"
     text += " mov x30, #77\nSAME\n add x30, x30, x30\n eor x29, x29, x30\nHIT\n eor x29, x29, x30\nHEAL\n" + _CALL
     return text + " sub x29, sp, x29\nHIT\n bl probe\n sub x29, sp, x29\nHEAL\n" + _CALL
 

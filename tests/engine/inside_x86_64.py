@@ -58,7 +58,9 @@ def _stale() -> str:
         text += " mov $5, %eax\n lock cmpxchg %r15, (%rbx)\nSAME\n cmpxchg %r15, 8(%rbx)\nSAME\n" + _CALL
         text += " xor %ecx, %ecx\n mov %rbx, %rdi\n rep stosb\nSAME\n rep stosq\nSAME\n rep movsq\nSAME\n" + _CALL
         text += " lock addq $0, (%rbx)\nSAME\n orb $0, 9(%rbx)\nSAME\n xor %eax, %eax\n xadd %rax, 8(%rbx)\nSAME\n"
-        text += " movdqu (%rbx), %xmm0\n movdqu %xmm0, (%rbx)\nSAME\n movups 1(%rbx), %xmm1\n movups %xmm1, 1(%rbx)\nSAME\n"
+        text += (
+            " movdqu (%rbx), %xmm0\n movdqu %xmm0, (%rbx)\nSAME\n movups 1(%rbx), %xmm1\n movups %xmm1, 1(%rbx)\nSAME\n"
+        )
         text += " push (%rbx)\n pop (%rbx)\nSAME\n xchg %rax, (%rbx)\n xchg %rax, (%rbx)\nSAME\n" + _CALL
         for byte in range(8):
             text += f" mov %r13, %rax\n shr ${8 * byte}, %rax\n mov %al, 8 + {byte}(%rbx)\nSAME\n"
@@ -76,7 +78,9 @@ def _elsewhere() -> str:
     places += [f" lea {n}(%r14), %rbp" for n in (1, 4, 7, 8, 24)]
     places += [f" lea -{n}(%rsp), %rbp" for n in (1, 4, 8, 16, 24, 128, 136, 160, 168, 176, 4000)]
     places += [f" movabs $0x7ff0000000 - {n}, %rbp" for n in (4, 8, 16, 24, 32)]
-    text = " mov %rbp, %r14\n mov (%rbp), %r12\n mov 8(%rbp), %r13\n mov %r12, buffer(%rip)\n mov %r13, buffer + 8(%rip)\n"
+    text = (
+        " mov %rbp, %r14\n mov (%rbp), %r12\n mov 8(%rbp), %r13\n mov %r12, buffer(%rip)\n mov %r13, buffer + 8(%rip)\n"
+    )
     for place in places:
         text += f"{place}\nHIT\n{_CALL} mov %r14, %rbp\nHEAL\n nop\n"
     text += " sub $64, %rsp\n mov %r12, 16(%rsp)\n mov %r13, 24(%rsp)\n lea 16(%rsp), %rbp\nSAME\n" + _CALL
@@ -93,7 +97,9 @@ def _chain() -> str:
         text += walk(level)
         for target in (*targets, " lea 8(%rbx), %rcx"):
             text += f"{target}\n mov %rcx, (%rbx)\nHIT\n{_CALL} mov %r12, (%rbx)\nHEAL\n{_CALL}"
-        text += f" pxor %xmm0, %xmm0\n movups %xmm0, (%rbx)\nHIT\n{_CALL} mov %r13, 8(%rbx)\nHIT\n mov %r12, (%rbx)\nHEAL\n"
+        text += (
+            f" pxor %xmm0, %xmm0\n movups %xmm0, (%rbx)\nHIT\n{_CALL} mov %r13, 8(%rbx)\nHIT\n mov %r12, (%rbx)\nHEAL\n"
+        )
         text += f"{_CALL} mov 8(%r12), %rcx\n mov %rcx, 8(%rbx)\n{seen}\n xchg %rcx, %r13\n mov %rcx, 8(%r12)\n{seen}\n"
         text += f"{_CALL} mov %rcx, 8(%rbx)\n{seen}\n mov %r13, 8(%r12)\nHEAL\n{_CALL} mov %rcx, %r13\n"
     return text
@@ -111,7 +117,8 @@ def _final() -> str:
 
 def _sweep() -> str:
     """One store instruction meets data, padding, saved registers and records in turn, and again on the way back."""
-    text = " xor %ecx, %ecx\n5: notq (%rsp, %rcx, 8)\n nop\n notq (%rsp, %rcx, 8)\n nop\n inc %ecx\n cmp $100, %ecx\n jne 5b\nSAME\n"
+    text = " xor %ecx, %ecx\n5: notq (%rsp, %rcx, 8)\n nop\n notq (%rsp, %rcx, 8)\n nop\n"
+    text += " inc %ecx\n cmp $100, %ecx\n jne 5b\nSAME\n"
     text += " lea 797(%rsp), %rdi\n mov $100, %ecx\n std\n5: mov (%rdi), %r14b\n mov $0x5a, %al\n stosb\n nop\n"
     return text + " mov %r14b, 1(%rdi)\n nop\n sub $7, %rdi\n dec %ecx\n jne 5b\n cld\nSAME\n" + _CALL
 
@@ -119,17 +126,26 @@ def _sweep() -> str:
 def _toggle() -> str:
     """Smashed and restored by neighbouring instructions, in a loop, under and not under a condition."""
     text = walk(5) + " mov $12, %r14d\n5: movq $0, 8(%rbx)\nHIT\n mov %r13, 8(%rbx)\nHEAL\n movq $0, (%rbx)\nHIT\n"
-    text += " test $1, %r14b\n je 6f\n call probe\n6: mov %r12, (%rbx)\nHEAL\n test $2, %r14b\n je 7f\n movb $0, 9(%rbx)\n"
+    text += (
+        " test $1, %r14b\n je 6f\n call probe\n6: mov %r12, (%rbx)\nHEAL\n test $2, %r14b\n je 7f\n movb $0, 9(%rbx)\n"
+    )
     return text + "7: nop\n mov %r13, 8(%rbx)\nHEAL\n dec %r14d\n jne 5b\nSAME\n" + _CALL
 
 
 def _over() -> str:
     """SP moves up into this frame: pushes, calls and ``enter`` write over the live record."""
     text = " mov %rsp, %r14\n mov (%rbp), %r12\n mov 8(%rbp), %r13\n"
-    for over in (" call probe\n", " mov $3, %eax\n call deepest\n", " enter $32, $3\n leave\n", " enter $0, $31\n leave\n"):
+    for over in (
+        " call probe\n",
+        " mov $3, %eax\n call deepest\n",
+        " enter $32, $3\n leave\n",
+        " enter $0, $31\n leave\n",
+    ):
         text += _copy("-496(%rbp)", "buffer(%rip)", 64) + " lea 16(%rbp), %rsp\n" + over
         text += " mov %r14, %rsp\nHIT\n nop\n" + _copy("buffer(%rip)", "-496(%rbp)", 64) + "HEAL\n" + _CALL
-    text += " lea 16(%rbp), %rsp\n pushq $smash\nHIT\n push %rbp\nHIT\n mov %r12, (%rsp)\nHIT\n mov %r13, 8(%rsp)\nHEAL\n"
+    text += (
+        " lea 16(%rbp), %rsp\n pushq $smash\nHIT\n push %rbp\nHIT\n mov %r12, (%rsp)\nHIT\n mov %r13, 8(%rsp)\nHEAL\n"
+    )
     return text + " mov %r14, %rsp\nHEAL\n" + _CALL
 
 
@@ -144,8 +160,10 @@ def _segments() -> str:
 
 def _clobber() -> str:
     """FP is used as an ordinary register; calls are made meanwhile."""
-    text = " mov %rbp, %r14\n mov $1000, %ebp\n5: sub $100, %rbp\n lea (%rsp, %rbp), %rax\nHIT\n jne 5b\n call probe\n mov %r14, %rbp\nHEAL\n"
-    text += " xor %r15, %rbp\nHIT\n call probe\nHIT\n xor %r15, %rbp\nHEAL\n xchg %rbp, %rax\nHIT\n nop\n xchg %rbp, %rax\nHEAL\n"
+    text = " mov %rbp, %r14\n mov $1000, %ebp\n5: sub $100, %rbp\n lea (%rsp, %rbp), %rax\nHIT\n"
+    text += " jne 5b\n call probe\n mov %r14, %rbp\nHEAL\n"
+    text += " xor %r15, %rbp\nHIT\n call probe\nHIT\n xor %r15, %rbp\nHEAL\n"
+    text += " xchg %rbp, %rax\nHIT\n nop\n xchg %rbp, %rax\nHEAL\n"
     return text + " lea -4096(%rbp), %rbp\nHIT\n" + _CALL + " add $4096, %rbp\nHEAL\n" + _CALL
 
 

@@ -93,7 +93,9 @@ _AT = "add x11, x19, #{slot}; "
 
 
 def _narrow(store: str, size: int) -> tuple[str, ...]:
-    return tuple(f"lsr x9, {{v}}, #{8 * p}; add x11, x19, #{{slot}}; {store} w9, [x11, #{p}]" for p in range(0, 8, size))
+    return tuple(
+        f"lsr x9, {{v}}, #{8 * p}; add x11, x19, #{{slot}}; {store} w9, [x11, #{p}]" for p in range(0, 8, size)
+    )
 
 
 def _below(distance: int) -> str:
@@ -113,7 +115,11 @@ _BOTH = "ldp x9, x10, [x19]; mov {pair}, {v}; "
 _TWO_Q = "sub x10, x19, #16; ld1 {{v0.2d, v1.2d}}, [x10]; ins v1.d[{n}], {v}; "
 
 GROUPS = (
-    Group("narrow", partial=(*_narrow("strb", 1)[:7], *_narrow("strh", 2), *_narrow("str", 4)), top_byte=_narrow("strb", 1)[7:]),
+    Group(
+        "narrow",
+        partial=(*_narrow("strb", 1)[:7], *_narrow("strh", 2), *_narrow("str", 4)),
+        top_byte=_narrow("strb", 1)[7:],
+    ),
     Group(
         "straddle",
         partial=(
@@ -262,7 +268,11 @@ GROUPS = (
             _BOTH + "stp x9, x10, [sp], #16; sub sp, sp, #16",
             "add sp, sp, #16; str {v}, [sp, #-16 + {slot}]; sub sp, sp, #16",
         ),
-        partial=("strb {w}, [sp, #{slot}]", "strh {w}, [sp, #{slot} + 2]", "stp xzr, xzr, [sp]; str {other}, [sp, #8 - {slot}]"),
+        partial=(
+            "strb {w}, [sp, #{slot}]",
+            "strh {w}, [sp, #{slot} + 2]",
+            "stp xzr, xzr, [sp]; str {other}, [sp, #8 - {slot}]",
+        ),
         levels=(0,),
     ),
 )

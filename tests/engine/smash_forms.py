@@ -9,6 +9,7 @@ Marker lines in assembly text become symbols (see ``mark``)::
     HIT     at the next instruction a plain frame-pointer walk must not be exact
     HEAL    there it must be exact again
     SAME    there it must be exact although something was stored
+    BOTH    there it must be exact at some stops and not at others
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 
 DEPTH = 52
 LEVELS = (0, 1, 5, 50)
-MARKS = ("HIT", "HEAL", "SAME")
+MARKS = ("HIT", "HEAL", "SAME", "BOTH")
 SLOTS = (0, 8)
 
 

@@ -2,12 +2,14 @@
 
 In ``smash``: rbx = the record, r12 and r13 = its true words, r14 = a wrong word, r15 = a mask; rax, rcx, rdx,
 rsi, rdi, r8..r11 and vectors are free.  {v} is the value's register ({v}d, {v}w and {v}b its parts), {n} the
-slot's number; {lane} and {insert} put xmm1 into the slot's half of xmm0; {pair} is rax or rdx.
+slot's number; {lane} and {insert} put xmm1 into the slot's half of xmm0, {wide} is the slot's register of
+rbx and rcx, {fix} restores what a form wrote into the slot it was not asked to write.
 """
 
 from __future__ import annotations
 
 from tests.engine.smash_forms import Dialect, Group
+from tests.engine.smash_x86_64_wide import FROM, WIDE
 
 _SKELETON = """
 FUNC leaf
@@ -88,8 +90,14 @@ DIALECT = Dialect(
     default="mov %{v}, {slot}(%rbx)",
     call=" nop\n call probe\n nop",
     fields={
-        0: {"insert": "movsd %xmm1, %xmm0", "lane": "l", "pair": "rax", "wide": "rbx", "imm": "0", "fix": "nop"},
-        8: {"insert": "punpcklqdq %xmm1, %xmm0", "lane": "h", "pair": "rdx", "wide": "rcx", "imm": "1", "fix": "mov %r12, (%rbx); mov %r14, 8(%rbx)"},
+        0: {"insert": "movsd %xmm1, %xmm0", "lane": "l", "wide": "rbx", "imm": "0", "fix": "nop"},
+        8: {
+            "insert": "punpcklqdq %xmm1, %xmm0",
+            "lane": "h",
+            "wide": "rcx",
+            "imm": "1",
+            "fix": "mov %r12, (%rbx); mov %r14, 8(%rbx)",
+        },
     },
     hides_top_byte=False,
 )
@@ -113,17 +121,23 @@ def _above(distance: int) -> str:
     return f"{old}; mov %{{v}}, %rcx; shr ${keep}, %rcx; or %rcx, %rax; mov %rax, {at}"
 
 
-_MERGE = "movdqu (%rbx), %xmm0; movq %{v}, %xmm1; {insert}; "
-_TO = "lea {slot}(%rbx), %rdi; "
-_FROM = "mov %{v}, buffer(%rip); lea buffer(%rip), %rsi; "
-_PAIR = "mov (%rbx), %rax; mov 8(%rbx), %rdx; mov %{v}, %{pair}; "
+_SIXTEEN = "mov %rbx, %r8; mov %r14, %r9; mov (%rbx), %rbx; mov 8(%r8), %rcx; mov %{v}, %{wide}; mov (%r8), %rax; "
+_EIGHT = "mov %rbx, %r8; mov %{v}, %r10; mov {slot}(%rbx), %eax; mov 4 + {slot}(%rbx), %edx; mov %r10d, %ebx; "
 _TOP = "mov %{v}, %rax; shr $56, %rax; "
 
 GROUPS = (
     Group(
         "narrow",
-        partial=(*_narrow("mov %al", 1), *_narrow("mov %ax", 2), *_narrow("mov %eax", 4), "movb $0x55, {slot}(%rbx)",
-                 "movw $0x55, 2 + {slot}(%rbx)", "movl $5, {slot}(%rbx)", "movq $-5, {slot}(%rbx)", "mov %ah, {slot}(%rbx)"),
+        partial=(
+            *_narrow("mov %al", 1),
+            *_narrow("mov %ax", 2),
+            *_narrow("mov %eax", 4),
+            "movb $0x55, {slot}(%rbx)",
+            "movw $0x55, 2 + {slot}(%rbx)",
+            "movl $5, {slot}(%rbx)",
+            "movq $-5, {slot}(%rbx)",
+            "mov %ah, {slot}(%rbx)",
+        ),
     ),
     Group(
         "straddle",
@@ -137,77 +151,7 @@ GROUPS = (
             "movups 7 + {slot}(%rbx), %xmm0; " + _TOP + "pinsrb $0, %eax, %xmm0; movups %xmm0, 7 + {slot}(%rbx)",
         ),
     ),
-    Group(
-        "sse",
-        full=(
-            _MERGE + "movdqu %xmm0, (%rbx)",
-            _MERGE + "movups %xmm0, (%rbx)",
-            _MERGE + "movaps %xmm0, (%rbx)",
-            _MERGE + "movdqa %xmm0, (%rbx)",
-            _MERGE + "movapd %xmm0, (%rbx)",
-            _MERGE + "movntdq %xmm0, (%rbx)",
-            _MERGE + "movntps %xmm0, (%rbx)",
-            _MERGE + "mov{lane}ps %xmm0, {slot}(%rbx)",
-            _MERGE + "mov{lane}pd %xmm0, {slot}(%rbx)",
-            _MERGE + "pextrq ${imm}, %xmm0, {slot}(%rbx)",
-            "movq %{v}, %xmm9; movq %xmm9, {slot}(%rbx)",
-            "movq %{v}, %xmm1; movsd %xmm1, {slot}(%rbx)",
-            "movnti %{v}, {slot}(%rbx)",
-            "movq %{v}, %mm1; movq %mm1, {slot}(%rbx); emms",
-            "movq %{v}, %mm1; movntq %mm1, {slot}(%rbx); emms",
-            "movq %{v}, %xmm0; pcmpeqb %xmm1, %xmm1; psrldq $8, %xmm1; " + _TO + "maskmovdqu %xmm1, %xmm0",
-        ),
-        partial=(
-            "movd %{v}d, %xmm1; movd %xmm1, {slot}(%rbx)",
-            "movd %{v}d, %xmm1; movss %xmm1, {slot}(%rbx)",
-            "movq %{v}, %xmm1; pextrb $1, %xmm1, 1 + {slot}(%rbx)",
-            "movq %{v}, %xmm1; pextrw $1, %xmm1, 2 + {slot}(%rbx)",
-            "movq %{v}, %xmm1; pextrd $1, %xmm1, 4 + {slot}(%rbx)",
-            "movq %{v}, %xmm1; extractps $0, %xmm1, {slot}(%rbx)",
-            "mov $0x80, %eax; movd %eax, %xmm1; movq %{v}, %xmm0; " + _TO + "maskmovdqu %xmm1, %xmm0",
-            "movnti %{v}d, {slot}(%rbx)",
-            "stmxcsr {slot}(%rbx)",
-        ),
-    ),
-    Group(
-        "x87",
-        full=("mov %{v}, buffer(%rip); fildq buffer(%rip); fistpq {slot}(%rbx)",),
-        partial=(
-            "fldpi; fstpl {slot}(%rbx)",
-            "fldpi; fsts {slot}(%rbx); fstp %st(0)",
-            "fld1; fistps {slot}(%rbx)",
-            "fld1; fisttpll {slot}(%rbx)",
-            "fnstcw {slot}(%rbx)",
-            "fnstsw {slot}(%rbx)",
-            "mov {slot} - 2(%rbx), %ax; fldpi; fstpt {slot} - 2(%rbx); mov %ax, {slot} - 2(%rbx)",
-        ),
-    ),
-    Group(
-        "strings",
-        full=(
-            "mov %{v}, %rax; " + _TO + "stosq",
-            "mov %{v}, %rax; mov $1, %ecx; " + _TO + "rep stosq",
-            "mov %{v}, %rax; mov $1, %ecx; " + _TO + "std; rep stosq; cld",
-            _FROM + _TO + "movsq",
-            _FROM + _TO + "mov $8, %ecx; rep movsb",
-            _FROM + _TO + "mov $4, %ecx; rep movsw",
-            _FROM + _TO + "mov $2, %ecx; rep movsl",
-            _FROM + _TO + "mov $1, %ecx; rep movsq",
-            _FROM + _TO + "std; add $7, %rsi; add $7, %rdi; mov $8, %ecx; rep movsb; cld",
-            _FROM + _TO + "std; add $4, %rsi; add $4, %rdi; movsl; movsl; cld",
-            "lea buffer(%rip), %rdi; lea -16(%rbx), %rsi; mov $6, %ecx; rep movsq; mov %{v}, buffer + 16 + {slot}(%rip); "
-            "lea buffer(%rip), %rsi; lea -16(%rbx), %rdi; mov $48, %ecx; rep movsb",
-            "lea buffer(%rip), %rdi; lea -16(%rbx), %rsi; mov $6, %ecx; rep movsq; mov %{v}, buffer + 16 + {slot}(%rip); "
-            "std; lea buffer + 40(%rip), %rsi; lea 24(%rbx), %rdi; mov $6, %ecx; rep movsq; cld",
-        ),
-        partial=(
-            "mov %{v}b, %al; " + _TO + "stosb",
-            "mov $0xee, %al; mov $3, %ecx; " + _TO + "rep stosb",
-            "mov $0xee, %al; mov $3, %ecx; " + _TO + "std; add $6, %rdi; rep stosb; cld",
-            "mov $0xeeee, %eax; mov $2, %ecx; " + _TO + "rep stosw",
-            "mov $0xeeee, %eax; " + _TO + "add $4, %rdi; stosl",
-        ),
-    ),
+    *WIDE,
     Group(
         "atomics",
         full=(
@@ -237,24 +181,36 @@ GROUPS = (
     Group(
         "cmpxchg16b",
         full=(
-            "mov %rbx, %r8; mov %r14, %r9; mov (%rbx), %rbx; mov 8(%r8), %rcx; mov %{v}, %{wide}; mov (%r8), %rax; "
-            "mov 8(%r8), %rdx; lock cmpxchg16b (%r8); mov %r8, %rbx; mov %r9, %r14",
-            "mov %rbx, %r8; mov %{v}, %r10; mov {slot}(%rbx), %eax; mov 4 + {slot}(%rbx), %edx; mov %r10d, %ebx; "
-            "shr $32, %r10; mov %r10d, %ecx; lock cmpxchg8b {slot}(%r8); mov %r8, %rbx",
+            _SIXTEEN + "mov 8(%r8), %rdx; lock cmpxchg16b (%r8); mov %r8, %rbx; mov %r9, %r14",
+            _EIGHT + "shr $32, %r10; mov %r10d, %ecx; lock cmpxchg8b {slot}(%r8); mov %r8, %rbx",
         ),
     ),
     Group(
         "arithmetic",
-        full=("mov %{v}, %rax; sub {slot}(%rbx), %rax; add %rax, {slot}(%rbx)",
-              "mov {slot}(%rbx), %rax; sub %{v}, %rax; sub %rax, {slot}(%rbx)",
-              "andq $0, {slot}(%rbx); or %{v}, {slot}(%rbx)",
-              "mov {slot}(%rbx), %rax; xor %{v}, %rax; xor %rax, {slot}(%rbx)",
-              "mov %{v}, %rax; bswap %rax; movbe %rax, {slot}(%rbx)"),
-        partial=("addq $8, {slot}(%rbx)", "stc; adcq $0, {slot}(%rbx)", "stc; sbbb $0, {slot}(%rbx)", "incb {slot}(%rbx)",
-                 "negq {slot}(%rbx)", "notl {slot}(%rbx)", "shlq $1, {slot}(%rbx)", "mov $3, %cl; rolq %cl, {slot}(%rbx)",
-                 "sarw $1, {slot}(%rbx)", "stc; rcrq $1, {slot}(%rbx)", "shldq $9, %r15, {slot}(%rbx)",
-                 "mov $4, %cl; shrdq %cl, %r15, {slot}(%rbx)", "cmp %eax, %eax; sete 3 + {slot}(%rbx)",
-                 "btsq $3, {slot}(%rbx); btrq $4, {slot}(%rbx); btcq $5, {slot}(%rbx)", "mov %ds, {slot}(%rbx)"),
+        full=(
+            "mov %{v}, %rax; sub {slot}(%rbx), %rax; add %rax, {slot}(%rbx)",
+            "mov {slot}(%rbx), %rax; sub %{v}, %rax; sub %rax, {slot}(%rbx)",
+            "andq $0, {slot}(%rbx); or %{v}, {slot}(%rbx)",
+            "mov {slot}(%rbx), %rax; xor %{v}, %rax; xor %rax, {slot}(%rbx)",
+            "mov %{v}, %rax; bswap %rax; movbe %rax, {slot}(%rbx)",
+        ),
+        partial=(
+            "addq $8, {slot}(%rbx)",
+            "stc; adcq $0, {slot}(%rbx)",
+            "stc; sbbb $0, {slot}(%rbx)",
+            "incb {slot}(%rbx)",
+            "negq {slot}(%rbx)",
+            "notl {slot}(%rbx)",
+            "shlq $1, {slot}(%rbx)",
+            "mov $3, %cl; rolq %cl, {slot}(%rbx)",
+            "sarw $1, {slot}(%rbx)",
+            "stc; rcrq $1, {slot}(%rbx)",
+            "shldq $9, %r15, {slot}(%rbx)",
+            "mov $4, %cl; shrdq %cl, %r15, {slot}(%rbx)",
+            "cmp %eax, %eax; sete 3 + {slot}(%rbx)",
+            "btsq $3, {slot}(%rbx); btrq $4, {slot}(%rbx); btcq $5, {slot}(%rbx)",
+            "mov %ds, {slot}(%rbx)",
+        ),
     ),
     Group(
         "addresses",
@@ -282,7 +238,7 @@ GROUPS = (
             "push %{v}; pop 112 + {slot}(%rsp)",
             "mov %rsp, %r8; lea 8 + {slot}(%rbp), %rsp; push %{v}; mov %r8, %rsp",
             "mov %rsp, %r8; mov %{v}, buffer(%rip); lea 8 + {slot}(%rbp), %rsp; push buffer(%rip); mov %r8, %rsp",
-            "mov %rsp, %r8; mov %{v}, buffer(%rip); lea buffer(%rip), %r9; lea 8 + {slot}(%rbp), %rsp; push (%r9); mov %r8, %rsp",
+            FROM + "mov %rsp, %r8; lea 8 + {slot}(%rbp), %rsp; push (%rsi); mov %r8, %rsp",
         ),
         partial=(
             "mov %rsp, %r8; lea 8 + {slot}(%rbp), %rsp; push $-2; mov %r8, %rsp",
