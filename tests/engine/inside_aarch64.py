@@ -28,7 +28,7 @@ def walk(level: int) -> str:
 
 
 def _zeroing() -> str:
-    """``dc zva`` zeroes the whole block (512 bytes here) around a record."""
+    """``dc zva`` zeroes the whole block (64 bytes in unicorn) around a record."""
     text = " mrs x9, dczid_el0\n and x9, x9, #15\n mov x10, #4\n lsl x25, x10, x9\n sub x12, x25, #1\n"
     for level in LEVELS:
         text += walk(level) + " bic x26, x19, x12\n" + _COPY.format(source="x26", target="x24")

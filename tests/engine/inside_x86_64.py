@@ -150,11 +150,13 @@ def _over() -> str:
 
 
 def _segments() -> str:
-    """Stores through FS with a base, as WRMSR sets it (the guest runs at level 0), and with an absolute address."""
+    """Stores through FS and GS with a base, which WRMSR (the guest runs at level 0) and WRGSBASE set."""
     text = walk(5) + " mov $0xc0000100, %ecx\n lea -4096(%rbx), %rax\n mov %rax, %rdx\n shr $32, %rdx\n wrmsr\n"
     for slot, true in zip(SLOTS, ("r12", "r13"), strict=True):
         text += f" mov $4096 + {slot}, %r8d\n mov %r15, %fs:(%r8)\nHIT\n{_CALL} mov %{true}, %fs:(%r8)\nHEAL\n{_CALL}"
         text += f" movb $1, %fs:4099 + {slot}\nHIT\n{_CALL} mov %{true}, {slot}(%rbx)\nHEAL\n{_CALL}"
+        text += f" mov $1000, %ecx\n lea -8008(%rbx), %rdx\n wrgsbase %rdx\n movw $1, %gs:10 + {slot}(, %rcx, 8)\nHIT\n"
+        text += f"{_CALL} mov %{true}, %gs:8008 + {slot}\nHEAL\n{_CALL}"
     return text
 
 

@@ -26,6 +26,7 @@ WIDE = (
             _MERGE + "pextrq ${imm}, %xmm0, {slot}(%rbx)",
             "movq %{v}, %xmm9; movq %xmm9, {slot}(%rbx)",
             "movq %{v}, %xmm1; movsd %xmm1, {slot}(%rbx)",
+            "movq %{v}, %xmm1; movntsd %xmm1, {slot}(%rbx)",
             "movnti %{v}, {slot}(%rbx)",
             "movq %{v}, %mm1; movq %mm1, {slot}(%rbx); emms",
             "movq %{v}, %mm1; movntq %mm1, {slot}(%rbx); emms",
