@@ -212,13 +212,17 @@ def forget_slot(s, mask, slot):
                 if mark >> 16 == get(p, P.START_SERIAL):
                     put(p, P.DIRTY, 1)
                     put(s, S.STABLE, 0)
-            elif level != 0 and level <= get(p, P.TOP):
-                if get(get(p, P.PATH) + level * get(p, P.WIDTH), Record.SERIAL) == mark >> 16:
-                    cut(p, level - 1)
-                    put(s, S.STABLE, 0)
+            elif level != 0 and level <= get(p, P.TOP) and serial_at(p, level) == mark >> 16:
+                cut(p, level - 1)
+                put(s, S.STABLE, 0)
         mask = mask >> 1
         unwinders = unwinders + 8
     return 0
+
+
+def serial_at(p, level):
+    """The number of the path's record at *level*."""
+    return get(get(p, P.PATH) + level * get(p, P.WIDTH), Record.SERIAL)
 
 
 def forget_all(s):

@@ -159,13 +159,8 @@ def concluded(s, p, steps, level, below, whole):
     status = get(get(p, P.PREFIX), Record.STATUS)
     ra = get(get(p, P.PREFIX), Record.RA)
     put(p, P.KEPT, 1)
-    if steps == 1 and level != 0 and status == FRAME and below == CLEAN and level <= get(p, P.EQUAL):
-        depth = get(s, S.DEPTH)
-        at = activation(s, depth)
-        if get(record(p, level), Record.FRAMES) + 1 == depth and get(at, Truth.RA) == ra:
-            if get(at, Truth.BAD) == 0 and get(s, S.PC_NAMED) == get(s, S.PC_RUNNING):
-                if get(s, S.KNOWS_FUNCTIONS):
-                    return EXACT | COVERS
+    if steps == 1 and level != 0 and status == FRAME and below == CLEAN and plainly_exact(s, p, level, ra):
+        return EXACT | COVERS
     if steps == 1 and remembered(s, p, level, status, ra):
         return get(p, P.MEMO_CODE)
     summary = below
@@ -181,6 +176,15 @@ def concluded(s, p, steps, level, below, whole):
     elif whole != 0 and get(s, S.MEMO):
         put(p, P.KEPT, keep(s, p, steps, level))
     return code
+
+
+def plainly_exact(s, p, level, ra):
+    """Whether *ra* and the tail from *level* are just the truth, and cover it: what most stops are."""
+    if level > get(p, P.EQUAL) or not get(s, S.KNOWS_FUNCTIONS) or get(s, S.PC_NAMED) != get(s, S.PC_RUNNING):
+        return False
+    depth = get(s, S.DEPTH)
+    at = activation(s, depth)
+    return get(record(p, level), Record.FRAMES) + 1 == depth and get(at, Truth.RA) == ra and get(at, Truth.BAD) == 0
 
 
 def remembered(s, p, level, status, ra):
