@@ -138,6 +138,7 @@ class P(enum.IntEnum):
     FULL = enum.auto()  # as many stacks are kept as were asked for, by mode
     FULL_CALL = enum.auto()
     HUNG = enum.auto()
+    UNDER_WAY = enum.auto()  # walks begun and not ended
     CLEAN = enum.auto()  # the epoch for which LAST stands as long as DIRTY is 0
     DIRTY = enum.auto()  # a store has hit what the last walk read
     START_SERIAL = enum.auto()  # of the marks of the last walk's first step

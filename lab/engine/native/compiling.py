@@ -28,7 +28,7 @@ from numba.core.errors import NumbaError
 
 from lab.engine.native import primitives
 from lab.engine.native.generate import evaluator_module, hook_module
-from lab.errors import InputError
+from lab.errors import InputError, LabError
 from lab.images.cache import cache_folder
 from lab.lowering.source import NotLowerable
 from lab.unwind.api import Unwinder
@@ -74,6 +74,10 @@ def _evaluator(_start: object, _step: object, unwinder: Unwinder) -> Compiled | 
         return str(error)
     except NumbaError as error:
         return f"numba: {_one_line(error)}"
+    except LabError:
+        raise
+    except Exception as error:  # numba has failures of its own that are not NumbaErrors
+        return f"numba: {type(error).__name__}: {' '.join(str(error).split())}"[:160]
 
 
 def _one_line(error: NumbaError) -> str:

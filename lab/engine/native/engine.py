@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from lab.covers import Coverage
-from lab.engine.native.cells import NODE_WORDS, Event, S, Truth
+from lab.engine.native.cells import NODE_WORDS, Event, P, S, Truth
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
@@ -115,6 +115,9 @@ class NativeEngine:
 
     def _tallies(self) -> tuple[Tally, ...]:
         state, unwinders = self.state, self.plan.unwinders
+        for unwinder, own in zip(unwinders, state.unwinders, strict=True):
+            if own.block[P.UNDER_WAY]:
+                raise NotNative(f"compiled code of {unwinder.name} raised an exception")
         vectors = self._vectors()
         counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
         sums = {BOUNDARY: 0, CALL: 0}
