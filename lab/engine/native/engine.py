@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from lab.covers import Coverage
-from lab.engine.native.cells import NODE_WORDS, Event, P, S, Truth
+from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, NODE_WORDS, Event, P, S, Truth
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
@@ -30,7 +30,7 @@ from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Machine
 from lab.unwind.api import BOUNDARY, CALL, Regs
-from lab.unwind.host import Ending, Trace, walk, walk_ignoring
+from lab.unwind.host import Crash, Ending, Trace, crash_text, walk, walk_ignoring
 from lab.unwind.reader import Reader
 from lab.verdict import Judgement, judge
 
@@ -213,7 +213,11 @@ class NativeEngine:
     def _judged(self, index: int) -> Said:
         """The stop at hand, walked by the reference engine's host; EngineError where the hook said otherwise."""
         unwinder, mode, regs, truth = self.plan.unwinders[index], self.state[S.MODE], self.regs(), self.truth()
-        reader = self.reader
+        reader, code = self.reader, self.state.unwinders[index].code(mode)
+        if code == CRASH | CRASH_LOOPS << DETAIL:  # known to hang from a stop that Python may not have seen
+            reader.hung[unwinder.name] = crash_text(unwinder, Crash.LOOPS)
+        else:
+            reader.hung.pop(unwinder.name, None)
         if mode == BOUNDARY:
             reader.exception(regs.sp - self.state[S.RED_ZONE])
         else:
@@ -225,7 +229,7 @@ class NativeEngine:
             go_on=lambda: walk_ignoring(unwinder, reader, trace),
             covered=covered_by(self.coverage, mode, regs.pc, truth),
         )
-        native = judgement_of(self.state.unwinders[index].code(mode), unwinder)
+        native = judgement_of(code, unwinder)
         if native != judged:
             place = f"{unwinder.name} at {self.image.locate(regs.pc)}"
             raise EngineError(f"{self.image.path}: {place}: native {_short(native)}, reference {_short(judged)}")

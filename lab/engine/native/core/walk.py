@@ -122,7 +122,7 @@ def evaluate(s, p):
     code = concluded(s, p, steps, level, below, whole)
     put(p, P.DIRTY, 0)
     put(p, P.CLEAN, NOWHERE)
-    if lasting != 0 and whole != 0 and first_tainted == 0 and get(p, P.KEPT):
+    if lasting != 0 and whole != 0 and first_tainted == 0 and get(p, P.KEPT) and get(p, P.HUNG) == 0:
         mark_start(s, p, first_logged)
         put(p, P.CLEAN, get(s, S.EPOCH))
     return code
