@@ -10,9 +10,11 @@ compares: a difference is an error of the run.
 from __future__ import annotations
 
 import ctypes
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from lab.covers import Coverage
 from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, NODE_WORDS, Event, P, S, Truth
@@ -105,11 +107,30 @@ class NativeEngine:
         """Execute the image; EngineError where counts do not sum, NotNative where only the reference engine can."""
         self._deadline = time.monotonic() + self.plan.limits.seconds
         began = time.perf_counter()
-        outcome = self.machine.execute_native(self._hook.address, self.state.address)
+        with self._nothing_lost():
+            outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
         instructions, calls = self.state[S.INSTRUCTIONS], self.state[S.CALLS]
         engines = (NAME,) * len(self.plan.unwinders)
         return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks(), engines)
+
+    @contextmanager
+    def _nothing_lost(self) -> Iterator[None]:
+        """A signal's exception may come before the first line of a callback: Python prints such a one and goes on."""
+
+        def lost(unraisable: sys.UnraisableHookArgs) -> None:
+            error = unraisable.exc_value
+            if error is None or not (isinstance(error, KeyboardInterrupt) or unraisable.object == self._on_event):
+                before(unraisable)
+                return
+            self._end()
+            self.machine.abort(error)
+
+        before, sys.unraisablehook = sys.unraisablehook, lost
+        try:
+            yield
+        finally:
+            sys.unraisablehook = before
 
     # -- counts ---------------------------------------------------------------------------------------------
 
