@@ -84,7 +84,9 @@ def function(name: str) -> st.SearchStrategy[str]:
     """``def name(a, b, c)``: some statements, and a value."""
     whole = st.tuples(blocks(), values())
     return whole.map(
-        lambda p: f"def {name}(a, b, c):\n    x = a - b\n    y = c\n{textwrap.indent(p[0], '    ')}\n    return {p[1]}\n"
+        lambda p: (
+            f"def {name}(a, b, c):\n    x = a - b\n    y = c\n{textwrap.indent(p[0], '    ')}\n    return {p[1]}\n"
+        )
     )
 
 

@@ -45,7 +45,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def started(text: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def fresh(text: str) -> str:
@@ -121,7 +123,9 @@ def test_no_more_than_so_many_are_kept(folder: Path, monkeypatch: pytest.MonkeyP
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("UNWINDLAB_CACHE", str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"cannot keep compiled code there: .*; set \$UNWINDLAB_CACHE to a folder") as raised:
+    with pytest.raises(
+        InputError, match=r"cannot keep compiled code there: .*; set \$UNWINDLAB_CACHE to a folder"
+    ) as raised:
         compiled(ADD.format(number=5))
     assert "\n" not in str(raised.value)
 

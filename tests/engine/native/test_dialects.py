@@ -61,7 +61,9 @@ def load(text: str) -> Unwinder:
     return load_unwinder(path)
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(plugins(COUNT))
 def test_both_dialects_compute_the_same(text: str) -> None:
     plugin = load(text)
@@ -71,4 +73,6 @@ def test_both_dialects_compute_the_same(text: str) -> None:
         for a, b, c in inputs:
             _, expected, _ = plain(None, (which, a, b, c))
             found = native(which, a, b, c)
-            assert found == expected, f"f{which}({a:#x}, {b:#x}, {c:#x}): plain {expected:#x}, compiled {found:#x}\n{text}"
+            assert found == expected, (
+                f"f{which}({a:#x}, {b:#x}, {c:#x}): plain {expected:#x}, compiled {found:#x}\n{text}"
+            )

@@ -130,7 +130,9 @@ class ActingReference(ReferenceEngine):
         super()._instruction(pc)
 
 
-def run(kind: type[Any], image: Image, acts: Acts, *, memo: bool = True, rewrite: RewriteMap | None = None) -> Execution:
+def run(
+    kind: type[Any], image: Image, acts: Acts, *, memo: bool = True, rewrite: RewriteMap | None = None
+) -> Execution:
     unwinders: tuple[Unwinder, ...] = UNWINDERS
     engine = kind(image, rewrite, Plan(unwinders, ("boundary", "call"), Limits(10_000, 60), stacks=0, memo=memo))
     engine.acts = {image.symbols[name]: act for name, act in acts.items()}
@@ -227,5 +229,7 @@ def test_from_where_a_stack_is_kept(arch: str) -> None:
     """Memo or no memo: those judged at this stop already are judged anew at the next."""
     image = assemble(arch, TEXT[arch])
     some = (unwinder("fp"), DESIGNS[0], unwinder("fp"), unwinder("oracle"))
-    found = [WritesWhenKept(image, None, Plan(some, ("boundary",), stacks=1, memo=memo)).run() for memo in (True, False)]
+    found = [
+        WritesWhenKept(image, None, Plan(some, ("boundary",), stacks=1, memo=memo)).run() for memo in (True, False)
+    ]
     assert not difference(case(image, some), found[0], found[1])
