@@ -44,9 +44,7 @@ class S(enum.IntEnum):
     CODE_LOW = enum.auto()
     CODE_SIZE = enum.auto()
     CODE_SHIFT = enum.auto()  # instructions begin at multiples of 1 << this
-    FLAGS = enum.auto()  # a byte for each place: classify's flags, KNOWN once decoded
-    SIZES = enum.auto()  # a byte for each place: the instruction's length
-    ROWS = enum.auto()  # a word for each place: the packed store row
+    PLACES = enum.auto()  # records of PLACE_WORDS words, one for each place an instruction may begin at
     SPANS = enum.auto()  # 32 bits for each byte of code: number of its span
     SPAN_FACTS = enum.auto()  # records of SPAN_WORDS words
     KNOWS_FUNCTIONS = enum.auto()
@@ -58,9 +56,7 @@ class S(enum.IntEnum):
     LR = enum.auto()
     SSP = enum.auto()
     OWN = enum.auto()  # the span of the instruction at hand
-    EPOCH = enum.auto()  # counts changes of whatever a verdict at a boundary may depend on, memory apart
-    STABLE = enum.auto()  # the epoch for which every unwinder would say again what it said last; 0 never
-    WRITTEN = enum.auto()  # the guest has stored since the last stop
+    CHANGED = enum.auto()  # what is not as it was at the last boundary: bits of Changed
     KEY = enum.auto()  # of the last boundary: vector and features
     PC_NAMED = enum.auto()  # function whose symbol holds pc
     PC_RUNNING = enum.auto()  # function that is running
@@ -85,6 +81,7 @@ class S(enum.IntEnum):
     TRUTH = enum.auto()  # records of TRUTH_WORDS words, level 1 the outermost
     TRUTH_LIMIT = enum.auto()
     DEPTH = enum.auto()
+    TOP_AT_CALL = enum.auto()  # of the innermost activation; NOWHERE without one
     TRUTH_VERSION = enum.auto()
     FLOOR = enum.auto()  # least depth since the last stop
     FIRST = enum.auto()  # for each function: lowest level whose ra it holds by symbol, 0 where none
@@ -103,7 +100,6 @@ class S(enum.IntEnum):
     UNWINDERS = enum.auto()  # addresses of P blocks
     UNWINDER_COUNT = enum.auto()
     SEEN = enum.auto()  # a byte for each (place, mode, unwinder): verdicts already kept there
-    HEADS = enum.auto()  # for each (place, mode): number of its newest entry
     ENTRIES = enum.auto()  # records of ENTRY_WORDS words, number 0 unused
     ENTRY_COUNT = enum.auto()
     ENTRY_LIMIT = enum.auto()
@@ -138,8 +134,10 @@ class P(enum.IntEnum):
     FULL = enum.auto()  # as many stacks are kept as were asked for, by mode
     FULL_CALL = enum.auto()
     HUNG = enum.auto()
-    CLEAN = enum.auto()  # the epoch for which LAST stands as long as DIRTY is 0
+    READS = enum.auto()  # which changes may alter its walk: bits of Changed
+    CLEAN = enum.auto()  # LAST stands until something it reads changes, or DIRTY
     DIRTY = enum.auto()  # a store has hit what the last walk read
+    LOWEST = enum.auto()  # lowest stack address the last walk read
     START_SERIAL = enum.auto()  # of the marks of the last walk's first step
     KEPT = enum.auto()  # all that the last walk read is marked, the first step apart
     HINT = enum.auto()  # the level at which a walk arrived last
@@ -160,6 +158,31 @@ class P(enum.IntEnum):
     MEMO_NAMED = enum.auto()
     MEMO_RUNNING = enum.auto()
     MEMO_CODE = enum.auto()
+
+
+class Changed(enum.IntEnum):
+    """Bits of S.CHANGED and P.READS."""
+
+    FP = 1
+    LR = 2
+    SSP = 4
+    SP = 8
+    ROW = 16  # where() of the pc
+    TRUTH = 32  # the activations, or which functions the pc names
+    MEMORY = 64  # anything at all has been stored: matters to features
+    CFI = 128  # another span of code: matters to features
+    UNSURE = 256  # some unwinder has to be asked again in any case
+
+
+class Place(enum.IntEnum):
+    """Cells of one place.  CODE is 0 until decoded: KNOWN | classify's flags | length << 8 | span << 32."""
+
+    CODE = 0
+    ROW = enum.auto()  # the packed store row
+    KEY = enum.auto()  # of its last boundary
+    STOPS = enum.auto()  # boundaries with that key since another was there
+    LIST = enum.auto()  # number of its newest entry: boundaries
+    CALL_LIST = enum.auto()  # the same: call stops
 
 
 class Record(enum.IntEnum):
@@ -218,13 +241,14 @@ class Event(enum.IntEnum):
     IMBALANCE = enum.auto()
 
 
+PLACE_WORDS = 8
 MAP_WORDS = 4  # start, end, host minus guest, first slot
 SPAN_WORDS = 8
 TRUTH_WORDS = 8
 ENTRY_WORDS = 4  # place, key, stops, next
 NODE_WORDS = 4  # code, first child, next sibling, parent
 
-KNOWN = 0x80  # in FLAGS: decoded
+KNOWN = 0x80
 FRAME_PC, FRAME_FLAGS, FRAME_CONSTANT = 253, 254, 255
 FAULT_NONE, FAULT_UNMAPPED, FAULT_POISON = 0, 1, 2
 

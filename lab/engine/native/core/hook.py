@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import TICKS, Event, S, Span
+from lab.engine.native.cells import TICKS, Changed, Event, Place, S, Span
 from lab.engine.native.classify import CALL as CALLS
 from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
 from lab.engine.native.classify import PC as PC_REGISTER
 from lab.engine.native.core.balance import balanced
 from lab.engine.native.core.features import shadow_pointer
-from lab.engine.native.core.memory import forget_all, plain64, span, stored
+from lab.engine.native.core.memory import forget_all, plain64, stored
 from lab.engine.native.core.stop import boundary_stop, call_stop
 from lab.engine.native.core.truth import before
-from lab.engine.native.primitives import call3, call4, get, load8, load64, put
+from lab.engine.native.primitives import call3, call4, get, load64, put
 
 
 def hook(_uc, pc, _size, s):
@@ -24,33 +24,33 @@ def hook(_uc, pc, _size, s):
         left = TICKS
     put(s, S.LEFT, left - 1)
     place = place_of(s, pc)
-    flags = load8(get(s, S.FLAGS) + place)
-    if flags == 0:
-        call3(get(s, S.EVENT), Event.DECODE, pc, place)
+    code = get(place, Place.CODE)
+    if code == 0:
+        call3(get(s, S.EVENT), Event.DECODE, pc, 0)
         if get(s, S.STOP):
             return
-        flags = load8(get(s, S.FLAGS) + place)
+        code = get(place, Place.CODE)
     if get(s, S.BATCH):
         read_registers(s)
-    if flags & REPEAT == 0 or pc != get(s, S.PREVIOUS):
+    if code & REPEAT == 0 or pc != get(s, S.PREVIOUS):
         if get(s, S.INSTRUCTIONS) >= get(s, S.LIMIT):
             call3(get(s, S.EVENT), Event.BUDGET, 0, 0)
             return
         put(s, S.PREVIOUS, pc)
-        instruction(s, pc, place, flags)
-    if flags & UNPREDICTED:
+        instruction(s, pc, place, code)
+    if code & UNPREDICTED:
         forget_all(s)
         if get(s, S.CHANGE_HIGH):
             call3(get(s, S.EVENT), Event.CODE_WRITTEN, 0, 0)
-    elif flags & STORE:
-        row = load64(get(s, S.ROWS) + place * 8)
+    elif code & STORE:
+        row = get(place, Place.ROW)
         stored(s, row_address(s, row, pc), row >> 24 & 0xFF)
 
 
 def place_of(s, pc):
-    """The place of *pc* in the code tables."""
+    """The record of the place of *pc*."""
     offset = pc - get(s, S.CODE_LOW)
-    return offset >> 2 if get(s, S.CODE_SHIFT) else offset
+    return get(s, S.PLACES) + (offset << 4 if get(s, S.CODE_SHIFT) else offset << 6)
 
 
 def read_registers(s):
@@ -65,7 +65,7 @@ def read_registers(s):
     return 0
 
 
-def instruction(s, pc, place, flags):
+def instruction(s, pc, place, code):
     """A new instruction: the stop after the call before it, truth, its own stop, and its own call."""
     registers = get(s, S.REGISTERS)
     sp = load64(registers + get(s, S.SP_AT))
@@ -75,18 +75,15 @@ def instruction(s, pc, place, flags):
     if sp < get(s, S.STACK_LOW) or sp > get(s, S.STACK_HIGH):
         call3(get(s, S.EVENT), Event.LEFT_STACK, sp, pc)
         return 0
-    if sp != get(s, S.SP) or fp != get(s, S.FP) or lr != get(s, S.LR) or ssp != get(s, S.SSP):
-        put(s, S.SP, sp)
-        put(s, S.FP, fp)
-        put(s, S.LR, lr)
-        put(s, S.SSP, ssp)
-        put(s, S.EPOCH, get(s, S.EPOCH) + 1)
+    compared(s, sp, fp, lr, ssp)
     put(s, S.INSTRUCTIONS, get(s, S.INSTRUCTIONS) + 1)
-    if get(s, S.PENDING):
+    own = get(s, S.SPAN_FACTS) + (code >> 32) * 64
+    called = get(s, S.PENDING)
+    if called:
         after_call(s)
         put(s, S.SP, sp)
-    own = span(s, pc)
-    before(s, pc, sp, own)
+    if called or sp >= get(s, S.TOP_AT_CALL):
+        before(s, pc, sp, own)
     if own != get(s, S.OWN):
         enter_span(s, own)
     put(s, S.PC, pc)
@@ -94,9 +91,9 @@ def instruction(s, pc, place, flags):
         boundary_stop(s, place, own)
     if get(s, S.BALANCE):
         balanced(s)
-    if flags & CALLS:
+    if code & CALLS:
         put(s, S.PENDING, 1)
-        put(s, S.PENDING_RA, pc + load8(get(s, S.SIZES) + place))
+        put(s, S.PENDING_RA, pc + (code >> 8 & 0xFF))
         put(s, S.PENDING_SP, sp)
         put(s, S.PENDING_MARKER, shadow_pointer(s))
     return 0
@@ -106,11 +103,33 @@ def enter_span(s, own):
     """Control is in another span of code than before: what differs may change a verdict, or a feature."""
     old = get(s, S.OWN)
     put(s, S.OWN, own)
-    put(s, S.WRITTEN, 1)
+    changed = get(s, S.CHANGED) | Changed.CFI
     named = get(own, Span.NAMED) != get(old, Span.NAMED) or get(own, Span.RUNNING) != get(old, Span.RUNNING)
     where = get(own, Span.WHERE) != get(old, Span.WHERE) or get(own, Span.WHERE_OFFSET) != get(old, Span.WHERE_OFFSET)
-    if named or where:
-        put(s, S.EPOCH, get(s, S.EPOCH) + 1)
+    if named:
+        changed = changed | Changed.TRUTH
+    if where:
+        changed = changed | Changed.ROW
+    put(s, S.CHANGED, changed)
+    return 0
+
+
+def compared(s, sp, fp, lr, ssp):
+    """Take the registers over, noting which have changed since the last stop."""
+    changed = get(s, S.CHANGED)
+    if sp != get(s, S.SP):
+        put(s, S.SP, sp)
+        changed = changed | Changed.SP
+    if fp != get(s, S.FP):
+        put(s, S.FP, fp)
+        changed = changed | Changed.FP
+    if lr != get(s, S.LR):
+        put(s, S.LR, lr)
+        changed = changed | Changed.LR
+    if ssp != get(s, S.SSP):
+        put(s, S.SSP, ssp)
+        changed = changed | Changed.SSP
+    put(s, S.CHANGED, changed)
     return 0
 
 

@@ -5,7 +5,7 @@ Levels count from 1, the outermost activation, so that a deeper call leaves what
 
 from __future__ import annotations
 
-from lab.engine.native.cells import Event, S, Span, Truth
+from lab.engine.native.cells import NOWHERE, Changed, Event, S, Span, Truth
 from lab.engine.native.core.memory import span
 from lab.engine.native.primitives import call3, get, load64, put, store64
 
@@ -91,7 +91,8 @@ def push(s):
     put(s, S.DEPTH, level)
     put(s, S.CALLS, get(s, S.CALLS) + 1)
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
-    put(s, S.EPOCH, get(s, S.EPOCH) + 1)
+    put(s, S.TOP_AT_CALL, get(s, S.PENDING_SP))
+    put(s, S.CHANGED, get(s, S.CHANGED) | Changed.TRUTH)
     return 0
 
 
@@ -106,5 +107,6 @@ def pop(s):
     if depth < get(s, S.FLOOR):
         put(s, S.FLOOR, depth)
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
-    put(s, S.EPOCH, get(s, S.EPOCH) + 1)
+    put(s, S.TOP_AT_CALL, get(activation(s, depth), Truth.AT_CALL) if depth != 0 else NOWHERE)
+    put(s, S.CHANGED, get(s, S.CHANGED) | Changed.TRUTH)
     return depth

@@ -66,6 +66,7 @@ def evaluate(s, p):
         lasting = 1
     first_tainted = 1
     first_logged = 0
+    first_lowest = NOWHERE
     width = get(p, P.WIDTH)
     at = get(p, P.PREFIX)
     steps = 0
@@ -100,6 +101,7 @@ def evaluate(s, p):
         else:
             first_tainted = get(s, S.TAINT)
             first_logged = get(s, S.LOGGED)
+            first_lowest = get(s, S.LOWEST)
         at = at + width
         steps = steps + 1
         segment = segment + 1
@@ -121,10 +123,12 @@ def evaluate(s, p):
         break
     code = concluded(s, p, steps, level, below, whole)
     put(p, P.DIRTY, 0)
-    put(p, P.CLEAN, NOWHERE)
+    put(p, P.CLEAN, 0)
     if lasting != 0 and whole != 0 and first_tainted == 0 and get(p, P.KEPT):
         mark_start(s, p, first_logged)
-        put(p, P.CLEAN, get(s, S.EPOCH))
+        put(p, P.CLEAN, 1)
+        tail = get(p, P.TOP) if steps > 1 else level
+        put(p, P.LOWEST, min(first_lowest, get(record(p, tail), Record.LOWEST)) if tail != 0 else first_lowest)
     return code
 
 
