@@ -15,22 +15,22 @@ class S(enum.IntEnum):
     """Cells of a run's block."""
 
     STOP = 0  # the run is over: the hook does nothing any more
-    LEFT = enum.auto()  # hook calls until the next look at STOP, the limits and the clock
+    LEFT = enum.auto()  # instructions until the next look at STOP, the limits and the clock
     ZERO = enum.auto()  # stays 0: stands for a register the architecture has not
     EVENT = enum.auto()  # address of the Python callback (code, a, b) -> value
     MEMO = enum.auto()  # 0: every walk from its start to its end
     MODES = enum.auto()  # bit set: 1 boundary, 2 call
     # -- the guest's registers
     REGISTERS = enum.auto()  # host address of the block of general registers
+    SP_HOST = enum.auto()  # host addresses of single registers
+    FP_HOST = enum.auto()
+    LR_HOST = enum.auto()
+    SSP_HOST = enum.auto()
     BATCH = enum.auto()  # uc_reg_read_batch, 0 where REGISTERS is the processor's own block
     BATCH_HANDLE = enum.auto()
     BATCH_IDS = enum.auto()
     BATCH_POINTERS = enum.auto()
     BATCH_COUNT = enum.auto()
-    SP_AT = enum.auto()
-    FP_AT = enum.auto()
-    LR_AT = enum.auto()
-    SSP_AT = enum.auto()
     # -- the guest's memory
     STACK_LOW = enum.auto()
     STACK_HIGH = enum.auto()
@@ -55,7 +55,7 @@ class S(enum.IntEnum):
     FP = enum.auto()
     LR = enum.auto()
     SSP = enum.auto()
-    OWN = enum.auto()  # the span of the instruction at hand
+    OWN = enum.auto()  # the number of the span of the instruction at hand
     CHANGED = enum.auto()  # what is not as it was at the last boundary: bits of Changed
     KEY = enum.auto()  # of the last boundary: vector and features
     PC_NAMED = enum.auto()  # function whose symbol holds pc
@@ -92,14 +92,15 @@ class S(enum.IntEnum):
     PENDING_SP = enum.auto()
     PENDING_MARKER = enum.auto()
     CALL_PUSHES = enum.auto()
-    PREVIOUS = enum.auto()  # pc of the instruction before
     # -- counts
-    INSTRUCTIONS = enum.auto()
+    INSTRUCTIONS = enum.auto()  # retired, LEFT of them yet to come
+    REPEATS = enum.auto()  # iterations of rep-prefixed instructions
     CALLS = enum.auto()
     LIMIT = enum.auto()
     UNWINDERS = enum.auto()  # addresses of P blocks
     UNWINDER_COUNT = enum.auto()
     SEEN = enum.auto()  # a byte for each (place, mode, unwinder): verdicts already kept there
+    LISTS = enum.auto()  # for each (place, mode), 32 bits: the number of its newest entry
     ENTRIES = enum.auto()  # records of ENTRY_WORDS words, number 0 unused
     ENTRY_COUNT = enum.auto()
     ENTRY_LIMIT = enum.auto()
@@ -139,6 +140,13 @@ class P(enum.IntEnum):
     DIRTY = enum.auto()  # a store has hit what the last walk read
     LOWEST = enum.auto()  # lowest stack address the last walk read
     START_SERIAL = enum.auto()  # of the marks of the last walk's first step
+    STALE = enum.auto()  # walk anew; 0: only the truth has changed, and the last walk stands
+    WALK_LEVEL = enum.auto()  # the last walk: where its first step arrived on the path (0: it ended), and what it said
+    WALK_STATUS = enum.auto()
+    WALK_RA = enum.auto()
+    START_COUNT = enum.auto()  # slots the last walk's first step read, and the first two of them
+    START_ONE = enum.auto()
+    START_TWO = enum.auto()
     KEPT = enum.auto()  # all that the last walk read is marked, the first step apart
     HINT = enum.auto()  # the level at which a walk arrived last
     WIDTH = enum.auto()  # bytes of a record
@@ -181,8 +189,6 @@ class Place(enum.IntEnum):
     ROW = enum.auto()  # the packed store row
     KEY = enum.auto()  # of its last boundary
     STOPS = enum.auto()  # boundaries with that key since another was there
-    LIST = enum.auto()  # number of its newest entry: boundaries
-    CALL_LIST = enum.auto()  # the same: call stops
 
 
 class Record(enum.IntEnum):
@@ -241,7 +247,7 @@ class Event(enum.IntEnum):
     IMBALANCE = enum.auto()
 
 
-PLACE_WORDS = 8
+PLACE_WORDS = 4
 MAP_WORDS = 4  # start, end, host minus guest, first slot
 SPAN_WORDS = 8
 TRUTH_WORDS = 8

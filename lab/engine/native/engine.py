@@ -110,9 +110,14 @@ class NativeEngine:
         began = time.perf_counter()
         outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
-        instructions, calls = self.state[S.INSTRUCTIONS], self.state[S.CALLS]
+        instructions, calls = self.instructions, self.state[S.CALLS]
         engines = (NAME,) * len(self.plan.unwinders)
         return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks(), engines)
+
+    @property
+    def instructions(self) -> int:
+        """Instructions retired so far, the one at hand included."""
+        return self.state[S.INSTRUCTIONS] - self.state[S.LEFT]
 
     # -- counts ---------------------------------------------------------------------------------------------
 
@@ -132,7 +137,7 @@ class NativeEngine:
             counts[mode, self.places.pc(int(place) >> 1), features_of(key), judged] += stops
             sums[mode] += stops
         expected = {
-            BOUNDARY: state[S.INSTRUCTIONS] * ("boundary" in self.plan.modes),
+            BOUNDARY: self.instructions * ("boundary" in self.plan.modes),
             CALL: state[S.CALLS] * ("call" in self.plan.modes),
         }
         if sums != expected:
@@ -161,6 +166,7 @@ class NativeEngine:
             return 0
 
     def _end(self) -> None:
+        self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]
         self.state[S.STOP], self.state[S.LEFT] = 1, 0
 
     def _stop(self, detail: str) -> None:
@@ -236,7 +242,7 @@ class NativeEngine:
         return Said(regs, judged, truth, trace.addresses)
 
     def _keep(self, index: int, mode: int) -> None:
-        stop = self.state[S.INSTRUCTIONS] - 1 if mode == BOUNDARY else self.state[S.CALLS]
+        stop = self.instructions - 1 if mode == BOUNDARY else self.state[S.CALLS]
         self.keeper.keep(mode, index, stop, self._judged(index))
         if self.keeper.full(mode, index):
             self.state.unwinders[index].set_full(mode)

@@ -86,10 +86,14 @@ class State:
     def _set_registers(self, registers: RegisterBlock) -> None:
         arch, order = self._machine.arch, registers.order
         self[S.REGISTERS] = registers.address
-        places = ((S.SP_AT, arch.sp), (S.FP_AT, arch.fp), (S.LR_AT, arch.lr), (S.SSP_AT, arch.shadow_register))
-        zero = self.address + 8 * S.ZERO - registers.address
+        places = (
+            (S.SP_HOST, arch.sp),
+            (S.FP_HOST, arch.fp),
+            (S.LR_HOST, arch.lr),
+            (S.SSP_HOST, arch.shadow_register),
+        )
         for cell, name in places:
-            self[cell] = 8 * order.index(name) if name is not None else zero
+            self[cell] = registers.address + 8 * order.index(name) if name is not None else self.address + 8 * S.ZERO
         batch = registers.batch
         if batch is not None:
             self[S.BATCH], self[S.BATCH_HANDLE] = batch.function, batch.handle
@@ -141,8 +145,8 @@ class State:
         self[S.PLACES] = self.array("places", places.records)
         self[S.SPANS] = self.array("spans", spans.spans)
         self[S.SPAN_FACTS] = self.array("span_facts", spans.facts)
-        self[S.PREVIOUS] = MASK64
-        self[S.OWN] = self[S.SPAN_FACTS]
+        self[S.PC] = MASK64
+        self[S.LISTS] = self.array("lists", np.zeros(2 * places.count, np.uint32))
 
     def _set_truth(self, functions: int) -> None:
         for name, records, words in (
@@ -197,6 +201,7 @@ class UnwinderState:
         self.block[P.EVALUATE], self.block[P.WIDTH] = evaluator, 8 * width
         self.block[P.BIT] = 1 << index
         self.block[P.READS] = reads
+        self.block[P.START_COUNT] = MASK64
         self.block[P.LAST] = self.block[P.LAST_CALL] = MASK64  # nothing said yet: the first stop makes a vector
 
     def code(self, mode: int) -> int:

@@ -8,7 +8,7 @@ from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, 
 from lab.engine.native.classify import PC as PC_REGISTER
 from lab.engine.native.core.balance import balanced
 from lab.engine.native.core.features import shadow_pointer
-from lab.engine.native.core.memory import forget_all, plain64, stored
+from lab.engine.native.core.memory import facts, forget_all, plain64, stored
 from lab.engine.native.core.stop import boundary_stop, call_stop
 from lab.engine.native.core.truth import before
 from lab.engine.native.primitives import call3, call4, get, load64, put
@@ -16,13 +16,6 @@ from lab.engine.native.primitives import call3, call4, get, load64, put
 
 def hook(_uc, pc, _size, s):
     """The instruction at *pc* is about to execute."""
-    left = get(s, S.LEFT)
-    if left == 0:
-        call3(get(s, S.EVENT), Event.TICK, 0, 0)
-        if get(s, S.STOP):
-            return
-        left = TICKS
-    put(s, S.LEFT, left - 1)
     place = place_of(s, pc)
     code = get(place, Place.CODE)
     if code == 0:
@@ -32,12 +25,16 @@ def hook(_uc, pc, _size, s):
         code = get(place, Place.CODE)
     if get(s, S.BATCH):
         read_registers(s)
-    if code & REPEAT == 0 or pc != get(s, S.PREVIOUS):
-        if get(s, S.INSTRUCTIONS) >= get(s, S.LIMIT):
-            call3(get(s, S.EVENT), Event.BUDGET, 0, 0)
-            return
-        put(s, S.PREVIOUS, pc)
+    if code & REPEAT == 0 or pc != get(s, S.PC):
+        left = get(s, S.LEFT)
+        if left == 0:
+            left = looked_around(s)
+            if left == 0:
+                return
+        put(s, S.LEFT, left - 1)
         instruction(s, pc, place, code)
+    elif repeated(s):
+        return
     if code & UNPREDICTED:
         forget_all(s)
         if get(s, S.CHANGE_HIGH):
@@ -50,7 +47,28 @@ def hook(_uc, pc, _size, s):
 def place_of(s, pc):
     """The record of the place of *pc*."""
     offset = pc - get(s, S.CODE_LOW)
-    return get(s, S.PLACES) + (offset << 4 if get(s, S.CODE_SHIFT) else offset << 6)
+    return get(s, S.PLACES) + (offset << 3 if get(s, S.CODE_SHIFT) else offset << 5)
+
+
+def looked_around(s):
+    """The clock, the limit, and whether to stop; how many instructions to go on for, 0 to stop."""
+    call3(get(s, S.EVENT), Event.TICK, 0, 0)
+    more = min(TICKS, get(s, S.LIMIT) - get(s, S.INSTRUCTIONS))
+    if get(s, S.STOP) == 0 and more == 0:
+        call3(get(s, S.EVENT), Event.BUDGET, 0, 0)
+    if get(s, S.STOP):
+        return 0
+    put(s, S.INSTRUCTIONS, get(s, S.INSTRUCTIONS) + more)
+    return more
+
+
+def repeated(s):
+    """One iteration more of the same rep-prefixed instruction; whether to stop."""
+    repeats = get(s, S.REPEATS) + 1
+    put(s, S.REPEATS, repeats)
+    if repeats % TICKS == 0:
+        call3(get(s, S.EVENT), Event.TICK, 0, 0)
+    return get(s, S.STOP) != 0
 
 
 def read_registers(s):
@@ -67,17 +85,10 @@ def read_registers(s):
 
 def instruction(s, pc, place, code):
     """A new instruction: the stop after the call before it, truth, its own stop, and its own call."""
-    registers = get(s, S.REGISTERS)
-    sp = load64(registers + get(s, S.SP_AT))
-    fp = load64(registers + get(s, S.FP_AT))
-    lr = load64(registers + get(s, S.LR_AT))
-    ssp = load64(registers + get(s, S.SSP_AT))
-    if sp < get(s, S.STACK_LOW) or sp > get(s, S.STACK_HIGH):
-        call3(get(s, S.EVENT), Event.LEFT_STACK, sp, pc)
+    sp = load64(get(s, S.SP_HOST))
+    if not compared(s, pc, sp):
         return 0
-    compared(s, sp, fp, lr, ssp)
-    put(s, S.INSTRUCTIONS, get(s, S.INSTRUCTIONS) + 1)
-    own = get(s, S.SPAN_FACTS) + (code >> 32) * 64
+    own = code >> 32
     called = get(s, S.PENDING)
     if called:
         after_call(s)
@@ -88,7 +99,7 @@ def instruction(s, pc, place, code):
         enter_span(s, own)
     put(s, S.PC, pc)
     if get(s, S.MODES) & 1:
-        boundary_stop(s, place, own)
+        boundary_stop(s, place)
     if get(s, S.BALANCE):
         balanced(s)
     if code & CALLS:
@@ -101,8 +112,9 @@ def instruction(s, pc, place, code):
 
 def enter_span(s, own):
     """Control is in another span of code than before: what differs may change a verdict, or a feature."""
-    old = get(s, S.OWN)
+    old = facts(s, get(s, S.OWN))
     put(s, S.OWN, own)
+    own = facts(s, own)
     changed = get(s, S.CHANGED) | Changed.CFI
     named = get(own, Span.NAMED) != get(old, Span.NAMED) or get(own, Span.RUNNING) != get(old, Span.RUNNING)
     where = get(own, Span.WHERE) != get(old, Span.WHERE) or get(own, Span.WHERE_OFFSET) != get(old, Span.WHERE_OFFSET)
@@ -114,10 +126,16 @@ def enter_span(s, own):
     return 0
 
 
-def compared(s, sp, fp, lr, ssp):
-    """Take the registers over, noting which have changed since the last stop."""
+def compared(s, pc, sp):
+    """Take the registers over, noting which have changed since the last stop.  False if SP has left the stack."""
     changed = get(s, S.CHANGED)
+    fp = load64(get(s, S.FP_HOST))
+    lr = load64(get(s, S.LR_HOST))
+    ssp = load64(get(s, S.SSP_HOST))
     if sp != get(s, S.SP):
+        if sp < get(s, S.STACK_LOW) or sp > get(s, S.STACK_HIGH):
+            call3(get(s, S.EVENT), Event.LEFT_STACK, sp, pc)
+            return False
         put(s, S.SP, sp)
         changed = changed | Changed.SP
     if fp != get(s, S.FP):
@@ -130,7 +148,7 @@ def compared(s, sp, fp, lr, ssp):
         put(s, S.SSP, ssp)
         changed = changed | Changed.SSP
     put(s, S.CHANGED, changed)
-    return 0
+    return True
 
 
 def after_call(s):

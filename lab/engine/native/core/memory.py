@@ -48,6 +48,11 @@ def span(s, address):
     return get(s, S.SPAN_FACTS) + load32(get(s, S.SPANS) + offset * 4) * 64
 
 
+def facts(s, number):
+    """The record of span *number*."""
+    return get(s, S.SPAN_FACTS) + number * 64
+
+
 def where_code(s, mem, pc):
     """An unwinder's ``where``."""
     return get(span(s, pc), Span.WHERE)

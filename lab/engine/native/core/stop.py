@@ -5,16 +5,17 @@ from __future__ import annotations
 from lab.engine.native.cells import EXACT, VERDICT_MASK, Changed, Event, P, Place, S, Span
 from lab.engine.native.core.features import VECTOR, dynamic, last_code, unwinder
 from lab.engine.native.core.judge import oracle
-from lab.engine.native.core.memory import span
-from lab.engine.native.primitives import call2, call3, get, load8, load64, put, store8
+from lab.engine.native.core.memory import facts, span
+from lab.engine.native.primitives import call2, call3, get, load8, load32, load64, put, store8, store32
 from lab.unwind.api import BOUNDARY, CALL
 
 
-def boundary_stop(s, place, own):
-    """Before the instruction at PC, in span *own*: all is said again where nothing has changed."""
+def boundary_stop(s, place):
+    """Before the instruction at PC: all is said again where nothing has changed."""
     changed = get(s, S.CHANGED)
     if changed != 0:
         unsure = 0
+        own = facts(s, get(s, S.OWN))
         if changed & ~(Changed.MEMORY | Changed.CFI):
             unsure = asked_again(s, place, own)
         put(s, S.CHANGED, unsure)
@@ -24,7 +25,7 @@ def boundary_stop(s, place, own):
         put(place, Place.STOPS, get(place, Place.STOPS) + 1)
         return 0
     if get(place, Place.STOPS):
-        counted(s, place, Place.LIST, get(place, Place.KEY), get(place, Place.STOPS))
+        counted(s, place, BOUNDARY, get(place, Place.KEY), get(place, Place.STOPS))
     put(place, Place.KEY, key)
     put(place, Place.STOPS, 1)
     return 0
@@ -51,7 +52,7 @@ def call_stop(s, place):
     put(s, S.PC_NAMED, get(span(s, pc), Span.NAMED))
     put(s, S.PC_RUNNING, get(caller, Span.RUNNING))
     judged(s, place, CALL)
-    counted(s, place, Place.CALL_LIST, get(s, S.VECTOR_CALL) << VECTOR | dynamic(s, caller), 1)
+    counted(s, place, CALL, get(s, S.VECTOR_CALL) << VECTOR | dynamic(s, caller), 1)
     return 0
 
 
@@ -70,13 +71,7 @@ def judged(s, place, mode):
         new = code
         if get(p, P.EVALUATE) == 0:
             new = oracle(s)
-        elif (
-            mode == CALL
-            or get(p, P.CLEAN) == 0
-            or changed & get(p, P.READS)
-            or get(p, P.DIRTY)
-            or (changed & Changed.SP and get(p, P.LOWEST) < low)
-        ):
+        elif stale(p, mode, changed, low):
             new = call2(get(p, P.EVALUATE), s, p)
             if get(p, P.CLEAN) == 0:
                 unsure = Changed.UNSURE
@@ -94,6 +89,17 @@ def judged(s, place, mode):
         put(s, S.AUDIT, 0)
         call3(get(s, S.EVENT), Event.AUDIT, 0, 0)
     return unsure
+
+
+def stale(p, mode, changed, low):
+    """Whether the unwinder has to be asked; and in STALE whether it has to walk, or only be judged anew."""
+    reads = changed & get(p, P.READS)
+    anew = mode == CALL or get(p, P.CLEAN) == 0 or reads & ~Changed.TRUTH or get(p, P.DIRTY)
+    if anew or (changed & Changed.SP and get(p, P.LOWEST) < low):
+        put(p, P.STALE, 1)
+        return True
+    put(p, P.STALE, 0)
+    return reads != 0
 
 
 def keep_stack(s, place, mode, index, verdict):
@@ -152,9 +158,11 @@ def child(s, parent, code):
     return number
 
 
-def counted(s, place, which, key, stops):
-    """*stops* stops more at *place* with *key*, in its list *which*, the last one used in front."""
-    head = get(place, which)
+def counted(s, place, mode, key, stops):
+    """*stops* stops more at *place* with *key*; the entries of a place and mode are a list, the last used in front."""
+    number_of_list = place_index(s, place) * 2 + mode
+    lists = get(s, S.LISTS) + number_of_list * 4
+    head = load32(lists)
     before = 0
     number = head
     while number != 0:
@@ -164,7 +172,7 @@ def counted(s, place, which, key, stops):
             if before != 0:
                 put(before, 3, get(at, 3))
                 put(at, 3, head)
-                put(place, which, number)
+                store32(lists, number)
             return 0
         before = at
         number = get(at, 3)
@@ -173,14 +181,14 @@ def counted(s, place, which, key, stops):
         call3(get(s, S.EVENT), Event.GROW_ENTRIES, 0, 0)
     put(s, S.ENTRY_COUNT, number + 1)
     at = get(s, S.ENTRIES) + number * 32
-    put(at, 0, place_index(s, place) * 2 + (1 if which == Place.CALL_LIST else 0))
+    put(at, 0, number_of_list)
     put(at, 1, key)
     put(at, 2, stops)
     put(at, 3, head)
-    put(place, which, number)
+    store32(lists, number)
     return 0
 
 
 def place_index(s, place):
     """The number of the place whose record is at *place*."""
-    return (place - get(s, S.PLACES)) >> 6
+    return (place - get(s, S.PLACES)) >> 5
