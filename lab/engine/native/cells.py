@@ -82,6 +82,7 @@ class S(enum.IntEnum):
     TRUTH_LIMIT = enum.auto()
     DEPTH = enum.auto()
     TOP_AT_CALL = enum.auto()  # of the innermost activation; NOWHERE without one
+    TOP_RA = enum.auto()  # of the same, if no other activation has its AT_CALL; NOWHERE otherwise
     TRUTH_VERSION = enum.auto()
     FLOOR = enum.auto()  # least depth since the last stop
     FIRST = enum.auto()  # for each function: lowest level whose ra it holds by symbol, 0 where none
@@ -226,6 +227,7 @@ class Span(enum.IntEnum):
     WHERE_OFFSET = enum.auto()
     CFI_FP = enum.auto()  # the .eh_frame row is based on FP
     CFI_OFFSET = enum.auto()
+    GROUP = enum.auto()  # number of its NAMED and RUNNING << 32 | number of its WHERE and WHERE_OFFSET
 
 
 class Event(enum.IntEnum):

@@ -52,6 +52,7 @@ def build_spans(machine: Machine, coverage: Coverage, features: Features, reader
     ranges += [(piece.start, piece.end) for piece in coverage.pieces]
     edges = sorted({low, *(edge for pair in ranges for edge in pair if low <= edge < high)})
     numbers: dict[int, int] = {}
+    groups: dict[tuple[int, ...], int] = {}
     facts = np.zeros((len(edges) + 1, SPAN_WORDS), np.uint64)
     facts[0, Span.WHERE] = UNKNOWN
 
@@ -69,6 +70,10 @@ def build_spans(machine: Machine, coverage: Coverage, features: Features, reader
         facts[index, Span.WHERE_OFFSET] = offset & MASK64
         facts[index, Span.CFI_FP] = based_on_fp
         facts[index, Span.CFI_OFFSET] = row.offset & MASK64 if row is not None and based_on_fp else 0
+        named, running, _, where, offset = facts[index, : Span.WHERE_OFFSET + 1].tolist()
+        low_half, high_half = ((False, where, offset), (True, named, running))
+        group = [groups.setdefault(half, len(groups) + 1) for half in (low_half, high_half)]
+        facts[index, Span.GROUP] = group[0] | group[1] << 32
     lengths = np.diff(np.array([*edges, high], np.uint64)).astype(np.int64)
     spans = np.repeat(np.arange(1, len(edges) + 1, dtype=np.uint32), lengths)
     return Span8(low, high - low, spans, facts, len(numbers))

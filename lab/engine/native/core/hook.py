@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import TICKS, Changed, Event, Place, S, Span
+from lab.engine.native.cells import NOWHERE, TICKS, Changed, Event, Place, S, Span
 from lab.engine.native.classify import CALL as CALLS
 from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
 from lab.engine.native.classify import PC as PC_REGISTER
@@ -93,7 +93,8 @@ def instruction(s, pc, place, code):
     if called:
         after_call(s)
         put(s, S.SP, sp)
-    if called or sp >= get(s, S.TOP_AT_CALL):
+    top = get(s, S.TOP_AT_CALL)
+    if called or (sp >= top and (sp > top or own != get(s, S.OWN) or only_top(s, pc))):
         before(s, pc, sp, own)
     if own != get(s, S.OWN):
         enter_span(s, own)
@@ -110,17 +111,22 @@ def instruction(s, pc, place, code):
     return 0
 
 
+def only_top(s, pc):
+    """Whether *pc* may be where an activation lands whose AT_CALL is SP, control being in the same span as before."""
+    ra = get(s, S.TOP_RA)
+    return ra in (pc, NOWHERE)
+
+
 def enter_span(s, own):
     """Control is in another span of code than before: what differs may change a verdict, or a feature."""
     old = facts(s, get(s, S.OWN))
     put(s, S.OWN, own)
     own = facts(s, own)
     changed = get(s, S.CHANGED) | Changed.CFI
-    named = get(own, Span.NAMED) != get(old, Span.NAMED) or get(own, Span.RUNNING) != get(old, Span.RUNNING)
-    where = get(own, Span.WHERE) != get(old, Span.WHERE) or get(own, Span.WHERE_OFFSET) != get(old, Span.WHERE_OFFSET)
-    if named:
+    differ = get(own, Span.GROUP) ^ get(old, Span.GROUP)
+    if differ >> 32:
         changed = changed | Changed.TRUTH
-    if where:
+    if differ & 0xFFFF_FFFF:
         changed = changed | Changed.ROW
     put(s, S.CHANGED, changed)
     return 0

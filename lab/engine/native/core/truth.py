@@ -91,8 +91,21 @@ def push(s):
     put(s, S.DEPTH, level)
     put(s, S.CALLS, get(s, S.CALLS) + 1)
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
-    put(s, S.TOP_AT_CALL, get(s, S.PENDING_SP))
+    set_top(s, level)
     put(s, S.CHANGED, get(s, S.CHANGED) | Changed.TRUTH)
+    return 0
+
+
+def set_top(s, depth):
+    """The activation at *depth* is the innermost one."""
+    if depth == 0:
+        put(s, S.TOP_AT_CALL, NOWHERE)
+        return 0
+    at = activation(s, depth)
+    at_call = get(at, Truth.AT_CALL)
+    alone = depth == 1 or get(activation(s, depth - 1), Truth.AT_CALL) != at_call
+    put(s, S.TOP_AT_CALL, at_call)
+    put(s, S.TOP_RA, get(at, Truth.RA) if alone else NOWHERE)
     return 0
 
 
@@ -107,6 +120,6 @@ def pop(s):
     if depth < get(s, S.FLOOR):
         put(s, S.FLOOR, depth)
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
-    put(s, S.TOP_AT_CALL, get(activation(s, depth), Truth.AT_CALL) if depth != 0 else NOWHERE)
+    set_top(s, depth)
     put(s, S.CHANGED, get(s, S.CHANGED) | Changed.TRUTH)
     return depth
