@@ -21,6 +21,7 @@ from lab.engine.native.cells import NODE_WORDS, Changed, Event, Place, S, Truth
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
+from lab.engine.native.events import CALLBACK
 from lab.engine.native.generate import cursor_words
 from lab.engine.native.rows import reads
 from lab.engine.native.state import State
@@ -41,7 +42,6 @@ NAME = "native"
 MOST_UNWINDERS = 64
 """Bits of a slot's mask."""
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
 _AUDIT_TICKS = 8
 """Every so many ticks one stop is judged by the reference engine's code too."""
 
@@ -70,7 +70,7 @@ class NativeEngine:
         ]
         self.state.set_unwinders(evaluators, self.places.count)
         self._ticks = 0
-        self._callback = _CALLBACK(self._on_event)
+        self._callback = CALLBACK(self._on_event)
         self._set_plan(balance=balance)
         self._events: dict[int, Callable[[int, int], int | None]] = {
             Event.DECODE: self._decode,
