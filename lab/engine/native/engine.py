@@ -33,6 +33,7 @@ from lab.features import DynamicFeatures, Features
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Machine
+from lab.truth import Activation
 from lab.unwind.api import BOUNDARY, CALL, Regs
 from lab.unwind.host import Ending, Trace, walk, walk_ignoring
 from lab.unwind.reader import Reader
@@ -214,6 +215,11 @@ class NativeEngine:
         """The live return addresses, innermost first."""
         levels = self.state.arrays["truth"][1 : self.state[S.DEPTH] + 1, Truth.RA]
         return tuple(int(ra) for ra in levels[::-1])
+
+    def activations(self) -> tuple[Activation, ...]:
+        """The live activations, innermost first."""
+        levels = self.state.arrays["truth"][1 : self.state[S.DEPTH] + 1, Truth.RA : Truth.MARKER + 1]
+        return tuple(Activation(*row) for row in levels[::-1].tolist())
 
     def regs(self) -> Regs:
         """The registers of the stop at hand."""
