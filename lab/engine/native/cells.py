@@ -138,6 +138,7 @@ class P(enum.IntEnum):
     HUNG = enum.auto()
     READS = enum.auto()  # which changes may alter its walk: bits of Changed
     CLEAN = enum.auto()  # LAST stands until something it reads changes, or DIRTY
+    UNDER_WAY = enum.auto()  # walks begun and not ended
     DIRTY = enum.auto()  # a store has hit what the last walk read
     LOWEST = enum.auto()  # lowest stack address the last walk read
     START_SERIAL = enum.auto()  # of the marks of the last walk's first step
