@@ -250,6 +250,12 @@ class NativeEngine:
         state = self.state
         return Regs(state[S.PC], state[S.SP], state[S.FP], state[S.LR], state[S.SSP])
 
+    def _lay_overlay(self, regs: Regs) -> None:
+        if self.state[S.MODE] == BOUNDARY:
+            self.reader.exception(regs.sp - self.state[S.RED_ZONE])
+        else:
+            self.reader.no_exception()
+
     def _judged(self, index: int) -> Said:
         """The stop at hand, walked by the reference engine's host; EngineError where the hook said otherwise."""
         unwinder, mode, regs, truth = self.plan.unwinders[index], self.state[S.MODE], self.regs(), self.truth()
@@ -258,10 +264,7 @@ class NativeEngine:
             reader.hung[unwinder.name] = crash_text(unwinder, Crash.LOOPS)
         else:
             reader.hung.pop(unwinder.name, None)
-        if mode == BOUNDARY:
-            reader.exception(regs.sp - self.state[S.RED_ZONE])
-        else:
-            reader.no_exception()
+        self._lay_overlay(regs)
         trace = Trace(Ending.END, truth) if unwinder.oracle else walk(unwinder, mode, regs.pc, regs, reader)
         judged = judge(
             trace,
