@@ -31,7 +31,7 @@ from lab.machine.loading import (
     shadow_bounds,
 )
 from lab.machine.memory import GuestMemory, Mapping
-from lab.machine.outcome import End, Limits, Outcome
+from lab.machine.outcome import Clock, End, Limits, Outcome
 from lab.machine.registers import RegisterBlock, register_block
 from lab.machine.syscalls import SystemCalls
 
@@ -64,6 +64,8 @@ class Machine:
         self._started = self._running = False
         self._ended: tuple[End, int | None, str] | None = None
         self._error: BaseException | None = None
+        self.spent = Clock(0.0, 0.0)
+        """What the run took, all its hooks included and nothing before or after it."""
         self._start()
 
     @property
@@ -240,12 +242,14 @@ class Machine:
     def _run(self) -> Outcome:
         detail = ""
         self._running = True
+        began = Clock.now()
         try:
             # The time-out is a second line of defence: it also stops a guest that never reaches a hook.
             self.cpu.emu_start(self.image.entry, 0, timeout=int((self.limits.seconds + 5) * 1e6))
         except unicorn.UcError as error:
             detail = str(error).split(" (")[0]
         finally:
+            self.spent = Clock.now().since(began)
             self._running = False
             if self._error is not None:
                 raise self._error

@@ -1,0 +1,59 @@
+"""unwindlab bench: how fast the engines are, against bare unicorn and a walk in plain Python."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import click
+
+from lab.commands.common import json_option, print_json, progress
+
+
+@click.command("bench", short_help="Measure how fast the engines are.")
+@click.option("--arch", "arches", multiple=True, metavar="NAME", help="Architecture; repeatable (default: all).")
+@click.option(
+    "--workload", "workloads", multiple=True, metavar="NAME", help="Bench program; repeatable (default: all)."
+)
+@click.option("--proposal", metavar="NAME", help="One with a shadow stack (default: one that all of them resemble).")
+@click.option("--repeat", type=click.IntRange(min=1), metavar="N", help="Repetitions (default: 5; with --quick 1).")
+@click.option("--quick", is_flag=True, help="Seconds instead of minutes: shows that it works, no more.")
+@json_option
+def command(
+    *,
+    arches: tuple[str, ...],
+    workloads: tuple[str, ...],
+    proposal: str | None,
+    repeat: int | None,
+    quick: bool,
+    as_json: bool,
+) -> None:
+    """Compare the speed of every engine with bare unicorn, in one run of some minutes.
+
+    Limits that do not hold exit with 0 too: it is a measurement.
+    """
+    import dataclasses
+
+    from lab.bench.limits import findings
+    from lab.bench.measure import measure
+    from lab.bench.start import start_seconds
+    from lab.bench.subjects import choose
+    from lab.bench.text import render
+
+    subjects = choose(arches, workloads, proposal)
+    times = repeat or (1 if quick else 5)
+    with progress() as show:
+        rows = measure(subjects, times, show, quick=quick)
+        first = subjects[0]
+        starts = [start_seconds(first.arch.name, first.workload, first.proposal) for _ in range(times)]
+    found = findings(rows, median(starts))
+    if not as_json:
+        click.echo(render(rows, found), nl=False)
+        return
+    print_json(
+        {
+            "rows": [dataclasses.asdict(row) for row in rows],
+            "start": {"seconds": median(starts), "min": min(starts), "max": max(starts), "repeat": times},
+            "limits": [dataclasses.asdict(finding) for finding in found],
+            "quick": quick,
+        }
+    )
