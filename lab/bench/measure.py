@@ -18,7 +18,8 @@ included, without loading the image and collecting the counts.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -88,6 +89,23 @@ def measure(subjects: Sequence[Subject], repeat: int, progress: Progress, *, qui
     EngineError where two configurations that should do the same did not.
     """
     all_series = [[_Series(s, c) for c in configurations(s)] for s in subjects]
+    with _little_garbage():
+        _repeat(all_series, repeat, progress, quick=quick)
+    return [_row(series, of_subject[0], repeat) for of_subject in all_series for series in of_subject]
+
+
+@contextmanager
+def _little_garbage() -> Iterator[None]:
+    """What there is now is left out of every collection meanwhile, so that one after each run costs little."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _repeat(all_series: list[list[_Series]], repeat: int, progress: Progress, *, quick: bool) -> None:
     total = (repeat + 1) * sum(map(len, all_series))
     done = 0
     for repetition in range(repeat + 1):
@@ -101,7 +119,6 @@ def measure(subjects: Sequence[Subject], repeat: int, progress: Progress, *, qui
                     series.samples.append(series.run())
             if repetition:
                 _same_output(of_subject)
-    return [_row(series, of_subject[0], repeat) for of_subject in all_series for series in of_subject]
 
 
 def _calibrate(series: _Series, bare: _Series, *, quick: bool) -> None:

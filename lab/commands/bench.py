@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 import click
 
 from lab.commands.common import json_option, print_json, progress
@@ -14,7 +12,9 @@ from lab.commands.common import json_option, print_json, progress
 @click.option(
     "--workload", "workloads", multiple=True, metavar="NAME", help="Bench program; repeatable (default: all)."
 )
-@click.option("--proposal", metavar="NAME", help="One with a shadow stack (default: one that all of them resemble).")
+@click.option(
+    "--proposal", metavar="NAME", help="One with a shadow stack (default: pac-register-use, xray-memory-use)."
+)
 @click.option("--repeat", type=click.IntRange(min=1), metavar="N", help="Repetitions (default: 5; with --quick 1).")
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes: shows that it works, no more.")
 @json_option
@@ -32,6 +32,7 @@ def command(
     Limits that do not hold exit with 0 too: it is a measurement.
     """
     import dataclasses
+    from statistics import median
 
     from lab.bench.limits import findings
     from lab.bench.measure import measure
