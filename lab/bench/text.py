@@ -9,7 +9,7 @@ from lab.arch import arch_by_name
 from lab.bench.limits import LEAST_X_PYTHON, MOST_APART, MOST_START_S, MOST_X_BARE, Finding
 from lab.bench.measure import Row
 
-_LAYOUT = "  {:<14}  {:<34} {:>9}  {:>8}  {:>17}  {:>9}"
+_LAYOUT = "  {:<14}  {:<34}  {:>7}  {:>7}  {:>16}  {:>7}"
 _TITLES = ("engine", "unwinders", "insn/s", "x bare", "min..max", "by wall")
 
 
