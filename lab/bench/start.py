@@ -1,7 +1,7 @@
 """How long a run takes to begin: from the start of a process to its first hooked instruction, code compiled before.
 
 ``python -m lab.bench.start ARCH WORKLOAD PROPOSAL`` is such a process: it does what a job does, with the unwinders of
-the limits, ends after one instruction and prints the time.
+the limits, ends after one instruction and prints the time and the processor time.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from pathlib import Path
 
 import lab
 from lab.errors import EngineError
+from lab.machine.outcome import Clock
 
 _TIMEOUT_S = 120
 
 
-def start_seconds(arch: str, workload: str, proposal: str) -> float:
-    """Seconds by the wall's clock from just before a new process is made until its first instruction has been hooked.
+def measure_start(arch: str, workload: str, proposal: str) -> Clock:
+    """What passes from just before a new process is made until its first instruction has been judged.  ``cpu_s`` is the
+    new process's, all its threads together.
 
     EngineError where the process fails.
     """
@@ -42,11 +44,12 @@ def start_seconds(arch: str, workload: str, proposal: str) -> float:
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
         raise EngineError(f"measuring the start: {last[0]}")
-    return float(done.stdout) - began
+    now, cpu_s = map(float, done.stdout.split())
+    return Clock(now - began, cpu_s)
 
 
-def _first_instruction(arch: str, workload: str, proposal: str) -> float:
-    """The time, by ``time.monotonic``, at which one instruction has been judged natively."""
+def _first_instruction(arch: str, workload: str, proposal: str) -> tuple[float, float]:
+    """``time.monotonic`` and ``time.process_time`` when one instruction has been judged natively."""
     from lab import registry
     from lab.arch import arch_by_name
     from lab.bench.subjects import JUDGED, make_subject
@@ -57,11 +60,11 @@ def _first_instruction(arch: str, workload: str, proposal: str) -> float:
     subject = make_subject(workload, arch_by_name(arch), proposal)
     plan = Plan(tuple(map(registry.unwinder, JUDGED)), ("boundary",), Limits(instructions=1))
     done = NativeEngine(subject.image, subject.rewrite, plan).run()
-    now = time.monotonic()
+    now, cpu_s = time.monotonic(), time.process_time()
     if done.instructions != 1:
         raise EngineError(f"{subject.image.path}: {done.instructions} instructions instead of one")
-    return now
+    return now, cpu_s
 
 
 if __name__ == "__main__":
-    print(repr(_first_instruction(*sys.argv[1:])))
+    print(*_first_instruction(*sys.argv[1:]))

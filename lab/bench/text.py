@@ -13,8 +13,8 @@ _LAYOUT = "  {:<14}  {:<34}  {:>7}  {:>7}  {:>16}  {:>7}"
 _TITLES = ("engine", "unwinders", "insn/s", "x bare", "min..max", "by wall")
 
 
-def render(rows: Sequence[Row], found: Sequence[Finding]) -> str:
-    """Tables and limits, with a line break at the end."""
+def render(rows: Sequence[Row], found: Sequence[Finding], start_cpu_s: float) -> str:
+    """Tables and limits, with a line break at the end.  *start_cpu_s* is the processor time of a start, in seconds."""
     lines = [
         "Speed at every instruction; processor time, medians of interleaved repetitions",
         "",
@@ -25,7 +25,10 @@ def render(rows: Sequence[Row], found: Sequence[Finding]) -> str:
         lines += [_line(row) for row in group]
     if any("batch" in row.registers for row in rows):
         lines += ["", "Registers were read through unicorn's API, not by pointer: native engines are slower so."]
-    return "\n".join([*lines, "", "Limits, fp and scs-lr in boundary, call-heavy programs", *_limits(found)]) + "\n"
+    return (
+        "\n".join([*lines, "", "Limits, fp and scs-lr in boundary, call-heavy programs", *_limits(found, start_cpu_s)])
+        + "\n"
+    )
 
 
 def _line(row: Row) -> str:
@@ -47,14 +50,14 @@ def short(value: float) -> str:
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
-def _limits(found: Sequence[Finding]) -> list[str]:
+def _limits(found: Sequence[Finding], start_cpu_s: float) -> list[str]:
     lines = []
     for (name, arch), group in groupby(found, key=lambda finding: (finding.name, finding.arch)):
         members = list(group)
         holds = "holds" if all(finding.holds for finding in members) else "does not hold"
         title = f"{arch_by_name(arch).title}: " if arch else ""
         lines.append(f"  {title + _says(name, arch):<58} {holds}")
-        lines.append("    " + "  ".join(_value(finding) for finding in members))
+        lines.append("    " + "  ".join(_value(finding, start_cpu_s) for finding in members))
     return lines
 
 
@@ -67,8 +70,8 @@ def _says(name: str, arch: str) -> str:
     }[name]
 
 
-def _value(finding: Finding) -> str:
+def _value(finding: Finding, start_cpu_s: float) -> str:
     if finding.name == "start_s":
-        return f"{finding.value:.2f} s"
+        return f"{finding.value:.2f} s by the wall, {start_cpu_s:.2f} s of processor time"
     value = f"{finding.value - 1:+.0%}" if finding.name == "depth" else f"{short(finding.value)}x"
     return f"{finding.workload} {value}"

@@ -36,7 +36,7 @@ def command(
 
     from lab.bench.limits import findings
     from lab.bench.measure import measure
-    from lab.bench.start import start_seconds
+    from lab.bench.start import measure_start
     from lab.bench.subjects import choose
     from lab.bench.text import render
 
@@ -45,15 +45,22 @@ def command(
     with progress() as show:
         rows = measure(subjects, times, show, quick=quick)
         first = subjects[0]
-        starts = [start_seconds(first.arch.name, first.workload, first.proposal) for _ in range(times)]
-    found = findings(rows, median(starts))
+        starts = [measure_start(first.arch.name, first.workload, first.proposal) for _ in range(times)]
+    walls, cpu_s = [start.wall_s for start in starts], median(start.cpu_s for start in starts)
+    found = findings(rows, median(walls))
     if not as_json:
-        click.echo(render(rows, found), nl=False)
+        click.echo(render(rows, found, cpu_s), nl=False)
         return
     print_json(
         {
             "rows": [dataclasses.asdict(row) for row in rows],
-            "start": {"seconds": median(starts), "min": min(starts), "max": max(starts), "repeat": times},
+            "start": {
+                "seconds": median(walls),
+                "min": min(walls),
+                "max": max(walls),
+                "cpu_s": cpu_s,
+                "repeat": times,
+            },
             "limits": [dataclasses.asdict(finding) for finding in found],
             "quick": quick,
         }

@@ -79,6 +79,7 @@ def test_rows_say_how_many_instructions_were_run(measured: dict[str, Any]) -> No
 def test_json_has_the_start_and_every_limit(measured: dict[str, Any]) -> None:
     assert measured["start"]["repeat"] == 1
     assert 0 < measured["start"]["min"] <= measured["start"]["seconds"] <= measured["start"]["max"]
+    assert measured["start"]["cpu_s"] > 0
     named = {(found["name"], found["arch"], found["workload"]) for found in measured["limits"]}
     heavy = {(name, arch, workload) for name in ("x_bare", "x_python") for arch in EVERY for workload in HEAVY}
     assert named == heavy | {("start_s", "", "")}
@@ -148,7 +149,7 @@ def test_bare_and_counted_runs_must_print_the_same(monkeypatch: pytest.MonkeyPat
 
 def test_a_process_that_cannot_start_is_one_line() -> None:
     with pytest.raises(EngineError, match=r"measuring the start: .*unknown bench program"):
-        start.start_seconds("aarch64", "absent", "base")
+        start.measure_start("aarch64", "absent", "base")
 
 
 def row(workload: str, engine: str, x_bare: float, speed: float) -> Row:
@@ -184,11 +185,11 @@ def test_limits_hold_up_to_and_with_their_value() -> None:
 
 
 def test_the_text_says_what_holds() -> None:
-    text = render(ROWS, findings(ROWS, 1.0))
+    text = render(ROWS, findings(ROWS, 1.0), 0.75)
     for said in (
         "arm64: at most 4x bare                                     does not hold\n    calls 4.00x  depth-10 4.01x",
         "depth 1000 within 15% of depth 10                   does not hold\n    depth-1000 +16%",
-        "start with compiled code cached under 2 s                  holds\n    1.00 s",
+        "start with compiled code cached under 2 s                  holds\n    1.00 s by the wall, 0.75 s of processor time",
         "Registers were read through unicorn's API",
     ):
         assert said in text
