@@ -30,6 +30,7 @@ COMMANDS = {
     "rerun": "rerun",
     "doctor": "doctor",
     "rewrite": "rewrite",
+    "bench": "bench",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""
 
