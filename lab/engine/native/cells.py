@@ -56,6 +56,10 @@ class S(enum.IntEnum):
     LR = enum.auto()
     SSP = enum.auto()
     OWN = enum.auto()  # the number of the span of the instruction at hand
+    ASK = enum.auto()  # changes after which some unwinder has to be asked again
+    LOWEST_ALL = enum.auto()  # lowest stack address that the last walks read
+    WATCH_ONE = enum.auto()  # addresses of words that features depend on; NOWHERE without
+    WATCH_TWO = enum.auto()
     CHANGED = enum.auto()  # what is not as it was at the last boundary: bits of Changed
     KEY = enum.auto()  # of the last boundary: vector and features
     PC_NAMED = enum.auto()  # function whose symbol holds pc
@@ -179,8 +183,8 @@ class Changed(enum.IntEnum):
     SP = 8
     ROW = 16  # where() of the pc
     TRUTH = 32  # the activations, or which functions the pc names
-    MEMORY = 64  # anything at all has been stored: matters to features
-    CFI = 128  # another span of code: matters to features
+    MEMORY = 64  # a word that features depend on
+    CFI = 128  # another .eh_frame row: matters to features
     UNSURE = 256  # some unwinder has to be asked again in any case
 
 
@@ -228,7 +232,7 @@ class Span(enum.IntEnum):
     WHERE_OFFSET = enum.auto()
     CFI_FP = enum.auto()  # the .eh_frame row is based on FP
     CFI_OFFSET = enum.auto()
-    GROUP = enum.auto()  # number of its NAMED and RUNNING << 32 | number of its WHERE and WHERE_OFFSET
+    GROUP = enum.auto()  # numbers of what must be equal: see GROUP_BITS
 
 
 class Event(enum.IntEnum):
@@ -258,6 +262,8 @@ ENTRY_WORDS = 4  # place, key, stops, next
 NODE_WORDS = 4  # code, first child, next sibling, parent
 
 KNOWN = 0x80
+GROUP_BITS = 21  # in Span.GROUP: WHERE and its offset, from bit 0; the .eh_frame row; NAMED and RUNNING
+FEATURE_CHANGES = Changed.FP | Changed.SP | Changed.SSP | Changed.TRUTH | Changed.MEMORY | Changed.CFI
 FRAME_PC, FRAME_FLAGS, FRAME_CONSTANT = 253, 254, 255
 FAULT_NONE, FAULT_UNMAPPED, FAULT_POISON = 0, 1, 2
 

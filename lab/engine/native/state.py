@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -54,9 +56,9 @@ class State:
         self.slots = self._set_memory()
         self._set_exception()
         self._set_code(spans, places)
-        self._set_truth(spans.functions)
         for name in _FACTS:
             self[S[name.upper()]] = getattr(reader, name)
+        self._set_truth(spans.functions)
         self.unwinders: list[UnwinderState] = []
 
     def __getitem__(self, cell: S) -> int:
@@ -162,6 +164,8 @@ class State:
         self[S.STAMPS] = self.array("stamps", np.zeros(functions + 1, np.uint64))
         self[S.TRUTH_VERSION] = 1
         self[S.CHANGED] = _EVERYTHING
+        self[S.WATCH_ONE] = NOWHERE
+        self[S.WATCH_TWO] = self[S.SHADOW_CELL] or NOWHERE
         self[S.TOP_AT_CALL] = NOWHERE
         self[S.KNOWS_FUNCTIONS] = bool(self._machine.image.functions)
 
@@ -172,6 +176,7 @@ class State:
             for index, (address, words, reads) in enumerate(evaluators)
         ]
         pointers = np.array([u.block.ctypes.data for u in self.unwinders], np.uint64)
+        self[S.ASK] = reduce(or_, (reads for _, _, reads in evaluators), int(Changed.TRUTH | Changed.UNSURE))
         self[S.UNWINDERS] = self.array("unwinders", pointers)
         self[S.UNWINDER_COUNT] = len(pointers)
         self[S.SEEN] = self.array("seen", np.zeros(2 * places * max(1, len(pointers)), np.uint8))
@@ -201,6 +206,7 @@ class UnwinderState:
         self.block[P.EVALUATE], self.block[P.WIDTH] = evaluator, 8 * width
         self.block[P.BIT] = 1 << index
         self.block[P.READS] = reads
+        self.block[P.LOWEST] = NOWHERE
         self.block[P.START_COUNT] = MASK64
         self.block[P.LAST] = self.block[P.LAST_CALL] = MASK64  # nothing said yet: the first stop makes a vector
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lab.arch import Arch
 from lab.covers import Coverage
-from lab.engine.native.cells import KNOWN, PLACE_WORDS, SPAN_WORDS, Place, Span
+from lab.engine.native.cells import GROUP_BITS, KNOWN, PLACE_WORDS, SPAN_WORDS, Place, Span
 from lab.engine.native.classify import classify
 from lab.errors import LabError
 from lab.features import Features
@@ -77,9 +77,12 @@ def build_spans(machine: Machine, coverage: Coverage, features: Features, reader
         facts[index, Span.CFI_FP] = based_on_fp
         facts[index, Span.CFI_OFFSET] = row.offset & MASK64 if row is not None and based_on_fp else 0
         named, running, _, where, offset = facts[index, : Span.WHERE_OFFSET + 1].tolist()
-        low_half, high_half = ((False, where, offset), (True, named, running))
-        group = [groups.setdefault(half, len(groups) + 1) for half in (low_half, high_half)]
-        facts[index, Span.GROUP] = group[0] | group[1] << 32
+        based, base_offset = facts[index, Span.CFI_FP : Span.CFI_OFFSET + 1].tolist()
+        parts = ((0, where, offset), (1, based, base_offset), (2, named, running))
+        group = [groups.setdefault(part, len(groups) + 1) for part in parts]
+        facts[index, Span.GROUP] = sum(number << (GROUP_BITS * at) for at, number in enumerate(group))
+    if len(groups) >= 1 << GROUP_BITS:
+        raise TooWideError(f"{image.path}: {len(groups)} different spans of code, more than {1 << GROUP_BITS}")
     lengths = np.diff(np.array([*edges, high], np.uint64)).astype(np.int64)
     spans = np.repeat(np.arange(1, len(edges) + 1, dtype=np.uint32), lengths)
     return Span8(low, high - low, spans, facts, len(numbers))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import NOWHERE, TICKS, Changed, Event, Place, S, Span
+from lab.engine.native.cells import GROUP_BITS, NOWHERE, TICKS, Changed, Event, Place, S, Span
 from lab.engine.native.classify import CALL as CALLS
 from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
 from lab.engine.native.classify import PC as PC_REGISTER
@@ -12,6 +12,9 @@ from lab.engine.native.core.memory import facts, forget_all, plain64, stored
 from lab.engine.native.core.stop import boundary_stop, call_stop
 from lab.engine.native.core.truth import before
 from lab.engine.native.primitives import call3, call4, get, load64, put
+
+GROUP_MASK = (1 << GROUP_BITS) - 1
+GROUP_SHIFT = 2 * GROUP_BITS
 
 
 def hook(_uc, pc, _size, s):
@@ -122,11 +125,13 @@ def enter_span(s, own):
     old = facts(s, get(s, S.OWN))
     put(s, S.OWN, own)
     own = facts(s, own)
-    changed = get(s, S.CHANGED) | Changed.CFI
+    changed = get(s, S.CHANGED)
     differ = get(own, Span.GROUP) ^ get(old, Span.GROUP)
-    if differ >> 32:
+    if differ >> GROUP_SHIFT:
         changed = changed | Changed.TRUTH
-    if differ & 0xFFFF_FFFF:
+    if differ >> GROUP_BITS & GROUP_MASK:
+        changed = changed | Changed.CFI
+    if differ & GROUP_MASK:
         changed = changed | Changed.ROW
     put(s, S.CHANGED, changed)
     return 0

@@ -177,7 +177,8 @@ def frame_word(s, index):
 def stored(s, address, size):
     """The guest is about to write [address, address + size): what rests on it is forgotten."""
     first_slot = 0
-    put(s, S.CHANGED, get(s, S.CHANGED) | Changed.MEMORY)
+    if get(s, S.WATCH_ONE) + 7 - address < size + 7 or get(s, S.WATCH_TWO) + 7 - address < size + 7:
+        put(s, S.CHANGED, get(s, S.CHANGED) | Changed.MEMORY)
     start = get(s, S.STACK_LOW)
     end = get(s, S.STACK_HIGH)
     last = address + size - 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import EXACT, VERDICT_MASK, Changed, Event, P, Place, S, Span
+from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, Event, P, Place, S, Span
 from lab.engine.native.core.features import VECTOR, dynamic, last_code, unwinder
 from lab.engine.native.core.judge import oracle
 from lab.engine.native.core.memory import facts, span
@@ -14,12 +14,13 @@ def boundary_stop(s, place):
     """Before the instruction at PC: all is said again where nothing has changed."""
     changed = get(s, S.CHANGED)
     if changed != 0:
-        unsure = 0
         own = facts(s, get(s, S.OWN))
-        if changed & ~(Changed.MEMORY | Changed.CFI):
-            unsure = asked_again(s, place, own)
-        put(s, S.CHANGED, unsure)
-        put(s, S.KEY, get(s, S.VECTOR) << VECTOR | dynamic(s, own))
+        put(s, S.CHANGED, 0)
+        if changed & get(s, S.ASK) or (changed & Changed.SP and exception_at(s) > get(s, S.LOWEST_ALL)):
+            put(s, S.CHANGED, changed)
+            put(s, S.CHANGED, asked_again(s, place, own))
+        features = dynamic(s, own) if changed & FEATURE_CHANGES else get(s, S.KEY) & 0xFFFF_FFFF
+        put(s, S.KEY, get(s, S.VECTOR) << VECTOR | features)
     key = get(s, S.KEY)
     if get(place, Place.KEY) == key:
         put(place, Place.STOPS, get(place, Place.STOPS) + 1)
@@ -31,10 +32,15 @@ def boundary_stop(s, place):
     return 0
 
 
+def exception_at(s):
+    """E: the kernel's entry has overwritten the stack below."""
+    return (get(s, S.SP) - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1)
+
+
 def asked_again(s, place, own):
     """A boundary at which something has changed; UNSURE if the next one has to be looked at in any case."""
     put(s, S.MODE, BOUNDARY)
-    end = (get(s, S.SP) - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1)
+    end = exception_at(s)
     put(s, S.EXCEPTION_AT, end)
     put(s, S.PLAIN_LOW, max(end, get(s, S.STACK_LOW)))
     put(s, S.PC_NAMED, get(own, Span.NAMED))
@@ -64,6 +70,7 @@ def judged(s, place, mode):
     count = get(s, S.UNWINDER_COUNT)
     unsure = 0 if get(s, S.MEMO) else Changed.UNSURE
     other = 0
+    lowest = NOWHERE
     index = 0
     while index < count:
         p = load64(at + index * 8)
@@ -75,6 +82,7 @@ def judged(s, place, mode):
             new = call2(get(p, P.EVALUATE), s, p)
             if get(p, P.CLEAN) == 0:
                 unsure = Changed.UNSURE
+        lowest = min(lowest, get(p, P.LOWEST))
         if new != code:
             put(p, P.LAST + mode, new)
             other = 1
@@ -82,6 +90,7 @@ def judged(s, place, mode):
             unsure = Changed.UNSURE
             keep_stack(s, place, mode, index, new & VERDICT_MASK)
         index = index + 1
+    put(s, S.LOWEST_ALL, lowest)
     put(s, S.FLOOR, get(s, S.DEPTH))
     if other:
         put(s, S.VECTOR + mode, vector(s, mode))
