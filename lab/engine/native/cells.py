@@ -76,6 +76,7 @@ class S(enum.IntEnum):
     SPENT = enum.auto()  # loops have burnt their fuel
     FUEL = enum.auto()
     LOWEST = enum.auto()  # lowest address on the stack that the step read
+    USED = enum.auto()  # registers the step took from its cursor: bits of Changed
     TAINT = enum.auto()  # the step read something that no store can be seen to change
     LOG = enum.auto()  # slots read
     LOGGED = enum.auto()
@@ -141,6 +142,8 @@ class P(enum.IntEnum):
     FULL_CALL = enum.auto()
     HUNG = enum.auto()
     READS = enum.auto()  # which changes may alter its walk: bits of Changed
+    TRACKED = enum.auto()  # those of them that alter it only if the first step takes the register from its cursor
+    ACTIVE = enum.auto()  # which changes may alter the last walk
     CLEAN = enum.auto()  # LAST stands until something it reads changes, or DIRTY
     UNDER_WAY = enum.auto()  # walks begun and not ended
     DIRTY = enum.auto()  # a store has hit what the last walk read

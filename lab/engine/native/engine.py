@@ -45,8 +45,8 @@ NAME = "native"
 MOST_UNWINDERS = 64
 """Bits of a slot's mask."""
 
-_AUDIT_TICKS = 8
-"""Every so many ticks one stop is judged by the reference engine's code too."""
+_AUDIT_SHARE = 50
+"""Now and then one stop is judged by the reference engine's code too, for one part in so many of the time."""
 
 
 class NotNative(Exception):  # noqa: N818  the run is repeated in the reference engine
@@ -68,11 +68,11 @@ class NativeEngine:
         self._hook = compiled_hook()
         self._compiled = [None if u.oracle else compiled_evaluator(u) for u in plan.unwinders]
         evaluators = [
-            (0, 1, Changed.TRUTH) if native is None else (native.address, cursor_words(unwinder), reads(unwinder))
+            (0, 1, Changed.TRUTH, 0) if native is None else (native.address, cursor_words(unwinder), *reads(unwinder))
             for native, unwinder in zip(self._compiled, plan.unwinders, strict=True)
         ]
         self.state.set_unwinders(evaluators, self.places.count)
-        self._ticks = 0
+        self._next_audit = 0.0
         self._callback = CALLBACK(self._on_event)
         self._set_plan(balance=balance)
         self._events: dict[int, Callable[[int, int], int | None]] = {
@@ -204,8 +204,7 @@ class NativeEngine:
     def _tick(self, _a: int, _b: int) -> None:
         if time.monotonic() > self._deadline:
             self._stop(f"{self.plan.limits.seconds:g} s")
-        self._ticks += 1
-        if self._ticks % _AUDIT_TICKS == 0:
+        elif time.monotonic() > self._next_audit:
             self.state[S.AUDIT] = 1
             self.state[S.CHANGED] |= Changed.UNSURE
 
@@ -285,8 +284,11 @@ class NativeEngine:
             self.state.unwinders[index].set_full(mode)
 
     def _audit(self, _a: int, _b: int) -> None:
+        began = time.monotonic()
         for index in range(len(self.plan.unwinders)):
             self._judged(index)
+        now = time.monotonic()
+        self._next_audit = now + max(0.05, _AUDIT_SHARE * (now - began))
 
 
 def _short(judged: Judgement) -> str:

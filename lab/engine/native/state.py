@@ -169,14 +169,11 @@ class State:
         self[S.TOP_AT_CALL] = NOWHERE
         self[S.KNOWS_FUNCTIONS] = bool(self._machine.image.functions)
 
-    def set_unwinders(self, evaluators: list[tuple[int, int, int]], places: int) -> None:
-        """(evaluator's address or 0 for the oracle, words of its cursor, what it reads) of each unwinder."""
-        self.unwinders = [
-            UnwinderState(index, address, words, reads, self.slots)
-            for index, (address, words, reads) in enumerate(evaluators)
-        ]
+    def set_unwinders(self, evaluators: list[tuple[int, int, int, int]], places: int) -> None:
+        """(evaluator's address or 0 for the oracle, words of its cursor, P.READS, P.TRACKED) of each unwinder."""
+        self.unwinders = [UnwinderState(index, evaluator, self.slots) for index, evaluator in enumerate(evaluators)]
         pointers = np.array([u.block.ctypes.data for u in self.unwinders], np.uint64)
-        self[S.ASK] = reduce(or_, (reads for _, _, reads in evaluators), int(Changed.TRUTH | Changed.UNSURE))
+        self[S.ASK] = reduce(or_, (reads for _, _, reads, _ in evaluators), int(Changed.TRUTH | Changed.UNSURE))
         self[S.UNWINDERS] = self.array("unwinders", pointers)
         self[S.UNWINDER_COUNT] = len(pointers)
         self[S.SEEN] = self.array("seen", np.zeros(2 * places * max(1, len(pointers)), np.uint8))
@@ -192,7 +189,8 @@ class State:
 class UnwinderState:
     """The block ``P`` of one unwinder and everything it points to."""
 
-    def __init__(self, index: int, evaluator: int, words: int, reads: int, slots: int) -> None:
+    def __init__(self, index: int, native: tuple[int, int, int, int], slots: int) -> None:
+        evaluator, words, reads, tracked = native
         self.block = np.zeros(len(P), np.uint64)
         width = Record.CURSOR + words
         self._arrays: dict[P, npt.NDArray[Any]] = {
@@ -205,7 +203,8 @@ class UnwinderState:
             self.block[cell] = array.ctypes.data
         self.block[P.EVALUATE], self.block[P.WIDTH] = evaluator, 8 * width
         self.block[P.BIT] = 1 << index
-        self.block[P.READS] = reads
+        self.block[P.READS] = self.block[P.ACTIVE] = reads
+        self.block[P.TRACKED] = tracked
         self.block[P.LOWEST] = NOWHERE
         self.block[P.START_COUNT] = MASK64
         self.block[P.LAST] = self.block[P.LAST_CALL] = MASK64  # nothing said yet: the first stop makes a vector

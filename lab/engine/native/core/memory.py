@@ -73,6 +73,12 @@ def burn(s):
     return True
 
 
+def used(s, registers, value):
+    """*value*, which a step takes from its cursor and which is just that register."""
+    put(s, S.USED, get(s, S.USED) | registers)
+    return value
+
+
 def fail(s, fault):
     """The first fault of a step is the one that counts."""
     if get(s, S.FAULT) == 0:

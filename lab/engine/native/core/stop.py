@@ -71,6 +71,7 @@ def judged(s, place, mode):
     unsure = 0 if get(s, S.MEMO) else Changed.UNSURE
     other = 0
     lowest = NOWHERE
+    ask = Changed.TRUTH | Changed.UNSURE
     index = 0
     while index < count:
         p = load64(at + index * 8)
@@ -83,6 +84,7 @@ def judged(s, place, mode):
             if get(p, P.CLEAN) == 0:
                 unsure = Changed.UNSURE
         lowest = min(lowest, get(p, P.LOWEST))
+        ask = ask | get(p, P.ACTIVE)
         if new != code:
             put(p, P.LAST + mode, new)
             other = 1
@@ -91,6 +93,7 @@ def judged(s, place, mode):
             keep_stack(s, place, mode, index, new & VERDICT_MASK)
         index = index + 1
     put(s, S.LOWEST_ALL, lowest)
+    put(s, S.ASK, ask)
     put(s, S.FLOOR, get(s, S.DEPTH))
     if other:
         put(s, S.VECTOR + mode, vector(s, mode))
@@ -102,7 +105,7 @@ def judged(s, place, mode):
 
 def stale(p, mode, changed, low):
     """Whether the unwinder has to be asked; and in STALE whether it has to walk, or only be judged anew."""
-    reads = changed & get(p, P.READS)
+    reads = changed & get(p, P.ACTIVE)
     anew = mode == CALL or get(p, P.CLEAN) == 0 or reads & ~Changed.TRUTH or get(p, P.DIRTY)
     if anew or (changed & Changed.SP and get(p, P.LOWEST) < low):
         put(p, P.STALE, 1)

@@ -62,10 +62,12 @@ def evaluate(s, p):
     lasting = 1 if get(s, S.MEMO) != 0 and get(s, S.MODE) == BOUNDARY and by_row(cursor, pc) else 0
     begin_step(s)
     put(s, S.LOGGED, 0)
+    put(s, S.USED, 0)
     said, ra, cursor = step(s, s, cursor)
     status = outcome(s, p, said)
     logged = get(s, S.LOGGED)
     lowest = get(s, S.LOWEST)
+    put(p, P.ACTIVE, get(p, P.READS) & ~(get(p, P.TRACKED) & ~get(s, S.USED)))
     lasting = lasting & ~get(s, S.TAINT)
     put(p, P.WALK_STATUS, status)
     put(p, P.WALK_RA, ra)
