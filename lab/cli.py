@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": "explain",
     "rerun": "rerun",
     "doctor": "doctor",
+    "selftest": "selftest",
     "rewrite": "rewrite",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""

@@ -40,7 +40,9 @@ def differences(image: Image, unwinders: Sequence[Unwinder], ours: Named, theirs
                 place = f"{pcs[0]:#x} ({image.locate(pcs[0])}) {unwinder.name} {mode}"
                 found.append(f"{place}: {name} {_text(a, b)}, {other} {_text(b, a)}{more}")
             elif _kept(one, cell) != _kept(two, cell):
-                found.append(_other_stack(image, f"{unwinder.name} {mode}", (name, _kept(one, cell)), (other, _kept(two, cell))))
+                found.append(
+                    _other_stack(image, f"{unwinder.name} {mode}", (name, _kept(one, cell)), (other, _kept(two, cell)))
+                )
     return found
 
 

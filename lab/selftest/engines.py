@@ -36,9 +36,7 @@ def engines(case: Case, subject: Subject) -> Part:
         ]
         problems += differences(subject.image, chosen, (name, execution), (REFERENCE, reference))
     stops = _stops(reference)
-    return Part(
-        {"stops": stops, "verdicts": stops * len(chosen)}, tuple(f"{case.title}: {p}" for p in problems), notes
-    )
+    return Part({"stops": stops, "verdicts": stops * len(chosen)}, tuple(f"{case.title}: {p}" for p in problems), notes)
 
 
 def _stops(execution: Execution) -> int:

@@ -16,27 +16,25 @@ from lab.selftest.results import Part
 _MOST_PROBLEMS = 5
 
 #: Adds up what lies at SP until it is 0, then exits with the sum's low byte.
-#: The sum is in the register named first.
 _LISTENER = {
     "aarch64": (
-        "x1",
-        "e00340f9"  # 1: ldr x0, [sp]
-        "2100008b"  #    add x1, x1, x0
-        "c0ffffb5"  #    cbnz x0, 1b
-        "e00301aa"  #    mov x0, x1
-        "c80b80d2"  #    mov x8, #94 (exit_group)
-        "010000d4",  #   svc #0
+        "e00340f9",  # 1: ldr x0, [sp]
+        "2100008b",  #    add x1, x1, x0
+        "c0ffffb5",  #    cbnz x0, 1b
+        "e00301aa",  #    mov x0, x1
+        "c80b80d2",  #    mov x8, #94 (exit_group)
+        "010000d4",  #    svc #0
     ),
     "x86_64": (
-        "rdi",
-        "488b0424"  # 1: mov (%rsp), %rax
-        "4801c7"  #      add %rax, %rdi
-        "4885c0"  #      test %rax, %rax
-        "75f4"  #        jnz 1b
-        "b8e7000000"  #  mov $231, %eax (exit_group)
-        "0f05",  #       syscall
+        "488b0424",  # 1: mov (%rsp), %rax
+        "4801c7",  #      add %rax, %rdi
+        "4885c0",  #      test %rax, %rax
+        "75f4",  #        jnz 1b
+        "b8e7000000",  #  mov $231, %eax (exit_group)
+        "0f05",  #        syscall
     ),
 }
+_SUM = {"aarch64": "x1", "x86_64": "rdi"}
 _WORDS = tuple((i + 1) * 0x9E37_79B9_7F4A_7C15 & (1 << 64) - 1 for i in range(50))
 
 
@@ -63,7 +61,9 @@ def memory(case: Case, subject: Subject) -> Part:
             real = machine.memory.read(address, 1)
             if real != bytes([byte]) and len(problems) < _MOST_PROBLEMS:
                 place = subject.image.locate(before)
-                problems.append(f"{place} wrote {byte:#x} to {address:#x}, where the host reads {real.hex() or 'nothing'}")
+                problems.append(
+                    f"{place} wrote {byte:#x} to {address:#x}, where the host reads {real.hex() or 'nothing'}"
+                )
         written.clear()
         before = pc
 
@@ -79,9 +79,10 @@ def memory(case: Case, subject: Subject) -> Part:
 
 def _listen(subject: Subject) -> tuple[int, list[str]]:
     """(words the host wrote, what is wrong): a guest adds up what the host writes under it while it runs."""
-    register, code = _LISTENER[subject.image.arch.name]
+    arch = subject.image.arch.name
+    register = _SUM[arch]
     machine = Machine(subject.image, None, LIMITS)
-    machine.write(subject.image.entry, bytes.fromhex(code))
+    machine.write(subject.image.entry, bytes.fromhex("".join(_LISTENER[arch])))
     words = [*_WORDS, 0]
     said = iter(words)
 

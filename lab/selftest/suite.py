@@ -57,7 +57,7 @@ class Done:
 
 
 def tasks(level: str, filters: Filters) -> list[Task]:
-    """What is checked at *level* (QUICK, DEFAULT or ALL: the last compares the engines on every image there is).
+    """What is checked at *level* (QUICK, DEFAULT or ALL: every check on every image there is).
     InputError where the filters leave nothing.
     """
     chosen = [Task(check, case) for check, cases in _plan(level).items() for case in filters.choose(cases)]
@@ -77,13 +77,15 @@ def _plan(level: str) -> dict[str, list[Case]]:
             "engines": of(SMALL[:1], ("xray-memory-check",)),
             "counts": small,
         }
-    proposals = registry.names().proposals
+    if level == ALL:
+        return dict.fromkeys(CHECKS, every())
+    writing = [*all_workloads(), *of(_STORING, registry.names().proposals)]
     some = of(_SOME, _SHADOWED)
     return {
-        "stores": [*all_workloads(), *of(_STORING, proposals)],
+        "stores": writing,
         "registers": of(_SOME, ("base",)),
-        "memory": [*all_workloads(), *of(_STORING, proposals)],
-        "engines": every() if level == ALL else some,
+        "memory": writing,
+        "engines": some,
         "counts": some,
     }
 
