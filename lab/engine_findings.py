@@ -66,7 +66,7 @@ def _compiled(before: dict[str, int], seconds: float) -> Finding:
     now = _modules()
     if not now:
         return Finding(name, None, Status.OPTIONAL_MISSING, cost, "none are kept")
-    kept = f"{len(now)} modules, {sum(now.values()) / 1e6:.1f} MB in {_native_folder()}"
+    kept = f"{len(now)} module{'' if len(now) == 1 else 's'}, {sum(now.values()) / 1e6:.1f} MB in {_native_folder()}"
     new = len(now.keys() - before.keys())
     if new:
         kept += f"; {new} of them compiled just now, which is most of these {seconds:.0f} s and is not done again"

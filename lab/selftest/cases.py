@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab import registry
-from lab.errors import InputError
+from lab.errors import InputError, LabError
 from lab.images.workloads import workload_by_name
 from lab.job import Job, Subject, check_outcome, prepare
 from lab.machine.machine import Limits, Outcome
@@ -41,9 +41,13 @@ class Case:
         """The image, from the cache or built; errors say what is missing."""
         return prepare(self._job, registry.proposal(self.proposal), workload_by_name(self.workload))
 
-    def check_outcome(self, subject: Subject, outcome: Outcome) -> None:
-        """EngineError where the program's own result is not the known one."""
-        check_outcome(subject, self._job, outcome)
+    def wrong_result(self, subject: Subject, outcome: Outcome) -> list[str]:
+        """What is wrong with the program's own result, which is known; empty where it is as it must be."""
+        try:
+            check_outcome(subject, self._job, outcome)
+        except LabError as error:
+            return error.lines
+        return []
 
     @property
     def _job(self) -> Job:

@@ -19,9 +19,9 @@ def counts(case: Case, subject: Subject) -> Part:
     """Stops at each pc, added up over verdicts, are the times its instruction retired, or its call did."""
     unwinders = (registry.unwinder("fp"), registry.unwinder("oracle"))
     execution = NativeEngine(subject.image, subject.rewrite, Plan(unwinders, tuple(MODES), LIMITS, 0)).run()
-    case.check_outcome(subject, execution.outcome)
     retired, returns = _plain(subject)
-    problems = [
+    problems = case.wrong_result(subject, execution.outcome)
+    problems += [
         f"native counts {got} {noun}, a plain counter {expected}"
         for noun, got, expected in (
             ("instructions", execution.instructions, retired.total()),

@@ -25,8 +25,7 @@ def engines(case: Case, subject: Subject) -> Part:
     chosen, notes = _unwinders(case.arch, subject.rewrite is not None)
     plan = Plan(chosen, tuple(MODES), LIMITS, STACKS)
     reference = execute(subject.image, subject.rewrite, plan, REFERENCE)
-    case.check_outcome(subject, reference.outcome)
-    problems: list[str] = []
+    problems = case.wrong_result(subject, reference.outcome)
     for name, memo in (("native", True), ("native without memo", False)):
         execution = execute(subject.image, subject.rewrite, replace(plan, memo=memo), NATIVE)
         problems += [

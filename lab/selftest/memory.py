@@ -67,7 +67,7 @@ def memory(case: Case, subject: Subject) -> Part:
         written.clear()
         before = pc
 
-    case.check_outcome(subject, run_hooked(machine, look, wrote))
+    problems += case.wrong_result(subject, run_hooked(machine, look, wrote))
     heard, wrong = _listen(subject)
     problems += wrong
     if not writes or not heard:

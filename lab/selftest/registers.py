@@ -39,7 +39,7 @@ def registers(case: Case, subject: Subject) -> Part:
             name, got, real = next(t for t in zip(block.order, ours, theirs, strict=True) if t[1] != t[2])
             problems.append(f"{name} at {subject.image.locate(pc)} is {real:#x}, by {block.how} {got:#x}")
 
-    case.check_outcome(subject, run_hooked(last, look))
+    problems += case.wrong_result(subject, run_hooked(last, look))
     how = sorted({block.how for block in blocks})
     return Part(
         {"round trips": trips, "instructions": compared},
