@@ -14,12 +14,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
+
 from lab.covers import Coverage
-from lab.engine.native.cells import NODE_WORDS, Event, S, Truth
+from lab.engine.native.cells import NODE_WORDS, Changed, Event, Place, S, Truth
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
 from lab.engine.native.generate import cursor_words
+from lab.engine.native.rows import reads
 from lab.engine.native.state import State
 from lab.engine.native.tables import Places, build_spans
 from lab.engine.plan import RED_ZONE, Execution, Plan, covered_by, make_reader, sp_left_text
@@ -57,12 +60,12 @@ class NativeEngine:
         self.reader: Reader = make_reader(machine)
         self.keeper = Keeper(plan.stacks, machine.registers)
         spans = build_spans(machine, self.coverage, self.features, self.reader)
-        self.places = Places(image.arch, spans.low, spans.size)
+        self.places = Places(image.arch, spans)
         self.state = State(machine, self.reader, spans, self.places)
         self._hook = compiled_hook()
         self._compiled = [None if u.oracle else compiled_evaluator(u) for u in plan.unwinders]
         evaluators = [
-            (0, 1) if native is None else (native.address, cursor_words(unwinder))
+            (0, 1, Changed.TRUTH) if native is None else (native.address, cursor_words(unwinder), reads(unwinder))
             for native, unwinder in zip(self._compiled, plan.unwinders, strict=True)
         ]
         self.state.set_unwinders(evaluators, self.places.count)
@@ -107,9 +110,14 @@ class NativeEngine:
         began = time.perf_counter()
         outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
-        instructions, calls = self.state[S.INSTRUCTIONS], self.state[S.CALLS]
+        instructions, calls = self.instructions, self.state[S.CALLS]
         engines = (NAME,) * len(self.plan.unwinders)
         return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks(), engines)
+
+    @property
+    def instructions(self) -> int:
+        """Instructions retired so far, the one at hand included."""
+        return self.state[S.INSTRUCTIONS] - self.state[S.LEFT]
 
     # -- counts ---------------------------------------------------------------------------------------------
 
@@ -118,14 +126,18 @@ class NativeEngine:
         vectors = self._vectors()
         counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
         sums = {BOUNDARY: 0, CALL: 0}
-        for place, key, stops, _ in state.arrays["entries"][1 : state[S.ENTRY_COUNT]].tolist():
-            mode, judged = place & 1, vectors[key >> VECTOR]
+        records = self.places.records
+        newest = np.flatnonzero(records[:, Place.STOPS])
+        rows = [(2 * place, int(records[place, Place.KEY]), int(records[place, Place.STOPS])) for place in newest]
+        rows += [tuple(row[:3]) for row in state.arrays["entries"][1 : state[S.ENTRY_COUNT]].tolist()]
+        for place, key, stops in rows:
+            mode, judged = int(place) & 1, vectors[key >> VECTOR]
             if len(judged) != len(unwinders):
                 raise EngineError(f"{self.image.path}: a stop without all verdicts; this is a fault of the lab")
-            counts[mode, self.places.pc(place >> 1), features_of(key), judged] += stops
+            counts[mode, self.places.pc(int(place) >> 1), features_of(key), judged] += stops
             sums[mode] += stops
         expected = {
-            BOUNDARY: state[S.INSTRUCTIONS] * ("boundary" in self.plan.modes),
+            BOUNDARY: self.instructions * ("boundary" in self.plan.modes),
             CALL: state[S.CALLS] * ("call" in self.plan.modes),
         }
         if sums != expected:
@@ -154,14 +166,15 @@ class NativeEngine:
             return 0
 
     def _end(self) -> None:
+        self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]
         self.state[S.STOP], self.state[S.LEFT] = 1, 0
 
     def _stop(self, detail: str) -> None:
         self._end()
         self.machine.stop(End.BUDGET, None, detail)
 
-    def _decode(self, pc: int, place: int) -> None:
-        self.places.decode(place, self.machine.memory.read(pc, 16), pc)
+    def _decode(self, pc: int, _b: int) -> None:
+        self.places.decode(self.machine.memory.read(pc, 16), pc)
 
     def _tick(self, _a: int, _b: int) -> None:
         if time.monotonic() > self._deadline:
@@ -169,7 +182,7 @@ class NativeEngine:
         self._ticks += 1
         if self._ticks % _AUDIT_TICKS == 0:
             self.state[S.AUDIT] = 1
-            self.state[S.STABLE] = 0
+            self.state[S.CHANGED] |= Changed.UNSURE
 
     def _left_stack(self, sp: int, pc: int) -> None:
         raise InputError(sp_left_text(self.image, sp, pc))
@@ -229,7 +242,7 @@ class NativeEngine:
         return Said(regs, judged, truth, trace.addresses)
 
     def _keep(self, index: int, mode: int) -> None:
-        stop = self.state[S.INSTRUCTIONS] - 1 if mode == BOUNDARY else self.state[S.CALLS]
+        stop = self.instructions - 1 if mode == BOUNDARY else self.state[S.CALLS]
         self.keeper.keep(mode, index, stop, self._judged(index))
         if self.keeper.full(mode, index):
             self.state.unwinders[index].set_full(mode)

@@ -45,12 +45,12 @@ from lab.engine.native import primitives
 {names}
 '''
 _HOOK = """
-@cfunc(types.void(types.uint64, types.uint64, types.uint32, types.uint64), cache=True)
+@cfunc(types.void(types.uint64, types.uint64, types.uint32, types.uint64), cache=True, forceinline=True)
 def entry(uc, pc, size, s):
     {hook}(uc, pc, types.uint64(size), s)
 """
 _EVALUATOR = """
-@cfunc(types.uint64(types.uint64, types.uint64), cache=True)
+@cfunc(types.uint64(types.uint64, types.uint64), cache=True, forceinline=True)
 def entry(s, p):
     return {evaluate}(s, p)
 """

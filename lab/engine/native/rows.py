@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from lab.engine.native.cells import Changed
 from lab.lowering.source import NotLowerable, Source, take_apart
 from lab.unwind import api
 from lab.unwind.api import Unwinder
@@ -39,10 +40,23 @@ def row_word(unwinder: Unwinder) -> int | None:
     return word if len(allowed) == len(used) and _step_agrees(step, word) else None
 
 
+def reads(unwinder: Unwinder) -> int:
+    """The changes (bits of ``Changed``) that may alter a walk of *unwinder*; all of them where that is not plain."""
+    word = row_word(unwinder)
+    if word is None:
+        return sum(Changed)
+    start = take_apart(unwinder.start).node
+    asked = {
+        n.attr for n in ast.walk(start) if isinstance(n, ast.Attribute) and _is_name(n.value, start.args.args[2].arg)
+    }
+    registers = sum(Changed[name.upper()] for name in asked)
+    return registers | Changed.TRUTH | (0 if word == NO_PC else Changed.ROW)
+
+
 def _registers_apart(node: ast.FunctionDef, regs: str) -> bool:
     """Whether *regs* is only ever asked for a register, and never for the pc."""
     asked = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and _is_name(n.value, regs)]
-    return len(asked) == len(_loads(node, regs)) and all(n.attr != "pc" for n in asked)
+    return len(asked) == len(_loads(node, regs)) and all(n.attr in {"fp", "lr", "ssp", "sp"} for n in asked)
 
 
 def _step_agrees(step: Source, word: int) -> bool:

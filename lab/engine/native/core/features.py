@@ -5,7 +5,7 @@ from __future__ import annotations
 from lab.engine.native.cells import P, S, Span, Truth
 from lab.engine.native.core.memory import plain64
 from lab.engine.native.core.truth import activation
-from lab.engine.native.primitives import get, load64, put
+from lab.engine.native.primitives import get, load64
 from lab.unwind.api import SHADOW_NONE, SHADOW_PARALLEL
 
 # The key: vector << 32 | features; an absent feature is 0, false 1, true 2.
@@ -63,12 +63,6 @@ def pushed(s, innermost):
 def last_code(p, mode):
     """What the unwinder said at the last stop of this mode."""
     return get(p, P.LAST + mode)
-
-
-def set_last_code(p, mode, code):
-    """The same, from now on."""
-    put(p, P.LAST + mode, code)
-    return 0
 
 
 def unwinder(s, index):
