@@ -11,9 +11,10 @@ from lab.engine.native.tables import TooWideError
 from lab.engine.plan import Execution, Plan, check_modes
 from lab.engine.reference import NAME as REFERENCE
 from lab.engine.reference import run_reference
-from lab.errors import EngineError
+from lab.errors import EngineError, InputError
 from lab.images.image import Image
 from lab.layout import RewriteMap
+from lab.machine.machine import End
 from lab.unwind.api import Unwinder
 
 ENGINES = (NATIVE, REFERENCE)
@@ -41,11 +42,20 @@ def execute(image: Image, rewrite: RewriteMap | None, plan: Plan, engine: str = 
             executions.append((part, NativeEngine(image, rewrite, chosen).run()))
         except (NotNative, TooWideError) as error:
             notes += [f"{unwinder.name}: reference engine: {error}" for unwinder in chosen.unwinders]
-            executions.append((part, run_reference(image, rewrite, chosen)))
+            executions.append((part, _in_time(image, run_reference(image, rewrite, chosen), notes)))
     if reasons:
         left = replace(plan, unwinders=tuple(plan.unwinders[index] for index in reasons))
-        executions.append((list(reasons), run_reference(image, rewrite, left)))
+        executions.append((list(reasons), _in_time(image, run_reference(image, rewrite, left), notes)))
     return _merged(image, plan, executions, tuple(notes))
+
+
+def _in_time(image: Image, execution: Execution, notes: list[str]) -> Execution:
+    """InputError where the reference engine was not done within the limits: it is a thousand times slower."""
+    if execution.outcome.end is End.BUDGET:
+        why = "; ".join(notes)
+        mend = "use --size small, raise --max-seconds, or leave the unwinder out"
+        raise InputError(f"{image.path}: {why}; and that was stopped after {execution.outcome.detail}: {mend}")
+    return execution
 
 
 def not_native(unwinder: Unwinder) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Limits:
     """What stops a runaway image: retired instructions and wall-clock seconds."""
 
-    instructions: int = 2_000_000
+    instructions: int = 50_000_000
     seconds: float = 120.0
 
 

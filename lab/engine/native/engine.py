@@ -21,6 +21,7 @@ from lab.engine.native.cells import NODE_WORDS, Changed, Event, Place, S, Truth
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
+from lab.engine.native.events import CALLBACK
 from lab.engine.native.generate import cursor_words
 from lab.engine.native.rows import reads
 from lab.engine.native.state import State
@@ -32,6 +33,7 @@ from lab.features import DynamicFeatures, Features
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Machine
+from lab.truth import Activation
 from lab.unwind.api import BOUNDARY, CALL, Regs
 from lab.unwind.host import Ending, Trace, walk, walk_ignoring
 from lab.unwind.reader import Reader
@@ -41,7 +43,6 @@ NAME = "native"
 MOST_UNWINDERS = 64
 """Bits of a slot's mask."""
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
 _AUDIT_TICKS = 8
 """Every so many ticks one stop is judged by the reference engine's code too."""
 
@@ -70,7 +71,7 @@ class NativeEngine:
         ]
         self.state.set_unwinders(evaluators, self.places.count)
         self._ticks = 0
-        self._callback = _CALLBACK(self._on_event)
+        self._callback = CALLBACK(self._on_event)
         self._set_plan(balance=balance)
         self._events: dict[int, Callable[[int, int], int | None]] = {
             Event.DECODE: self._decode,
@@ -214,6 +215,11 @@ class NativeEngine:
         """The live return addresses, innermost first."""
         levels = self.state.arrays["truth"][1 : self.state[S.DEPTH] + 1, Truth.RA]
         return tuple(int(ra) for ra in levels[::-1])
+
+    def activations(self) -> tuple[Activation, ...]:
+        """The live activations, innermost first."""
+        levels = self.state.arrays["truth"][1 : self.state[S.DEPTH] + 1, Truth.RA : Truth.MARKER + 1]
+        return tuple(Activation(*row) for row in levels[::-1].tolist())
 
     def regs(self) -> Regs:
         """The registers of the stop at hand."""

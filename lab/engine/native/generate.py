@@ -15,6 +15,7 @@ from typing import Any
 from lab.engine.native import primitives
 from lab.engine.native.cells import INDEX_SIZE, S
 from lab.engine.native.core import cursors, memory
+from lab.engine.native.core.count import access_hook, count_hook
 from lab.engine.native.core.hook import hook
 from lab.engine.native.core.walk import evaluate
 from lab.engine.native.rows import row_word
@@ -48,6 +49,11 @@ _HOOK = """
 @cfunc(types.void(types.uint64, types.uint64, types.uint32, types.uint64), cache=True, forceinline=True)
 def entry(uc, pc, size, s):
     {hook}(uc, pc, types.uint64(size), s)
+"""
+_ACCESS = """
+@cfunc(types.void(types.uint64, types.int32, types.uint64, types.int32, types.int64, types.uint64), cache=True)
+def entry(uc, kind, address, size, value, c):
+    {hook}(uc, types.uint64(kind), address, types.uint64(size), types.uint64(value), c)
 """
 _EVALUATOR = """
 @cfunc(types.uint64(types.uint64, types.uint64), cache=True, forceinline=True)
@@ -158,6 +164,20 @@ def hook_module() -> str:
     module = Module()
     name = module.function(hook)
     return module.text("the hook", _HOOK.format(hook=name))
+
+
+def count_module() -> str:
+    """The module of the counting hook; ``entry`` is its cfunc."""
+    module = Module()
+    name = module.function(count_hook)
+    return module.text("the counting hook", _HOOK.format(hook=name))
+
+
+def access_module() -> str:
+    """The module of the hook for data accesses that goes with it."""
+    module = Module()
+    name = module.function(access_hook)
+    return module.text("the counting hook for data accesses", _ACCESS.format(hook=name))
 
 
 def evaluator_module(unwinder: Unwinder) -> str:

@@ -13,6 +13,7 @@ from lab.engine.native.cells import KNOWN, PLACE_WORDS, SPAN_WORDS, Place, Span
 from lab.engine.native.classify import classify
 from lab.errors import LabError
 from lab.features import Features
+from lab.images.image import Image
 from lab.machine.machine import Machine
 from lab.unwind.api import MASK64, UNKNOWN
 from lab.unwind.reader import Reader
@@ -38,6 +39,12 @@ class Span8:
     functions: int
 
 
+def check_width(image: Image, size: int) -> None:
+    """TooWideError where code spans more than MOST_BYTES."""
+    if size > MOST_BYTES:
+        raise TooWideError(f"{image.path}: its code spans {size >> 20} MiB, more than {MOST_BYTES >> 20}")
+
+
 def build_spans(machine: Machine, coverage: Coverage, features: Features, reader: Reader) -> Span8:
     """The spans of one image.  Functions are numbered from 1 in the order in which they are met."""
     image = machine.image
@@ -45,8 +52,7 @@ def build_spans(machine: Machine, coverage: Coverage, features: Features, reader
     ranges += [(f.start, f.end) for f in image.functions]
     low = min(start for start, _ in ranges) & ~0xFFF
     high = max(end for _, end in ranges) + 16
-    if high - low > MOST_BYTES:
-        raise TooWideError(f"{image.path}: its code spans {(high - low) >> 20} MiB, more than {MOST_BYTES >> 20}")
+    check_width(image, high - low)
     ranges += [(row.start, row.end) for row in features.cfi.rows]
     ranges += [(row.start, row.end) for row in reader.layout_rows]
     ranges += [(piece.start, piece.end) for piece in coverage.pieces]
