@@ -17,6 +17,7 @@ from lab.engine.plan import Execution
 from lab.machine.loading import STACK_LOW
 from lab.machine.machine import Machine
 from lab.machine.registers import RegisterBlock
+from lab.selftest import counts as counts_module
 from lab.selftest import registers, suite
 from lab.selftest.cases import Case
 from lab.selftest.suite import CHECKS, Done, Task, perform
@@ -210,6 +211,14 @@ def test_a_wrong_total_is_found(arch: str, monkeypatch: pytest.MonkeyPatch) -> N
     native_says(monkeypatch, lambda e, _: replace(e, instructions=e.instructions + 1))
     (line,) = problems("counts", arch)
     assert "a plain counter" in line
+
+
+@both
+def test_a_cost_that_is_counted_otherwise_is_found(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = counts_module.count
+    monkeypatch.setattr(counts_module, "count", lambda *given: replace(real(*given), loads=7))
+    (line,) = problems("counts", arch)
+    assert "the native counter has loads 7, a plain one " in line
 
 
 # -- any --------------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
+from lab.machine.hooks import WRITE_KIND
 from lab.machine.machine import End, Machine, Outcome
 
-_WRITE = 17  # UC_MEM_WRITE, unicorn.h
 _CODE = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint64)
 _ACCESS = ctypes.CFUNCTYPE(
     None, ctypes.c_uint64, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64
@@ -43,7 +43,7 @@ def run_hooked(
         guarded(on_instruction, pc)
 
     def access(_uc: int, kind: int, address: int, size: int, value: int, _user: int) -> None:
-        if kind == _WRITE and on_write is not None:
+        if kind == WRITE_KIND and on_write is not None:
             guarded(on_write, address, size, value)
 
     hook = _CODE(code)
