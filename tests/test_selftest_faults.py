@@ -134,9 +134,14 @@ def test_memory_that_is_not_shared_is_found(arch: str, monkeypatch: pytest.Monke
 
 
 def native_says(monkeypatch: pytest.MonkeyPatch, change: Callable[[Execution, bool], Execution]) -> None:
-    """What the native engine gives is *change*(that, whether with memo)."""
+    """What the native engine gives of several unwinders and both modes is *change*(that, whether with memo)."""
     real = NativeEngine.run
-    monkeypatch.setattr(NativeEngine, "run", lambda self: change(real(self), self.plan.memo))
+
+    def changed(self: NativeEngine) -> Execution:
+        whole = len(self.plan.unwinders) > 1 and len(self.plan.modes) > 1
+        return change(real(self), self.plan.memo) if whole else real(self)
+
+    monkeypatch.setattr(NativeEngine, "run", changed)
 
 
 @both
@@ -188,6 +193,27 @@ def test_other_features_stacks_and_totals_are_found(arch: str, monkeypatch: pyte
     assert any("native has calls" in line for line in found)
     assert any("native without memo has instructions 0," in line for line in found)
     assert any("sp_delta=-1" in line and " call: " in line for line in found)
+
+
+@both
+@pytest.mark.parametrize("what", ["fp", "boundary", "call"])
+def test_what_is_wrong_only_where_a_part_runs_alone_is_found(
+    arch: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = NativeEngine.run
+
+    def changed(self: NativeEngine) -> Execution:
+        execution = real(self)
+        alone = what in (*(u.name for u in self.plan.unwinders), *self.plan.modes)
+        if alone and 1 in (len(self.plan.unwinders), len(self.plan.modes)):
+            first, *others = execution.tallies
+            dynamic = first.dynamic._replace(record_complete=None, sp_delta=77)
+            return replace(execution, tallies=(replace(first, dynamic=dynamic), *others))
+        return execution
+
+    monkeypatch.setattr(NativeEngine, "run", changed)
+    found = problems("engines", arch)
+    assert any(f": native with {what} alone" in line and "sp_delta=77" in line for line in found)
 
 
 # -- counts -----------------------------------------------------------------------------------------------

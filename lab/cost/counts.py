@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.arch.decode import Kind
-from lab.engine.native.cells import C
+from lab.engine.native.count_cells import C
 from lab.engine.native.counting import NativeCounter
 from lab.engine.native.tables import TooWideError
 from lab.images.image import Image

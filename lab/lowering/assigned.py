@@ -41,6 +41,8 @@ def _statement(node: ast.stmt, assigned: _Names | None, local: _Names) -> _Names
         _read(node.iter, assigned, local)
         _block(node.body, assigned | _stored(node.target), local)
         return assigned
+    if isinstance(node, ast.AnnAssign) and node.value is None:
+        return assigned  # an annotation, and no value
     _read(node, assigned, local)
     if isinstance(node, ast.Return | ast.Break | ast.Continue):
         return _EVERY

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import copy
+from dataclasses import replace
 from typing import Any
 
 from lab.lowering.assigned import check_assigned
+from lab.lowering.loops import RESERVED, added_names, check_returns, counted_loop
 from lab.lowering.source import MASK64, Dialect, NotLowerable, Source
 
 _WRAPS = (ast.Add, ast.Sub, ast.Mult, ast.LShift)
@@ -20,11 +22,18 @@ class Lowering(ast.NodeTransformer):
     def __init__(self, source: Source, dialect: Dialect) -> None:
         self.source, self.dialect = source, dialect
         self.loops = False
+        self._ranges = 0
 
     def lower(self) -> ast.FunctionDef:
         """The rewritten function, without docstring and annotations."""
+        taken = next((name for name in sorted(self.source.local) if name.startswith(RESERVED)), None)
+        if taken is not None:
+            raise self.refuse(self.source.node, f"'{taken}': names that begin with {RESERVED} are taken")
         check_assigned(self.source.node)
+        spare = check_returns(self.source.node)
         node = copy.deepcopy(self.source.node)
+        if spare is not None:
+            node.body.append(copy.deepcopy(spare))
         body = node.body[1:] if ast.get_docstring(node) is not None else node.body
         node.body = self._block(body) or [ast.Pass()]
         node.returns = None
@@ -97,17 +106,21 @@ class Lowering(ast.NodeTransformer):
         return ast.copy_location(ast.While(test, self._block(node.body), []), node)
 
     def visit_For(self, node: ast.For) -> ast.stmt:
-        self.loops = True
         call = node.iter
-        ranged = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range"
-        if not ranged or node.orelse or "range" in self.source.local or not isinstance(node.target, ast.Name):
+        ranged = isinstance(call, ast.Call) and not call.keywords and self._is_range(call.func)
+        if not ranged or node.orelse or not isinstance(node.target, ast.Name):
             raise self.refuse(node, "only `for name in range(...)` has a compiled form")
         assert isinstance(call, ast.Call)
-        counted = ast.Call(call.func, [self.visit(a) for a in call.args], [])
-        body, fuel = self._block(node.body), self.dialect.fuel()
-        if fuel is not None:
-            body = [ast.If(ast.UnaryOp(ast.Not(), fuel), [ast.Break()], []), *body]
-        return ast.copy_location(ast.For(node.target, counted, body, []), node)
+        bounds = call.args if len(call.args) > 1 else [ast.copy_location(ast.Constant(0), node), *call.args]
+        step = self._number(bounds[2]) if len(bounds) == 3 else 1
+        if len(bounds) not in {2, 3} or step is None or not 0 < step <= MASK64:
+            raise self.refuse(node, "only a range whose step is a constant above zero has a compiled form")
+        self._ranges += 1
+        self.source = replace(self.source, local=self.source.local | set(added_names(self._ranges)))
+        return self.visit(counted_loop(node, self._ranges, bounds[0], bounds[1], step))  # type: ignore[no-any-return]
+
+    def _is_range(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Name) and not self._is_local(node) and self._resolve(node) is range
 
     # -- expressions ----------------------------------------------------------------------------------------
 
@@ -232,8 +245,9 @@ class Lowering(ast.NodeTransformer):
                 node, f"the method '{node.func.attr}' has no compiled form; use the function of that name"
             )
         value = self._resolve(node.func) if not self._is_local(node.func) else None
-        if isinstance(node.func, ast.Name) and value in (min, max) and len(arguments) > 1:
-            return ast.copy_location(ast.Call(node.func, [self.dialect.value(a) for a in arguments], []), node)
+        if (value is min or value is max) and len(arguments) > 1:
+            plain = ast.Name(value.__name__, ast.Load())  # the function may call it by another name
+            return ast.copy_location(ast.Call(plain, [self.dialect.value(a) for a in arguments], []), node)
         if not self.dialect.callable(value):
             raise self.refuse(node, f"'{ast.unparse(node.func)}' has no compiled form")
         return ast.copy_location(self.dialect.call(value, arguments), node)

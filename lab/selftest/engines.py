@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -19,23 +20,56 @@ STACKS = 8
 
 
 def engines(case: Case, subject: Subject) -> Part:
-    """Three executions of *subject* with every unwinder and both modes: outcome, retired instructions and calls, counts
-    per pc, and kept stacks.  ``stops`` are those of all modes, ``verdicts`` one per stop and unwinder.
+    """Outcome, retired instructions and calls, counts per pc and kept stacks of every unwinder in both modes.
+
+    Natively with the memo and without, and with the memo each unwinder and each mode alone too: what one reads can
+    hide that another, or a feature, was not asked again.  ``stops`` are those of all modes in one execution,
+    ``verdicts`` one per stop and unwinder.
     """
     chosen, notes = _unwinders(case.arch, subject.rewrite is not None)
     plan = Plan(chosen, tuple(MODES), LIMITS, STACKS)
     reference = execute(subject.image, subject.rewrite, plan, REFERENCE)
     problems = case.wrong_result(subject, reference.outcome)
-    for name, memo in (("native", True), ("native without memo", False)):
-        execution = execute(subject.image, subject.rewrite, replace(plan, memo=memo), NATIVE)
+    for name, part in _plans(plan):
+        execution = execute(subject.image, subject.rewrite, part, NATIVE)
         problems += [
             f"{name}: {unwinder.name} was judged by the {engine} engine: {'; '.join(execution.notes)}"
-            for unwinder, engine in zip(chosen, execution.engines, strict=True)
+            for unwinder, engine in zip(part.unwinders, execution.engines, strict=True)
             if engine != NATIVE
         ]
-        problems += differences(subject.image, chosen, (name, execution), (REFERENCE, reference))
+        oracle = only(reference, plan, part)
+        problems += differences(subject.image, part.unwinders, (name, execution), (REFERENCE, oracle))
     stops = _stops(reference)
     return Part({"stops": stops, "verdicts": stops * len(chosen)}, tuple(f"{case.title}: {p}" for p in problems), notes)
+
+
+def _plans(plan: Plan) -> Iterator[tuple[str, Plan]]:
+    """What is executed natively, by name."""
+    yield "native", plan
+    yield "native without memo", replace(plan, memo=False)
+    for unwinder in plan.unwinders:
+        yield f"native with {unwinder.name} alone", replace(plan, unwinders=(unwinder,))
+    for mode in plan.modes:
+        yield f"native with {mode} alone", replace(plan, modes=(mode,))
+
+
+def only(execution: Execution, plan: Plan, part: Plan) -> Execution:
+    """What *execution* of *plan* says of the unwinders and modes of *part*."""
+    place = {plan.unwinders.index(unwinder): index for index, unwinder in enumerate(part.unwinders)}
+    modes = {MODES[mode] for mode in part.modes}
+    return replace(
+        execution,
+        tallies=tuple(
+            replace(tally, unwinder=place[tally.unwinder])
+            for tally in execution.tallies
+            if tally.unwinder in place and tally.mode in modes
+        ),
+        stacks=tuple(
+            replace(kept, unwinder=place[kept.unwinder])
+            for kept in execution.stacks
+            if kept.unwinder in place and kept.mode in modes
+        ),
+    )
 
 
 def _stops(execution: Execution) -> int:

@@ -138,6 +138,7 @@ class P(enum.IntEnum):
     HUNG = enum.auto()
     READS = enum.auto()  # which changes may alter its walk: bits of Changed
     CLEAN = enum.auto()  # LAST stands until something it reads changes, or DIRTY
+    UNDER_WAY = enum.auto()  # walks begun and not ended
     DIRTY = enum.auto()  # a store has hit what the last walk read
     LOWEST = enum.auto()  # lowest stack address the last walk read
     START_SERIAL = enum.auto()  # of the marks of the last walk's first step
@@ -167,27 +168,6 @@ class P(enum.IntEnum):
     MEMO_NAMED = enum.auto()
     MEMO_RUNNING = enum.auto()
     MEMO_CODE = enum.auto()
-
-
-class C(enum.IntEnum):
-    """Cells of a plain counter's block."""
-
-    STOP = 0
-    EVENT = enum.auto()
-    CODE_LOW = enum.auto()
-    CODE_SIZE = enum.auto()
-    FLAGS = enum.auto()  # a byte for each byte of code: KNOWN | classify's flags
-    HOOKS = enum.auto()
-    PREVIOUS = enum.auto()
-    LIMIT = enum.auto()
-    WRITE_KIND = enum.auto()  # the machine's number of a write
-    WAS_CALL = enum.auto()
-    LOADED = enum.auto()
-    STORED = enum.auto()
-    INSTRUCTIONS = enum.auto()
-    CALLS = enum.auto()
-    LOADS = enum.auto()
-    STORES = enum.auto()
 
 
 class Changed(enum.IntEnum):

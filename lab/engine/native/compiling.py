@@ -28,7 +28,7 @@ from numba.core.errors import NumbaError
 
 from lab.engine.native import primitives
 from lab.engine.native.generate import evaluator_module, hook_module
-from lab.errors import InputError
+from lab.errors import InputError, LabError
 from lab.images.cache import cache_folder
 from lab.lowering.source import NotLowerable
 from lab.unwind.api import Unwinder
@@ -37,6 +37,8 @@ KEPT = 200
 """Modules kept on disk, some 100 KiB each."""
 
 _FILE = "module.py"
+_CODE = "__pycache__"
+_SUMS = "sums"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ def _evaluator(_start: object, _step: object, unwinder: Unwinder) -> Compiled | 
         return str(error)
     except NumbaError as error:
         return f"numba: {_one_line(error)}"
+    except LabError:
+        raise
+    except Exception as error:  # numba has failures of its own that are not NumbaErrors
+        return f"numba: {type(error).__name__}: {' '.join(str(error).split())}"[:160]
 
 
 def _one_line(error: NumbaError) -> str:
@@ -90,12 +96,13 @@ def compiled(text: str) -> Compiled:
     folder = cache_folder() / "native" / digest(text)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)  # nobody else prunes it now
         with _locked(folder.parent / f".{folder.name[:2]}.lock"):
             found = _load(folder, text)
-        os.utime(folder)
         _prune(folder.parent, folder)
     except OSError as error:
-        raise InputError(f"{folder}: cannot keep compiled code there: {error.strerror}") from error
+        where = "set $UNWINDLAB_CACHE to a folder that can be written"
+        raise InputError(f"{folder}: cannot keep compiled code there: {error.strerror}; {where}") from error
     return found
 
 
@@ -115,12 +122,10 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _load(folder: Path, text: str) -> Compiled:
-    file = folder / _FILE
-    if not file.exists() or file.read_text(encoding="utf-8") != text:
-        handle, name = tempfile.mkstemp(dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(name).replace(file)
+    file, sums = folder / _FILE, folder / _SUMS
+    _write(file, text)
+    if not sums.exists() or sums.read_bytes() != _sums(folder).encode():
+        shutil.rmtree(folder / _CODE, ignore_errors=True)  # numba would run whatever lies there
     module_name = f"unwindlab_native_{folder.name}"
     spec = importlib.util.spec_from_file_location(module_name, file)
     assert spec is not None and spec.loader is not None
@@ -131,12 +136,37 @@ def _load(folder: Path, text: str) -> Compiled:
     except BaseException:
         del sys.modules[module_name]
         raise
+    _write(sums, _sums(folder))
     return Compiled(module.entry.address, module.entry, module.entry.cache_hits > 0)
+
+
+def _write(file: Path, text: str) -> None:
+    """Have *file* hold just *text*; it appears whole or not at all."""
+    if file.exists() and file.read_bytes() == text.encode():
+        return
+    handle, name = tempfile.mkstemp(dir=file.parent)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(text.encode())
+    Path(name).replace(file)
+
+
+def _sums(folder: Path) -> str:
+    """What numba keeps in *folder*: a hash and a name a line."""
+    files = sorted((folder / _CODE).glob("*"))
+    return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
+
+
+def _age(path: Path) -> float:
+    """When *path* was used last; another process may have removed it by now."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _prune(parent: Path, current: Path) -> None:
     """Remove the modules used longest ago.  A process that has one loaded does not need its files any more."""
-    folders = [(path.stat().st_mtime, path) for path in parent.iterdir() if path.is_dir()]
+    folders = [(_age(path), path) for path in parent.iterdir() if path.is_dir()]
     for _, path in sorted(folders)[: max(0, len(folders) - KEPT)]:
         if path != current:
             shutil.rmtree(path, ignore_errors=True)

@@ -10,14 +10,16 @@ compares: a difference is an error of the run.
 from __future__ import annotations
 
 import ctypes
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from lab.covers import Coverage
-from lab.engine.native.cells import NODE_WORDS, Changed, Event, Place, S, Truth
+from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, NODE_WORDS, Changed, Event, P, Place, S, Truth
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
@@ -35,7 +37,7 @@ from lab.layout import RewriteMap
 from lab.machine.machine import End, Machine
 from lab.truth import Activation
 from lab.unwind.api import BOUNDARY, CALL, Regs
-from lab.unwind.host import Ending, Trace, walk, walk_ignoring
+from lab.unwind.host import Crash, Ending, Trace, crash_text, walk, walk_ignoring
 from lab.unwind.reader import Reader
 from lab.verdict import Judgement, judge
 
@@ -109,7 +111,8 @@ class NativeEngine:
         """Execute the image; EngineError where counts do not sum, NotNative where only the reference engine can."""
         self._deadline = time.monotonic() + self.plan.limits.seconds
         began = time.perf_counter()
-        outcome = self.machine.execute_native(self._hook.address, self.state.address)
+        with self._nothing_lost():
+            outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
         instructions, calls = self.instructions, self.state[S.CALLS]
         engines = (NAME,) * len(self.plan.unwinders)
@@ -120,10 +123,31 @@ class NativeEngine:
         """Instructions retired so far, the one at hand included."""
         return self.state[S.INSTRUCTIONS] - self.state[S.LEFT]
 
+    @contextmanager
+    def _nothing_lost(self) -> Iterator[None]:
+        """A signal's exception may come before the first line of a callback: Python prints such a one and goes on."""
+
+        def lost(unraisable: sys.UnraisableHookArgs) -> None:
+            error = unraisable.exc_value
+            if error is None or not (isinstance(error, KeyboardInterrupt) or unraisable.object == self._on_event):
+                before(unraisable)
+                return
+            self._end()
+            self.machine.abort(error)
+
+        before, sys.unraisablehook = sys.unraisablehook, lost
+        try:
+            yield
+        finally:
+            sys.unraisablehook = before
+
     # -- counts ---------------------------------------------------------------------------------------------
 
     def _tallies(self) -> tuple[Tally, ...]:
         state, unwinders = self.state, self.plan.unwinders
+        for unwinder, own in zip(unwinders, state.unwinders, strict=True):
+            if own.block[P.UNDER_WAY]:
+                raise NotNative(f"compiled code of {unwinder.name} raised an exception")
         vectors = self._vectors()
         counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
         sums = {BOUNDARY: 0, CALL: 0}
@@ -226,14 +250,21 @@ class NativeEngine:
         state = self.state
         return Regs(state[S.PC], state[S.SP], state[S.FP], state[S.LR], state[S.SSP])
 
+    def _lay_overlay(self, regs: Regs) -> None:
+        if self.state[S.MODE] == BOUNDARY:
+            self.reader.exception(regs.sp - self.state[S.RED_ZONE])
+        else:
+            self.reader.no_exception()
+
     def _judged(self, index: int) -> Said:
         """The stop at hand, walked by the reference engine's host; EngineError where the hook said otherwise."""
         unwinder, mode, regs, truth = self.plan.unwinders[index], self.state[S.MODE], self.regs(), self.truth()
-        reader = self.reader
-        if mode == BOUNDARY:
-            reader.exception(regs.sp - self.state[S.RED_ZONE])
+        reader, code = self.reader, self.state.unwinders[index].code(mode)
+        if code == CRASH | CRASH_LOOPS << DETAIL:  # known to hang from a stop that Python may not have seen
+            reader.hung[unwinder.name] = crash_text(unwinder, Crash.LOOPS)
         else:
-            reader.no_exception()
+            reader.hung.pop(unwinder.name, None)
+        self._lay_overlay(regs)
         trace = Trace(Ending.END, truth) if unwinder.oracle else walk(unwinder, mode, regs.pc, regs, reader)
         judged = judge(
             trace,
@@ -241,7 +272,7 @@ class NativeEngine:
             go_on=lambda: walk_ignoring(unwinder, reader, trace),
             covered=covered_by(self.coverage, mode, regs.pc, truth),
         )
-        native = judgement_of(self.state.unwinders[index].code(mode), unwinder)
+        native = judgement_of(code, unwinder)
         if native != judged:
             place = f"{unwinder.name} at {self.image.locate(regs.pc)}"
             raise EngineError(f"{self.image.path}: {place}: native {_short(native)}, reference {_short(judged)}")

@@ -113,11 +113,11 @@ def read_elsewhere(s, address):
     if address < get(s, S.EXCEPTION_AT) and address + 8 > low:
         put(s, S.TAINT, 1)
         return read_overlaid(s, address)
+    if address + 8 > low and address < get(s, S.STACK_HIGH) and address < get(s, S.LOWEST):
+        put(s, S.LOWEST, address)
     at = mapping_of(s, address)
     if at == 0 or address > get(at, 1) - 8:
         return fail(s, FAULT_UNMAPPED)
-    if address + 8 > low and address < get(s, S.STACK_HIGH) and address < get(s, S.LOWEST):
-        put(s, S.LOWEST, address)
     note(s, get(at, 3), address - get(at, 0))
     return load64(get(at, 2) + address)
 
@@ -181,6 +181,8 @@ def stored(s, address, size):
     start = get(s, S.STACK_LOW)
     end = get(s, S.STACK_HIGH)
     last = address + size - 1
+    if address < get(s, S.CHANGE_HIGH) and last >= get(s, S.CHANGE_LOW):
+        call3(get(s, S.EVENT), Event.CODE_WRITTEN, address, size)
     if address < start or address >= end:
         at = mapping_of(s, address)
         if at == 0:
@@ -192,8 +194,6 @@ def stored(s, address, size):
     if last >= end or last < address:
         forget_all(s)
         return 0
-    if address < get(s, S.CHANGE_HIGH) and last >= get(s, S.CHANGE_LOW):
-        call3(get(s, S.EVENT), Event.CODE_WRITTEN, address, size)
     slot = first_slot + ((address - start) >> 3)
     to = first_slot + ((last - start) >> 3)
     masks = get(s, S.MASKS)

@@ -148,6 +148,8 @@ def child(s, parent, code):
     number = get(s, S.NODE_COUNT)
     if number >= get(s, S.NODE_LIMIT):
         call3(get(s, S.EVENT), Event.GROW_NODES, 0, 0)
+        if get(s, S.STOP):
+            return 0
     put(s, S.NODE_COUNT, number + 1)
     at = node_at(s, number)
     put(at, 0, code)
@@ -179,6 +181,8 @@ def counted(s, place, mode, key, stops):
     number = get(s, S.ENTRY_COUNT)
     if number >= get(s, S.ENTRY_LIMIT):
         call3(get(s, S.EVENT), Event.GROW_ENTRIES, 0, 0)
+        if get(s, S.STOP):
+            return 0
     put(s, S.ENTRY_COUNT, number + 1)
     at = get(s, S.ENTRIES) + number * 32
     put(at, 0, number_of_list)

@@ -68,6 +68,8 @@ def push(s):
     level = get(s, S.DEPTH) + 1
     if level >= get(s, S.TRUTH_LIMIT):
         call3(get(s, S.EVENT), Event.GROW_TRUTH, 0, 0)
+        if get(s, S.STOP):
+            return 0
     ra = get(s, S.PENDING_RA)
     at = activation(s, level)
     caller = span(s, ra - 1)

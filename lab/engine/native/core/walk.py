@@ -78,6 +78,7 @@ def evaluate(s, p):
         code = further(s, p, cursor, status, ra)
         level = get(p, P.WALK_LEVEL)
         lasting = lasting & get(p, P.KEPT)
+    lasting = lasting if get(p, P.HUNG) == 0 else 0
     put(p, P.CLEAN, lasting)
     if lasting:
         mark_start(s, p, logged)
