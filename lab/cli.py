@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": "explain",
     "rerun": "rerun",
     "doctor": "doctor",
+    "selftest": "selftest",
     "rewrite": "rewrite",
     "bench": "bench",
 }
