@@ -64,12 +64,12 @@ def test_filters_leave_what_they_name() -> None:
         tasks(ALL, Filters(("x86_64",), (), ("pac",)))
 
 
-def test_the_quick_part_passes_and_two_processes_find_what_one_finds() -> None:
-    chosen = tasks(QUICK, Filters(("x86_64",)))
+def test_two_processes_find_what_one_finds() -> None:
+    chosen = [task for task in tasks(QUICK, Filters()) if task.check in {"stores", "registers", "memory"}]
     here, beside = (results(run(chosen, workers)) for workers in (1, 2))
     assert [replace(result, seconds=0.0) for result in here] == [replace(result, seconds=0.0) for result in beside]
     assert {result.status for result in here} == {Status.PASSED}
-    assert [result.check for result in here] == list(CHECKS)
+    assert [(r.check, r.arch) for r in here] == [(c, a) for c in ("stores", "registers", "memory") for a in ARCH_NAMES]
 
 
 def test_what_is_missing_to_build_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
