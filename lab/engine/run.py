@@ -42,20 +42,20 @@ def execute(image: Image, rewrite: RewriteMap | None, plan: Plan, engine: str = 
             executions.append((part, NativeEngine(image, rewrite, chosen).run()))
         except (NotNative, TooWideError) as error:
             notes += [f"{unwinder.name}: reference engine: {error}" for unwinder in chosen.unwinders]
-            executions.append((part, _in_time(image, run_reference(image, rewrite, chosen), notes)))
+            executions.append((part, run_reference(image, rewrite, chosen)))
     if reasons:
         left = replace(plan, unwinders=tuple(plan.unwinders[index] for index in reasons))
-        executions.append((list(reasons), _in_time(image, run_reference(image, rewrite, left), notes)))
+        executions.append((list(reasons), run_reference(image, rewrite, left)))
+    _check_time(image, [execution for _, execution in executions], notes)
     return _merged(image, plan, executions, tuple(notes))
 
 
-def _in_time(image: Image, execution: Execution, notes: list[str]) -> Execution:
-    """InputError where the reference engine was not done within the limits: it is a thousand times slower."""
-    if execution.outcome.end is End.BUDGET:
-        why = "; ".join(notes)
+def _check_time(image: Image, executions: list[Execution], notes: list[str]) -> None:
+    """InputError where the reference engine, a thousand times slower, was stopped by the clock and the native was not."""
+    stopped = [e for e in executions if e.outcome.end is End.BUDGET]
+    if stopped and len({e.outcome.detail for e in executions}) > 1:
         mend = "use --size small, raise --max-seconds, or leave the unwinder out"
-        raise InputError(f"{image.path}: {why}; and that was stopped after {execution.outcome.detail}: {mend}")
-    return execution
+        raise InputError(f"{image.path}: {'; '.join(notes)}; stopped after {stopped[0].outcome.detail}: {mend}")
 
 
 def not_native(unwinder: Unwinder) -> str:
