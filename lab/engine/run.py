@@ -51,7 +51,7 @@ def execute(image: Image, rewrite: RewriteMap | None, plan: Plan, engine: str = 
 
 
 def _check_time(image: Image, executions: list[Execution], notes: list[str]) -> None:
-    """InputError where the reference engine, a thousand times slower, was stopped by the clock and the native was not."""
+    """InputError where the reference engine, which is much slower, was stopped by the clock and the native was not."""
     stopped = [e for e in executions if e.outcome.end is End.BUDGET]
     if stopped and len({e.outcome.detail for e in executions}) > 1:
         mend = "use --size small, raise --max-seconds, or leave the unwinder out"
