@@ -9,7 +9,7 @@ from lab.bench.configurations import NATIVE, PYTHON
 from lab.bench.measure import Row
 from lab.bench.subjects import JUDGED
 
-CALL_HEAVY = ("calls", "depth-10", "depth-1000")
+CALL_HEAVY = ("recursion", "callbacks", "calls", "depth-10", "depth-1000")
 MOST_X_BARE = {"aarch64": 4.0, "x86_64": 4.5}
 DEPTHS = ("depth-1000", "depth-10")
 MOST_APART = 0.15
