@@ -7,8 +7,9 @@ local variable is resolved now (integers are put in place; functions are rewritt
 burns fuel.  ``Dialect`` says how each of these is spelt.
 
 What has no meaning that both engines share is refused with its line: exceptions, containers, attributes of
-anything but ``regs`` and ``mem``, division by anything but a constant, recursion.  Such a function runs in the
-reference engine only, as it was written.
+anything but ``regs`` and ``mem``, division by anything but a constant, ranges whose step is not a constant above
+zero, recursion, a path on which a local variable has no value yet, a path that returns none where another returns
+one.  Such a function runs in the reference engine only, as it was written.
 
 Source of the trap: numba 0.68, "Numba Enhancement Proposal 1: Changes in integer typing".
 """

@@ -24,6 +24,7 @@ from typing import Any
 
 import llvmlite
 import numba
+import numpy as np
 from numba.core.errors import NumbaError
 
 from lab.engine.native import primitives
@@ -132,7 +133,8 @@ def _load(folder: Path, text: str) -> Compiled:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # numba finds a function's module by its name
     try:
-        spec.loader.exec_module(module)
+        with np.errstate(over="ignore"):  # numba folds constants, which wrap
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[module_name]
         raise

@@ -1,0 +1,93 @@
+"""The native engine with one of its safeguards taken out: the tests must notice, or they test nothing."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from lab.engine.native import engine as native
+from lab.engine.native.compiling import Compiled, compiled
+from lab.engine.native.generate import evaluator_module, hook_module
+from lab.unwind.api import Unwinder
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done to the function *function* of the generated text, of the hook or of every evaluator."""
+
+    function: str
+    change: Callable[[ast.FunctionDef], None]
+    hook: bool = False
+
+    def plant(self, text: str) -> str:
+        """*text* with the fault in it."""
+        tree = ast.parse(text)
+        found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and _own_name(n.name) == self.function]
+        assert len(found) == 1, f"{self.function}: {len(found)} of them in the generated text"
+        before = ast.unparse(found[0])
+        self.change(found[0])
+        changed = ast.unparse(ast.fix_missing_locations(tree))
+        assert ast.unparse(found[0]) != before
+        return changed
+
+
+def _own_name(name: str) -> str:
+    """``_u_12_clamp`` is ``clamp``."""
+    return name.split("_", 3)[3] if name.startswith("_u_") else name
+
+
+def _does_nothing(function: ast.FunctionDef) -> None:
+    last = function.body[-1]
+    assert isinstance(last, ast.Return)
+    function.body = [last]
+
+
+def _says_true(function: ast.FunctionDef) -> None:
+    function.body = [ast.Return(ast.Constant(value=True))]
+
+
+def _without_last_if(function: ast.FunctionDef) -> None:
+    last = max(index for index, statement in enumerate(function.body) if isinstance(statement, ast.If))
+    function.body[last] = ast.Pass()
+
+
+def _ignores_the_exception(function: ast.FunctionDef) -> None:
+    """``steps + level > BUDGET or lowest < plain_low``: only the first part is left."""
+    test = next(
+        n for n in function.body if isinstance(n, ast.If) and isinstance(n.test, ast.BoolOp) and "steps" in _text(n)
+    )
+    assert isinstance(test.test, ast.BoolOp)
+    test.test = test.test.values[0]
+
+
+def _text(node: ast.If) -> str:
+    return ast.unparse(node.test)
+
+
+FAULTS = {
+    "stores": Fault("stored", _does_nothing, hook=True),
+    "exception": Fault("known", _ignores_the_exception),
+    "first-step": Fault("mark_start", _does_nothing),
+    "returns": Fault("clamp", _does_nothing),
+    "span": Fault("enter_span", _without_last_if, hook=True),
+    "pc": Fault("by_row", _says_true),
+}
+
+
+def plant(name: str, patch: pytest.MonkeyPatch) -> None:
+    """From now on the engine has the fault *name*."""
+    fault = FAULTS[name]
+
+    def hook() -> Compiled:
+        return compiled(fault.plant(hook_module()))
+
+    def evaluator(unwinder: Unwinder) -> Compiled:
+        return compiled(fault.plant(evaluator_module(unwinder)))
+
+    if fault.hook:
+        patch.setattr(native, "compiled_hook", hook)
+    else:
+        patch.setattr(native, "compiled_evaluator", evaluator)

@@ -1,0 +1,61 @@
+"""Each safeguard of memoisation, taken out: some guest must show it, or the tests above would pass without it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.errors import LabError
+from lab.machine.machine import Limits, Machine
+from lab.registry import unwinder
+from lab.unwind.api import Unwinder
+from tests.engine.native.agreement import BOTH, Case, case, difference
+from tests.engine.native.designs import DESIGNS
+from tests.engine.native.planted import FAULTS, plant
+from tests.engine.shadow_smashing import CASES, arm, shadow_program
+from tests.engine.smashing import catalogue
+
+#: Fault -> guests that show it, the unwinder that is wrong then, and the stop modes.
+SHOWN = {
+    "stores": (("aarch64-chain", "x86_64-final", "x86_64-jit"), "fp", BOTH),
+    "exception": (("aarch64-elsewhere", "x86_64-elsewhere"), "under-record", BOTH),
+    "first-step": (("aarch64-self-modifying", "x86_64-chain"), "fp", BOTH),
+    "returns": (("aarch64-stale-frames", "x86_64-stale-frames"), "fp", ("call",)),
+    "span": (("aarch64-pac-parallel-record", "x86_64-xray-memory-check"), "scs-lr", BOTH),
+    "pc": (("aarch64-tail-calls", "x86_64-longjmp"), "pc-itself", BOTH),
+}
+
+
+def chosen(name: str) -> Unwinder:
+    return next((design for design in DESIGNS if design.name == name), None) or unwinder(name)
+
+
+def guest(title: str, judge: Unwinder, modes: tuple[str, ...]) -> Case:
+    limits = Limits(4_000, 120)
+    program = next((p for p in catalogue() if p.title == title), None)
+    if program is not None:
+        return case(program.make(), (judge,), modes, limits=limits, stacks=0)
+    image, rewrite = shadow_program(next(c for c in CASES if c.title == title))
+
+    def prepare(machine: Machine) -> None:
+        arm(machine, rewrite)
+
+    return case(image, (judge,), modes, rewrite=rewrite, limits=limits, stacks=0, prepare=prepare)
+
+
+def said(this: Case) -> str:
+    """What makes memo and no memo differ, or the error that a faulty engine ends with."""
+    expected = this.native(memo=False)
+    try:
+        return difference(this, expected, this.native())
+    except LabError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_shows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles, judge, modes = SHOWN[name]
+    guests = [guest(title, chosen(judge), modes) for title in titles]
+    assert not [said(this) for this in guests if said(this)]
+    plant(name, monkeypatch)
+    for title, this in zip(titles, guests, strict=True):
+        assert said(this), f"{title} does not show the fault '{name}'"

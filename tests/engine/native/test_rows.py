@@ -1,0 +1,114 @@
+"""How a design depends on the pc, as read from its source: whatever is not plainly harmless counts as harmful."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.engine.native.rows import NO_PC, row_word
+from lab.registry import all_unwinders, unwinder
+from lab.unwind.api import FRAME, Cursor, Mem, Regs, StepResult, Unwinder, where, where_offset
+from tests.engine.native.designs import DESIGNS
+
+KNOWN = {"fp": NO_PC, "fp-reliable": NO_PC, "scs": NO_PC, "scs-lr": 1}
+"""What was read by hand."""
+
+
+def asks(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    return where(mem, pc), where_offset(mem, pc), (fp, pc)
+
+
+def compares(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    return where(mem, pc), pc & 1, (fp, pc)
+
+
+def passes_on(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    return where(mem, pc), 0, (pc, fp)
+
+
+def shifted(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    return where(mem, pc - 1), 0, (fp, pc)
+
+
+def indexes(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    return where(mem, pc), cursor[1], (fp, pc)
+
+
+def renames(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    other = cursor
+    return where(mem, pc), 0, other
+
+
+def assigns(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    pc = pc + 1
+    return where(mem, pc), 0, (fp, pc)
+
+
+def never(mem: Mem, cursor: Cursor) -> StepResult:
+    return FRAME, 0, cursor
+
+
+def plainly(mode: int, pc: int, regs: Regs) -> Cursor:
+    return regs.fp, pc
+
+
+def either(mode: int, pc: int, regs: Regs) -> Cursor:
+    if pc & 1:
+        return regs.fp, 0
+    return regs.fp, pc
+
+
+def twice(mode: int, pc: int, regs: Regs) -> Cursor:
+    return pc, pc
+
+
+def through_regs(mode: int, pc: int, regs: Regs) -> Cursor:
+    return regs.fp, regs.pc
+
+
+def by_number(mode: int, pc: int, regs: Regs) -> Cursor:
+    return regs.fp, regs[0]
+
+
+def aliased(mode: int, pc: int, regs: Regs) -> Cursor:
+    other = regs
+    return regs.fp, other.pc
+
+
+def without(mode: int, pc: int, regs: Regs) -> Cursor:
+    return regs.fp, regs.sp
+
+
+def made(start: object, step: object) -> Unwinder:
+    return Unwinder("made", "made", "made for tests", start, step)  # type: ignore[arg-type]
+
+
+def test_the_built_in_designs() -> None:
+    assert {u.name: row_word(u) for u in all_unwinders() if not u.oracle} == KNOWN
+
+
+@pytest.mark.parametrize("step", [compares, passes_on, shifted, indexes, renames, assigns])
+def test_a_step_that_uses_the_pc_otherwise(step: object) -> None:
+    assert row_word(made(plainly, step)) is None
+
+
+@pytest.mark.parametrize("start", [either, twice, through_regs, by_number, aliased])
+def test_a_start_that_uses_the_pc_otherwise(start: object) -> None:
+    assert row_word(made(start, asks)) is None
+
+
+def test_what_is_harmless() -> None:
+    assert row_word(made(plainly, asks)) == 1
+    assert row_word(made(without, never)) == NO_PC
+    assert row_word(made(len, asks)) is None
+
+
+def test_the_designs_made_for_tests() -> None:
+    assert {d.name for d in DESIGNS if row_word(d) is None} == {"pc-masked", "pc-itself"}
+    assert row_word(unwinder("scs")) == NO_PC

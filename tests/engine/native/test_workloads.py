@@ -1,0 +1,46 @@
+"""Every workload under some proposal: the native engine says what the reference engine says.
+
+Proposals go round, so that each workload, proposal, architecture, mode and unwinder occurs.  ``UNWINDLAB_ALL=1`` in
+the environment runs every workload under every proposal.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import cycle
+
+import pytest
+
+from lab.images.toolchain import compiler_names
+from lab.images.workloads import all_workloads
+from lab.job import Job, prepare
+from lab.machine.machine import Limits
+from lab.registry import all_proposals, all_unwinders
+from tests.engine.native.agreement import assert_agree, case
+from tests.support import ARCH_NAMES
+
+ALL = os.environ.get("UNWINDLAB_ALL") == "1"
+
+
+def pairs() -> list[tuple[str, str, str]]:
+    """(architecture, workload, proposal)."""
+    found = []
+    for arch in ARCH_NAMES:
+        proposals = [p.name for p in all_proposals() if arch in p.arches]
+        workloads = [w.name for w in all_workloads() if arch in w.arches]
+        if ALL:
+            found += [(arch, workload, proposal) for workload in workloads for proposal in proposals]
+        else:
+            assert len(workloads) >= len(proposals)
+            found += [(arch, *pair) for pair in zip(workloads, cycle(proposals), strict=False)]
+    return found
+
+
+@pytest.mark.parametrize(("arch", "workload", "proposal"), pairs(), ids=["-".join(pair) for pair in pairs()])
+def test_workload(arch: str, workload: str, proposal: str) -> None:
+    job = Job(arch, compiler_names()[0], workload, proposal, (), (), "small", Limits(), 0)
+    chosen = next(p for p in all_proposals() if p.name == proposal)
+    subject = prepare(job, chosen, next(w for w in all_workloads() if w.name == workload))
+    unwinders = [u for u in all_unwinders() if u.unsupported(arch, subject.rewrite is not None) is None]
+    this = case(subject.image, unwinders, rewrite=subject.rewrite, stacks=2)
+    assert assert_agree(this).calls
