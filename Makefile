@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: demo test lint types check setup lock reference clean
+.PHONY: demo test lint types check setup lock reference bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -37,6 +37,10 @@ $(READY): requirements.lock pyproject.toml
 # The small reference run that is kept in git: `unwindlab rerun` repeats it, a test compares with it.
 reference: $(READY)
 	$(BIN)/python -m tests.make_reference
+
+# How fast the engines are, in some minutes; best on a machine that does nothing else.
+bench: $(READY)
+	@$(BIN)/unwindlab bench
 
 # After a change of dependencies in pyproject.toml (needs uv on the PATH).
 lock:

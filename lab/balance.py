@@ -10,49 +10,33 @@ from __future__ import annotations
 
 from lab.arch.decode import Kind
 from lab.covers import Coverage
-from lab.engine.plan import make_reader
+from lab.engine.native.cells import S
+from lab.engine.native.engine import NativeEngine
+from lab.engine.native.tables import TooWideError
+from lab.engine.plan import Plan, make_reader
+from lab.errors import EngineError
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Limits, Machine, Outcome
 from lab.truth import Activation, TruthStack
 from lab.unwind.api import ON_SHADOW, ON_STACK, OUTERMOST, UNKNOWN
+from lab.unwind.reader import Reader
 
 
-class BalanceCheck:
-    """One execution of a rewritten image.  ``problem`` is "" or one line that names the first imbalance."""
+class Balance:
+    """The question itself, asked of one machine.  ``problem`` is "" or one line that names the first imbalance."""
 
-    def __init__(self, image: Image, rewrite: RewriteMap, limits: Limits) -> None:
+    def __init__(self, image: Image, rewrite: RewriteMap, machine: Machine, reader: Reader) -> None:
         self.image, self.layout = image, rewrite.layout
-        self.machine = Machine(image, rewrite.layout, limits)
-        self.reader = make_reader(self.machine)
-        self.truth = TruthStack(Coverage(image, rewrite).body)
+        self.machine, self.reader = machine, reader
         self.problem = ""
         self.checked = 0
-        arch = image.arch
-        self._file = self.machine.register_file((arch.sp, arch.shadow_register or arch.sp, arch.lr or arch.sp))
-        self._last = (0, 0)
 
-    def run(self) -> Outcome:
-        """Execute; afterwards ``problem`` and ``checked`` (stops at which the shadow top was compared) are valid."""
-        outcome = self.machine.execute(self._instruction)
-        if outcome.end is End.EXIT and not self.problem:
-            self._at_exit()
-        return outcome
-
-    def _instruction(self, pc: int) -> None:
-        sp, register, lr = self._file.read()
-        self.truth.before(pc, sp)
-        self._last = (pc, register)
-        if not self.problem:
-            self.problem = self._wrong(pc, sp, register, lr)
-        insn = self.machine.insn_at(pc)
-        if insn.kind is Kind.CALL:
-            self.truth.call(insn.end, sp)
-
-    def _wrong(self, pc: int, sp: int, register: int, lr: int) -> str:
-        """What is not as the layout's row for *pc* says, "" if all is (or the row says "unknown")."""
+    def wrong(self, pc: int, registers: tuple[int, int, int], innermost: Activation | None) -> str:
+        """What is not as the layout's row for *pc* says, "" if all is (or the row says "unknown").  *registers*
+        are SP, the one kept for the shadow-stack pointer, and the link register."""
+        sp, register, lr = registers
         where, offset = self.reader.row(pc)
-        innermost = self.truth.innermost
         if where == UNKNOWN:
             return ""
         place = self.image.locate(pc)
@@ -83,11 +67,11 @@ class BalanceCheck:
         pointer = self._pointer(register)
         return self.machine.memory.load(pointer - 8) if pointer > base else None
 
-    def _at_exit(self) -> None:
-        """The entries that are left belong to the functions that are still live, in their order."""
+    def at_exit(self, pc: int, register: int, return_addresses: tuple[int, ...]) -> None:
+        """The entries that are left belong to the functions that are still live (*return_addresses*, innermost
+        first), in their order."""
         if self.layout.distance is not None:
             return  # a parallel shadow stack has no pointer: nothing to be empty
-        pc, register = self._last
         base, limit = self.machine.shadow_bounds
         if not base <= self._pointer(register) <= limit:
             self.problem = f"at exit the shadow-stack pointer {self._pointer(register):#x} is outside its storage"
@@ -95,11 +79,71 @@ class BalanceCheck:
         left = [self.machine.memory.load(at) for at in range(base, self._pointer(register), 8)]
         expected = []
         inside = pc
-        for activation in self.truth.activations():
+        for ra in return_addresses:
             if self.reader.row(inside)[0] == ON_SHADOW:
-                expected.append(activation.ra)
-            inside = activation.ra - 1
+                expected.append(ra)
+            inside = ra - 1
         if left != expected[::-1]:
             self.problem = (
                 f"at exit the shadow stack holds {len(left)} entries, {len(expected)} functions are live on it"
             )
+
+
+def check_balance(image: Image, rewrite: RewriteMap, limits: Limits) -> Balance:
+    """Execute *image* once; the first imbalance, and at how many stops the shadow top was compared."""
+    try:
+        engine = _NativeBalance(image, rewrite, limits)
+    except TooWideError:
+        return check_balance_plainly(image, rewrite, limits)
+    engine.execute()
+    return engine.balance
+
+
+class _NativeBalance(NativeEngine):
+    """The check in compiled code; where that finds an imbalance, Python is asked for its words."""
+
+    def __init__(self, image: Image, rewrite: RewriteMap, limits: Limits) -> None:
+        super().__init__(image, rewrite, Plan((), (), limits), balance=True)
+        self.balance = Balance(image, rewrite, self.machine, self.reader)
+
+    def execute(self) -> None:
+        """Run; afterwards ``balance`` is valid."""
+        outcome = self.run().outcome
+        self.balance.checked = self.state[S.BALANCED]
+        if outcome.end is End.EXIT and not self.balance.problem:
+            regs = self.regs()
+            self.balance.at_exit(regs.pc, regs.ssp, self.truth())
+
+    def _imbalance(self, _a: int, _b: int) -> None:
+        regs, truth = self.regs(), self.activations()
+        innermost = truth[0] if truth else None
+        self.balance.problem = self.balance.wrong(regs.pc, (regs.sp, regs.ssp, regs.lr), innermost)
+        if not self.balance.problem:
+            place = self.image.locate(regs.pc)
+            raise EngineError(f"{self.image.path}: compiled and plain balance checks disagree at {place}")
+
+
+def check_balance_plainly(image: Image, rewrite: RewriteMap, limits: Limits) -> Balance:
+    """The same in plain Python, with the reference engine's truth: what ``check_balance`` is compared with."""
+    machine = Machine(image, rewrite.layout, limits)
+    balance = Balance(image, rewrite, machine, make_reader(machine))
+    truth = TruthStack(Coverage(image, rewrite).body)
+    arch = image.arch
+    file = machine.register_file((arch.sp, arch.shadow_register or arch.sp, arch.lr or arch.sp))
+    last = (0, 0)
+
+    def instruction(pc: int) -> None:
+        nonlocal last
+        sp, register, lr = file.read()
+        truth.before(pc, sp)
+        last = (pc, register)
+        if not balance.problem:
+            balance.problem = balance.wrong(pc, (sp, register, lr), truth.innermost)
+        insn = machine.insn_at(pc)
+        if insn.kind is Kind.CALL:
+            truth.call(insn.end, sp)
+
+    outcome: Outcome = machine.execute(instruction)
+    if outcome.end is End.EXIT and not balance.problem:
+        balance.at_exit(*last, truth.trace())
+    return balance

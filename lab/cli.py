@@ -29,7 +29,9 @@ COMMANDS = {
     "explain": "explain",
     "rerun": "rerun",
     "doctor": "doctor",
+    "selftest": "selftest",
     "rewrite": "rewrite",
+    "bench": "bench",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""
 

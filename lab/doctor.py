@@ -5,7 +5,6 @@ Nothing here raises for something that is missing: that is the finding.
 
 from __future__ import annotations
 
-import enum
 import importlib.metadata
 import os
 import re
@@ -13,11 +12,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab.arch import ARCHES, Arch
+from lab.engine_findings import engine_findings
 from lab.errors import LabError
+from lab.findings import Finding, Status
 from lab.images.cache import cache_folder
 from lab.images.toolchain import find_compiler, musl_root
 
@@ -25,30 +25,13 @@ PROBE_SOURCE = "void _start(void) { for (;;) ; }\n"
 _TIMEOUT_S = 20
 
 
-class Status(enum.Enum):
-    """Of one thing the lab can use."""
-
-    OK = "ok"
-    MISSING = "missing"  # the lab cannot do its work
-    OPTIONAL_MISSING = "optional-missing"  # it can, without what ``cost`` says
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing: its name, version where it has one, status, what its absence costs, and what was seen."""
-
-    name: str
-    version: str | None
-    status: Status
-    cost: str
-    detail: str = ""
-
-
 _PACKAGES = {
     "lief": "no image can be read or rewritten",
     "capstone": "no instruction can be decoded",
     "keystone-engine": "no rewriter can assemble its sequences",
     "unicorn": "nothing can be run",
+    "numba": "nothing can be judged: the native engine is compiled with it",
+    "llvmlite": "nothing can be judged: numba compiles through it",
     "numpy": "no tables",
     "pandas": "no tables in reports",
     "pyarrow": "no results can be stored",
@@ -66,7 +49,11 @@ _TOOLS = {
 
 
 def diagnose() -> list[Finding]:
-    """Everything the lab can use, what must be there first.  Takes about a second; raises nothing."""
+    """Everything the lab can use, what must be there first.  Raises nothing.
+
+    Takes some three seconds, of which two are the quick self-tests; where the engine's hook has still to be
+    compiled, some fifteen more.
+    """
     return [
         _toolchain(),
         _musl(),
@@ -74,12 +61,13 @@ def diagnose() -> list[Finding]:
         _cache(),
         *(_package(name, cost) for name, cost in _PACKAGES.items()),
         *(_tool(name, names, cost) for name, (names, cost) in _TOOLS.items()),
+        *engine_findings(),
     ]
 
 
 def healthy(findings: list[Finding]) -> bool:
-    """Whether nothing that the lab must have is missing."""
-    return all(finding.status is not Status.MISSING for finding in findings)
+    """Whether nothing that the lab must have is missing, and no self-test failed."""
+    return not any(finding.status in {Status.MISSING, Status.FAILED} for finding in findings)
 
 
 def _toolchain() -> Finding:
@@ -161,3 +149,6 @@ def _tool_version(place: str) -> str | None:
 def _versions(text: str) -> Iterator[str]:
     for match in re.finditer(r"\b\d+\.\d+(?:\.\d+)*\b", text):
         yield match.group()
+
+
+__all__ = ["Finding", "Status", "diagnose", "healthy"]

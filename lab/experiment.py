@@ -60,8 +60,8 @@ class Experiment(BaseModel):
     proposals: Names = []
     unwinders: Names = []
     modes: Names = ["boundary", "call"]
-    size: Literal["small", "large"] = "small"
-    max_instructions: int = Field(default=2_000_000, strict=True, ge=1, lt=2**63)
+    size: Literal["small", "large"] = "large"
+    max_instructions: int = Field(default=50_000_000, strict=True, ge=1, lt=2**63)
     max_seconds: float = Field(default=120.0, strict=True, gt=0, allow_inf_nan=False)
     stacks: int = Field(default=8, strict=True, ge=0, lt=2**31)
     seed: int = Field(default=1, strict=True, ge=0, lt=2**63)

@@ -10,21 +10,20 @@ from typing import Any
 from lab import registry
 from lab.arch.decode import Insn, decode
 from lab.engine.plan import Plan
-from lab.engine.reference import ReferenceEngine
 from lab.errors import InputError
 from lab.features import DynamicFeatures
 from lab.images.image import Image, load_image
 from lab.images.rawelf import PF_X
 from lab.layout import RewriteMap
 from lab.machine.machine import Limits, Outcome
+from lab.probe import Probe, ask, probe
 from lab.rewriting import find_map
-from lab.unwind.api import CALL, MODES, Regs, Unwinder
-from lab.unwind.host import Ending, Trace, walk, walk_ignoring
+from lab.unwind.api import CALL, MODES, Unwinder
+from lab.unwind.host import Trace
 from lab.unwind.watchdog import Watchdog
-from lab.verdict import Judgement, Verdict, judge
+from lab.verdict import Judgement, Verdict
 
 CONTEXT = 5
-LOGGED = 64
 
 
 @dataclass(frozen=True)
@@ -84,57 +83,18 @@ class Explanation:
         return "\n".join(lines).rstrip() + "\n"
 
 
-class _Found(Exception):  # noqa: N818  not an error: it ends the execution at the stop looked for
-    pass
-
-
-class _Probe(ReferenceEngine):
-    """Runs to the *hit*-th stop at *pc* in one mode, and explains it."""
-
-    def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int) -> None:
-        super().__init__(image, rewrite, plan)
-        self.pc, self.hit, self.seen = pc, hit, 0
-        self.found: tuple[int, Regs, tuple[int, ...], DynamicFeatures, dict[str, int]] | None = None
-
-    def _stop(self, mode: int, regs: Regs, truth: tuple[int, ...], dynamic: DynamicFeatures) -> None:
-        if regs.pc != self.pc:
-            return
-        self.seen += 1
-        if self.seen == self.hit:
-            self.found = mode, regs, truth, dynamic, self.machine.registers()
-            raise _Found
-
-    def seek(self) -> Outcome | None:
-        """Run; None once the stop has been found, else how the program ended without it."""
-        try:
-            return self.machine.execute(self._instruction)
-        except _Found:
-            return None
-
-    def said(self, unwinder: Unwinder) -> Said:
-        """Walk again from the stop at hand, with every read logged."""
-        assert self.found is not None
-        mode, regs, truth, _, _ = self.found
-        self.reader.log = []
-        trace = Trace(Ending.END, truth) if unwinder.oracle else walk(unwinder, mode, regs.pc, regs, self.reader)
-        reads, self.reader.log = self.reader.log[:LOGGED], None
-        live = self.coverage.live(regs.pc, truth, after_call=mode == CALL)
-        judged = judge(
-            trace,
-            truth,
-            go_on=lambda: walk_ignoring(unwinder, self.reader, trace),
-            covered=lambda reported: self.coverage.known and live <= self.coverage.named(regs.pc, reported),
-        )
-        return Said(
-            unwinder.name,
-            judged.verdict.value,
-            judged.reason,
-            judged.doubt.value,
-            judged.covers,
-            [self.image.locate(address) for address in trace.addresses],
-            reads,
-            _why(self.image, judged, trace, truth),
-        )
+def _said(at: Probe, image: Image, truth: tuple[int, ...], unwinder: Unwinder) -> Said:
+    trace, judged, reads = ask(at, unwinder)
+    return Said(
+        unwinder.name,
+        judged.verdict.value,
+        judged.reason,
+        judged.doubt.value,
+        judged.covers,
+        [image.locate(address) for address in trace.addresses],
+        reads,
+        _why(image, judged, trace, truth),
+    )
 
 
 def explain(
@@ -154,14 +114,14 @@ def explain(
     wanted = [registry.unwinder(name) for name in unwinders] or list(registry.all_unwinders())
     reasons = [(u.name, u.unsupported(image.arch.name, rewrite is not None)) for u in wanted]
     usable = tuple(u for u, (_, reason) in zip(wanted, reasons, strict=True) if reason is None)
-    probe = _Probe(image, rewrite, Plan(usable, (mode,), limits or Limits()), pc, hit)
-    outcome = probe.seek()
-    if outcome is not None or probe.found is None:
-        raise InputError(f"{path}: '{pc_text}' {_not_reached(probe, mode, hit, outcome)}")
-    _, regs, truth, dynamic, registers = probe.found
-    with Watchdog(probe.reader):
-        said = [probe.said(unwinder) for unwinder in usable]
-    static = probe.features.at_stop(pc, after_call=MODES[mode] == CALL)
+    at = probe(image, rewrite, Plan(usable, (mode,), limits or Limits()), pc, hit)
+    outcome = at.seek()
+    if outcome is not None or at.found is None:
+        raise InputError(f"{path}: '{pc_text}' {_not_reached(at, mode, hit, outcome)}")
+    stop = at.found
+    with Watchdog(at.reader):
+        said = [_said(at, image, stop.truth, unwinder) for unwinder in usable]
+    static = at.features.at_stop(pc, after_call=MODES[mode] == CALL)
     return Explanation(
         image=str(path),
         arch=image.arch.name,
@@ -171,16 +131,16 @@ def explain(
         hit=hit,
         region=static.region.value,
         layout=_layout_text(rewrite, pc),
-        features=_features(static, dynamic),
+        features=_features(static, stop.dynamic),
         listing=_listing(image, pc),
-        registers=registers | {"pc": regs.pc, image.arch.sp: regs.sp},
-        truth=[image.locate(address) for address in truth],
+        registers=stop.registers | {"pc": stop.regs.pc, image.arch.sp: stop.regs.sp},
+        truth=[image.locate(address) for address in stop.truth],
         said=said,
         unsupported=[(name, reason) for name, reason in reasons if reason is not None],
     )
 
 
-def _not_reached(probe: _Probe, mode: str, hit: int, outcome: Outcome | None) -> str:
+def _not_reached(probe: Probe, mode: str, hit: int, outcome: Outcome | None) -> str:
     """Why there is no such stop, and what may be done about it."""
     ended = f"{outcome.end.value} {outcome.detail}".strip() if outcome else "ended"
     if probe.seen:

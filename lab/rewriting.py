@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import rewriters
-from lab.balance import BalanceCheck
+from lab.balance import check_balance
 from lab.cost.counts import count
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, load_image
@@ -133,8 +133,7 @@ def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) 
     reported as ``undetermined``, never as passed.
     """
     before, after = count(old, None, limits), count(new, rewrite.layout, limits)
-    balance = BalanceCheck(new, rewrite, limits)
-    balance.run()
+    balance = check_balance(new, rewrite, limits)
     if balance.problem:
         raise RefusedError(f"{old.path}: rewrite not written: shadow balance fails: {balance.problem}")
     if before.outcome.end is End.BUDGET:

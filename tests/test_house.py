@@ -39,6 +39,7 @@ ONLY = {
     "lief": ("lab.images", "rewriters"),
     "keystone": ("rewriters",),
     "matplotlib": ("lab.report",),
+    "numba": ("lab.engine.native", "lab.doctor", "lab.engine_findings"),
     "pyarrow": ("lab.store",),
 }
 """Outside package -> the only parts that may import it."""
@@ -48,6 +49,7 @@ NEVER_REACHES = {
     "lab.unwind": ("lab.truth", "lab.machine", "lab.engine", "lab.verdict"),
     "lab.truth": ("lab.unwind", "lab.verdict"),
     "lab.engine.native.classify": ("lab.arch.decode", "lab.machine"),
+    "lab.engine.native.core": ("lab.truth", "lab.covers", "lab.features", "lab.arch.decode", "lab.machine"),
     "rewriters": ("lab.unwind", "lab.truth", "lab.machine", "lab.engine"),
 }
 """Part -> what it must not reach through any chain of imports."""

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from lab import rewriting
-from lab.balance import BalanceCheck
+from lab.balance import Balance, check_balance, check_balance_plainly
 from lab.errors import InputError, RefusedError
-from lab.images.image import load_image
+from lab.images.image import Image, load_image
 from lab.layout import Flavour, LayoutRow, Policy, RewriteMap, ShadowLayout, Where, map_path
-from lab.machine.machine import End, Limits
+from lab.machine.machine import Limits
 from lab.rewriting import dynamic_checks, find_map, load_map, rewrite_file
 from tests.support import compile_c
 
@@ -118,6 +118,14 @@ def test_an_image_that_does_not_end_leaves_the_question_open(tmp_path: Path) -> 
     assert made.checks["same_result"].startswith("undetermined")
 
 
+def balance(image: Image, rewrite: RewriteMap) -> Balance:
+    """What both implementations of the check say of an execution."""
+    compiled, plain = (check(image, rewrite, Limits()) for check in (check_balance, check_balance_plainly))
+    assert (compiled.problem, compiled.problem and plain.checked) == (plain.problem, plain.problem and plain.checked)
+    assert compiled.checked == plain.checked or compiled.problem
+    return compiled
+
+
 def _tampered(rewrite: RewriteMap, **changes: object) -> RewriteMap:
     layout = ShadowLayout(**({f: getattr(rewrite.layout, f) for f in rewrite.layout.__dataclass_fields__} | changes))
     return RewriteMap(**({f: getattr(rewrite, f) for f in rewrite.__dataclass_fields__} | {"layout": layout}))
@@ -128,11 +136,8 @@ def test_a_layout_that_claims_a_push_too_early_fails_the_balance_check(tmp_path:
     made = rewrite_file(pac_image(), out, "pac", Flavour.REGISTER, Policy.USE)
     image = load_image(out)
     lying = tuple(LayoutRow(r.start, r.end, Where.SHADOW) if r.where is Where.LR else r for r in made.layout.rows)
-    check = BalanceCheck(image, _tampered(made, rows=lying), Limits())
-    check.run()
-    assert "shadow top is" in check.problem
-    good = BalanceCheck(image, made, Limits())
-    assert good.run().end is End.EXIT
+    assert "shadow top is" in balance(image, _tampered(made, rows=lying)).problem
+    good = balance(image, made)
     assert not good.problem and good.checked > 0
 
 
@@ -151,9 +156,8 @@ def test_a_wrong_row_of_any_kind_fails_the_balance_check(true: Where, said: Wher
     made = rewrite_file(pac_image(), out, "pac", Flavour.REGISTER, Policy.USE)
     offset = 8 if said is Where.STACK else 0
     lying = tuple(LayoutRow(r.start, r.end, said, offset) if r.where is true else r for r in made.layout.rows)
-    check = BalanceCheck(load_image(out), _tampered(made, rows=lying), Limits())
-    check.run()
-    assert re.search(words, check.problem), check.problem
+    problem = balance(load_image(out), _tampered(made, rows=lying)).problem
+    assert re.search(words, problem), problem
 
 
 def test_a_run_of_no_instrumented_function_proves_no_balance(tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ def command(*, as_json: bool) -> None:
 
 
 def _cost(finding: object) -> str:
-    """What is missing costs something; what is there does not."""
+    """What is missing costs something; what is there may have something to say."""
     plain = _plain(finding)
-    return "" if plain["status"] == "ok" else str(plain["cost"] or "")
+    return str((plain.get("note") if plain["status"] == "ok" else plain["cost"]) or "")
 
 
 def _plain(finding: object) -> dict[str, object]:

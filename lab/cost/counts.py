@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.arch.decode import Kind
+from lab.engine.native.count_cells import C
+from lab.engine.native.counting import NativeCounter
+from lab.engine.native.tables import TooWideError
 from lab.images.image import Image
 from lab.layout import ShadowLayout
 from lab.machine.machine import Limits, Machine, Outcome
@@ -27,7 +30,17 @@ class Counts:
 
 
 def count(image: Image, layout: ShadowLayout | None, limits: Limits) -> Counts:
-    """Run *image* once and count."""
+    """Run *image* once and count, natively where its code fits the tables."""
+    try:
+        counter = NativeCounter(Machine(image, layout, limits))
+    except TooWideError:
+        return count_plainly(image, layout, limits)
+    outcome = counter.run()
+    return Counts(counter[C.INSTRUCTIONS], counter[C.CALLS], counter[C.LOADS], counter[C.STORES], outcome)
+
+
+def count_plainly(image: Image, layout: ShadowLayout | None, limits: Limits) -> Counts:
+    """The same by Python hooks and the other decoder: what ``count`` is compared with."""
     machine = Machine(image, layout, limits)
     instructions = calls = loads = stores = 0
     was_call = loaded = stored = False

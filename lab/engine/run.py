@@ -11,9 +11,10 @@ from lab.engine.native.tables import TooWideError
 from lab.engine.plan import Execution, Plan, check_modes
 from lab.engine.reference import NAME as REFERENCE
 from lab.engine.reference import run_reference
-from lab.errors import EngineError
+from lab.errors import EngineError, InputError
 from lab.images.image import Image
 from lab.layout import RewriteMap
+from lab.machine.machine import End
 from lab.unwind.api import Unwinder
 
 ENGINES = (NATIVE, REFERENCE)
@@ -45,7 +46,16 @@ def execute(image: Image, rewrite: RewriteMap | None, plan: Plan, engine: str = 
     if reasons:
         left = replace(plan, unwinders=tuple(plan.unwinders[index] for index in reasons))
         executions.append((list(reasons), run_reference(image, rewrite, left)))
+    _check_time(image, [execution for _, execution in executions], notes)
     return _merged(image, plan, executions, tuple(notes))
+
+
+def _check_time(image: Image, executions: list[Execution], notes: list[str]) -> None:
+    """InputError where the reference engine, which is much slower, was stopped by the clock and the native was not."""
+    stopped = [e for e in executions if e.outcome.end is End.BUDGET]
+    if stopped and len({e.outcome.detail for e in executions}) > 1:
+        mend = "use --size small, raise --max-seconds, or leave the unwinder out"
+        raise InputError(f"{image.path}: {'; '.join(notes)}; stopped after {stopped[0].outcome.detail}: {mend}")
 
 
 def not_native(unwinder: Unwinder) -> str:

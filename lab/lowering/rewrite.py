@@ -133,7 +133,7 @@ class Lowering(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id in self.source.local:
-            return node
+            return ast.copy_location(self.dialect.local(node), node)
         return self._fixed(node, self._resolve(node))
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:

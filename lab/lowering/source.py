@@ -79,6 +79,10 @@ class Dialect:
         """A call of a function of the source."""
         raise NotImplementedError
 
+    def local(self, node: ast.Name) -> ast.expr:
+        """A local variable that is read."""
+        return node
+
     def fuel(self) -> ast.expr | None:
         """An expression that burns one unit and is false when there is none left; None: loops are trusted."""
         return None

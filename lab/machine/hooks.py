@@ -23,6 +23,9 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 CODE = unicorn.UC_HOOK_CODE
 ACCESS = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
+WRITE_KIND: int = unicorn.UC_MEM_WRITE
+"""What a data access hook is told of a write."""
+
 _EVERYWHERE = (1, 0)  # unicorn's "all addresses": begin above end
 
 

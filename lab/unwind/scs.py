@@ -9,8 +9,8 @@ include/linux/scs.h for the layout.
 
 from __future__ import annotations
 
-from lab.unwind.api import Cursor, Mem, Regs, StepResult, Unwinder
-from lab.unwind.shadow import entry, top
+from lab.unwind.api import SHADOW_PARALLEL, Cursor, Mem, Regs, StepResult, Unwinder
+from lab.unwind.shadow import entry, pointer
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
@@ -22,7 +22,7 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     """One entry."""
     fetched, p, sp = cursor
     if not fetched:
-        p = top(mem, p, sp)
+        p = sp - mem.shadow_distance if mem.shadow_kind == SHADOW_PARALLEL else pointer(mem, p)
     status, ra, p = entry(mem, p)
     return status, ra, (1, p, 0)
 

@@ -26,6 +26,7 @@ from lab.unwind.api import (
     ON_SHADOW,
     ON_STACK,
     OUTERMOST,
+    SHADOW_PARALLEL,
     Cursor,
     Mem,
     Reason,
@@ -37,7 +38,7 @@ from lab.unwind.api import (
     where,
     where_offset,
 )
-from lab.unwind.shadow import entry, top
+from lab.unwind.shadow import entry, pointer
 
 _FIRST, _CALLER, _TRUST = 0, 1, 2
 
@@ -53,7 +54,7 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     """One frame: where the return address is, from the layout; then its value."""
     state, pc, p, sp, lr, stale = cursor
     if state == _FIRST:
-        p = top(mem, p, sp)
+        p = sp - mem.shadow_distance if mem.shadow_kind == SHADOW_PARALLEL else pointer(mem, p)
     if state in (_FIRST, _CALLER):
         place = where(mem, pc)
         if place == OUTERMOST:

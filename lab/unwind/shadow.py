@@ -24,13 +24,9 @@ from lab.unwind.api import (
 )
 
 
-def top(mem: Mem, ssp: int, sp: int) -> int:
-    """The address where reading starts."""
-    if mem.shadow_kind == SHADOW_PARALLEL:
-        return sp - mem.shadow_distance
-    if mem.shadow_kind == SHADOW_MEMORY:
-        return load64(mem, mem.shadow_cell)
-    return ssp
+def pointer(mem: Mem, ssp: int) -> int:
+    """The shadow-stack pointer: in memory, or in its register.  (A parallel shadow stack has none.)"""
+    return load64(mem, mem.shadow_cell) if mem.shadow_kind == SHADOW_MEMORY else ssp
 
 
 def entry(mem: Mem, p: int) -> tuple[int, int, int]:

@@ -15,22 +15,22 @@ class S(enum.IntEnum):
     """Cells of a run's block."""
 
     STOP = 0  # the run is over: the hook does nothing any more
-    LEFT = enum.auto()  # hook calls until the next look at STOP, the limits and the clock
+    LEFT = enum.auto()  # instructions until the next look at STOP, the limits and the clock
     ZERO = enum.auto()  # stays 0: stands for a register the architecture has not
     EVENT = enum.auto()  # address of the Python callback (code, a, b) -> value
     MEMO = enum.auto()  # 0: every walk from its start to its end
     MODES = enum.auto()  # bit set: 1 boundary, 2 call
     # -- the guest's registers
     REGISTERS = enum.auto()  # host address of the block of general registers
+    SP_HOST = enum.auto()  # host addresses of single registers
+    FP_HOST = enum.auto()
+    LR_HOST = enum.auto()
+    SSP_HOST = enum.auto()
     BATCH = enum.auto()  # uc_reg_read_batch, 0 where REGISTERS is the processor's own block
     BATCH_HANDLE = enum.auto()
     BATCH_IDS = enum.auto()
     BATCH_POINTERS = enum.auto()
     BATCH_COUNT = enum.auto()
-    SP_AT = enum.auto()
-    FP_AT = enum.auto()
-    LR_AT = enum.auto()
-    SSP_AT = enum.auto()
     # -- the guest's memory
     STACK_LOW = enum.auto()
     STACK_HIGH = enum.auto()
@@ -44,9 +44,7 @@ class S(enum.IntEnum):
     CODE_LOW = enum.auto()
     CODE_SIZE = enum.auto()
     CODE_SHIFT = enum.auto()  # instructions begin at multiples of 1 << this
-    FLAGS = enum.auto()  # a byte for each place: classify's flags, KNOWN once decoded
-    SIZES = enum.auto()  # a byte for each place: the instruction's length
-    ROWS = enum.auto()  # a word for each place: the packed store row
+    PLACES = enum.auto()  # records of PLACE_WORDS words, one for each place an instruction may begin at
     SPANS = enum.auto()  # 32 bits for each byte of code: number of its span
     SPAN_FACTS = enum.auto()  # records of SPAN_WORDS words
     KNOWS_FUNCTIONS = enum.auto()
@@ -57,10 +55,12 @@ class S(enum.IntEnum):
     FP = enum.auto()
     LR = enum.auto()
     SSP = enum.auto()
-    OWN = enum.auto()  # the span of the instruction at hand
-    EPOCH = enum.auto()  # counts changes of whatever a verdict at a boundary may depend on, memory apart
-    STABLE = enum.auto()  # the epoch for which every unwinder would say again what it said last; 0 never
-    WRITTEN = enum.auto()  # the guest has stored since the last stop
+    OWN = enum.auto()  # the number of the span of the instruction at hand
+    ASK = enum.auto()  # changes after which some unwinder has to be asked again
+    LOWEST_ALL = enum.auto()  # lowest stack address that the last walks read
+    WATCH_ONE = enum.auto()  # addresses of words that features depend on; NOWHERE without
+    WATCH_TWO = enum.auto()
+    CHANGED = enum.auto()  # what is not as it was at the last boundary: bits of Changed
     KEY = enum.auto()  # of the last boundary: vector and features
     PC_NAMED = enum.auto()  # function whose symbol holds pc
     PC_RUNNING = enum.auto()  # function that is running
@@ -76,6 +76,7 @@ class S(enum.IntEnum):
     SPENT = enum.auto()  # loops have burnt their fuel
     FUEL = enum.auto()
     LOWEST = enum.auto()  # lowest address on the stack that the step read
+    USED = enum.auto()  # registers the step took from its cursor: bits of Changed
     TAINT = enum.auto()  # the step read something that no store can be seen to change
     LOG = enum.auto()  # slots read
     LOGGED = enum.auto()
@@ -85,6 +86,8 @@ class S(enum.IntEnum):
     TRUTH = enum.auto()  # records of TRUTH_WORDS words, level 1 the outermost
     TRUTH_LIMIT = enum.auto()
     DEPTH = enum.auto()
+    TOP_AT_CALL = enum.auto()  # of the innermost activation; NOWHERE without one
+    TOP_RA = enum.auto()  # of the same, if no other activation has its AT_CALL; NOWHERE otherwise
     TRUTH_VERSION = enum.auto()
     FLOOR = enum.auto()  # least depth since the last stop
     FIRST = enum.auto()  # for each function: lowest level whose ra it holds by symbol, 0 where none
@@ -95,15 +98,15 @@ class S(enum.IntEnum):
     PENDING_SP = enum.auto()
     PENDING_MARKER = enum.auto()
     CALL_PUSHES = enum.auto()
-    PREVIOUS = enum.auto()  # pc of the instruction before
     # -- counts
-    INSTRUCTIONS = enum.auto()
+    INSTRUCTIONS = enum.auto()  # retired, LEFT of them yet to come
+    REPEATS = enum.auto()  # iterations of rep-prefixed instructions
     CALLS = enum.auto()
     LIMIT = enum.auto()
     UNWINDERS = enum.auto()  # addresses of P blocks
     UNWINDER_COUNT = enum.auto()
     SEEN = enum.auto()  # a byte for each (place, mode, unwinder): verdicts already kept there
-    HEADS = enum.auto()  # for each (place, mode): number of its newest entry
+    LISTS = enum.auto()  # for each (place, mode), 32 bits: the number of its newest entry
     ENTRIES = enum.auto()  # records of ENTRY_WORDS words, number 0 unused
     ENTRY_COUNT = enum.auto()
     ENTRY_LIMIT = enum.auto()
@@ -138,10 +141,21 @@ class P(enum.IntEnum):
     FULL = enum.auto()  # as many stacks are kept as were asked for, by mode
     FULL_CALL = enum.auto()
     HUNG = enum.auto()
+    READS = enum.auto()  # which changes may alter its walk: bits of Changed
+    TRACKED = enum.auto()  # those of them that alter it only if the first step takes the register from its cursor
+    ACTIVE = enum.auto()  # which changes may alter the last walk
+    CLEAN = enum.auto()  # LAST stands until something it reads changes, or DIRTY
     UNDER_WAY = enum.auto()  # walks begun and not ended
-    CLEAN = enum.auto()  # the epoch for which LAST stands as long as DIRTY is 0
     DIRTY = enum.auto()  # a store has hit what the last walk read
+    LOWEST = enum.auto()  # lowest stack address the last walk read
     START_SERIAL = enum.auto()  # of the marks of the last walk's first step
+    STALE = enum.auto()  # walk anew; 0: only the truth has changed, and the last walk stands
+    WALK_LEVEL = enum.auto()  # the last walk: where its first step arrived on the path (0: it ended), and what it said
+    WALK_STATUS = enum.auto()
+    WALK_RA = enum.auto()
+    START_COUNT = enum.auto()  # slots the last walk's first step read, and the first two of them
+    START_ONE = enum.auto()
+    START_TWO = enum.auto()
     KEPT = enum.auto()  # all that the last walk read is marked, the first step apart
     HINT = enum.auto()  # the level at which a walk arrived last
     WIDTH = enum.auto()  # bytes of a record
@@ -161,6 +175,29 @@ class P(enum.IntEnum):
     MEMO_NAMED = enum.auto()
     MEMO_RUNNING = enum.auto()
     MEMO_CODE = enum.auto()
+
+
+class Changed(enum.IntEnum):
+    """Bits of S.CHANGED and P.READS."""
+
+    FP = 1
+    LR = 2
+    SSP = 4
+    SP = 8
+    ROW = 16  # where() of the pc
+    TRUTH = 32  # the activations, or which functions the pc names
+    MEMORY = 64  # a word that features depend on
+    CFI = 128  # another .eh_frame row: matters to features
+    UNSURE = 256  # some unwinder has to be asked again in any case
+
+
+class Place(enum.IntEnum):
+    """Cells of one place.  CODE is 0 until decoded: KNOWN | classify's flags | length << 8 | span << 32."""
+
+    CODE = 0
+    ROW = enum.auto()  # the packed store row
+    KEY = enum.auto()  # of its last boundary
+    STOPS = enum.auto()  # boundaries with that key since another was there
 
 
 class Record(enum.IntEnum):
@@ -198,6 +235,7 @@ class Span(enum.IntEnum):
     WHERE_OFFSET = enum.auto()
     CFI_FP = enum.auto()  # the .eh_frame row is based on FP
     CFI_OFFSET = enum.auto()
+    GROUP = enum.auto()  # numbers of what must be equal: see GROUP_BITS
 
 
 class Event(enum.IntEnum):
@@ -219,13 +257,16 @@ class Event(enum.IntEnum):
     IMBALANCE = enum.auto()
 
 
+PLACE_WORDS = 4
 MAP_WORDS = 4  # start, end, host minus guest, first slot
 SPAN_WORDS = 8
 TRUTH_WORDS = 8
 ENTRY_WORDS = 4  # place, key, stops, next
 NODE_WORDS = 4  # code, first child, next sibling, parent
 
-KNOWN = 0x80  # in FLAGS: decoded
+KNOWN = 0x80
+GROUP_BITS = 21  # in Span.GROUP: WHERE and its offset, from bit 0; the .eh_frame row; NAMED and RUNNING
+FEATURE_CHANGES = Changed.FP | Changed.SP | Changed.SSP | Changed.TRUTH | Changed.MEMORY | Changed.CFI
 FRAME_PC, FRAME_FLAGS, FRAME_CONSTANT = 253, 254, 255
 FAULT_NONE, FAULT_UNMAPPED, FAULT_POISON = 0, 1, 2
 

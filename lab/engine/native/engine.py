@@ -16,12 +16,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from lab.covers import Coverage
-from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, NODE_WORDS, Event, P, S, Truth
+from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, NODE_WORDS, Changed, Event, P, Place, S, Truth
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
+from lab.engine.native.events import CALLBACK
 from lab.engine.native.generate import cursor_words
+from lab.engine.native.rows import reads
 from lab.engine.native.state import State
 from lab.engine.native.tables import Places, build_spans
 from lab.engine.plan import RED_ZONE, Execution, Plan, covered_by, make_reader, sp_left_text
@@ -31,6 +35,7 @@ from lab.features import DynamicFeatures, Features
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Machine
+from lab.truth import Activation
 from lab.unwind.api import BOUNDARY, CALL, Regs
 from lab.unwind.host import Crash, Ending, Trace, crash_text, walk, walk_ignoring
 from lab.unwind.reader import Reader
@@ -40,9 +45,8 @@ NAME = "native"
 MOST_UNWINDERS = 64
 """Bits of a slot's mask."""
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
-_AUDIT_TICKS = 8
-"""Every so many ticks one stop is judged by the reference engine's code too."""
+_AUDIT_SHARE = 50
+"""Now and then one stop is judged by the reference engine's code too, for one part in so many of the time."""
 
 
 class NotNative(Exception):  # noqa: N818  the run is repeated in the reference engine
@@ -59,17 +63,17 @@ class NativeEngine:
         self.reader: Reader = make_reader(machine)
         self.keeper = Keeper(plan.stacks, machine.registers)
         spans = build_spans(machine, self.coverage, self.features, self.reader)
-        self.places = Places(image.arch, spans.low, spans.size)
+        self.places = Places(image.arch, spans)
         self.state = State(machine, self.reader, spans, self.places)
         self._hook = compiled_hook()
         self._compiled = [None if u.oracle else compiled_evaluator(u) for u in plan.unwinders]
         evaluators = [
-            (0, 1) if native is None else (native.address, cursor_words(unwinder))
+            (0, 1, Changed.TRUTH, 0) if native is None else (native.address, cursor_words(unwinder), *reads(unwinder))
             for native, unwinder in zip(self._compiled, plan.unwinders, strict=True)
         ]
         self.state.set_unwinders(evaluators, self.places.count)
-        self._ticks = 0
-        self._callback = _CALLBACK(self._on_event)
+        self._next_audit = 0.0
+        self._callback = CALLBACK(self._on_event)
         self._set_plan(balance=balance)
         self._events: dict[int, Callable[[int, int], int | None]] = {
             Event.DECODE: self._decode,
@@ -110,9 +114,14 @@ class NativeEngine:
         with self._nothing_lost():
             outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
-        instructions, calls = self.state[S.INSTRUCTIONS], self.state[S.CALLS]
+        instructions, calls = self.instructions, self.state[S.CALLS]
         engines = (NAME,) * len(self.plan.unwinders)
         return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks(), engines)
+
+    @property
+    def instructions(self) -> int:
+        """Instructions retired so far, the one at hand included."""
+        return self.state[S.INSTRUCTIONS] - self.state[S.LEFT]
 
     @contextmanager
     def _nothing_lost(self) -> Iterator[None]:
@@ -142,14 +151,18 @@ class NativeEngine:
         vectors = self._vectors()
         counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
         sums = {BOUNDARY: 0, CALL: 0}
-        for place, key, stops, _ in state.arrays["entries"][1 : state[S.ENTRY_COUNT]].tolist():
-            mode, judged = place & 1, vectors[key >> VECTOR]
+        records = self.places.records
+        newest = np.flatnonzero(records[:, Place.STOPS])
+        rows = [(2 * place, int(records[place, Place.KEY]), int(records[place, Place.STOPS])) for place in newest]
+        rows += [tuple(row[:3]) for row in state.arrays["entries"][1 : state[S.ENTRY_COUNT]].tolist()]
+        for place, key, stops in rows:
+            mode, judged = int(place) & 1, vectors[key >> VECTOR]
             if len(judged) != len(unwinders):
                 raise EngineError(f"{self.image.path}: a stop without all verdicts; this is a fault of the lab")
-            counts[mode, self.places.pc(place >> 1), features_of(key), judged] += stops
+            counts[mode, self.places.pc(int(place) >> 1), features_of(key), judged] += stops
             sums[mode] += stops
         expected = {
-            BOUNDARY: state[S.INSTRUCTIONS] * ("boundary" in self.plan.modes),
+            BOUNDARY: self.instructions * ("boundary" in self.plan.modes),
             CALL: state[S.CALLS] * ("call" in self.plan.modes),
         }
         if sums != expected:
@@ -178,22 +191,22 @@ class NativeEngine:
             return 0
 
     def _end(self) -> None:
+        self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]
         self.state[S.STOP], self.state[S.LEFT] = 1, 0
 
     def _stop(self, detail: str) -> None:
         self._end()
         self.machine.stop(End.BUDGET, None, detail)
 
-    def _decode(self, pc: int, place: int) -> None:
-        self.places.decode(place, self.machine.memory.read(pc, 16), pc)
+    def _decode(self, pc: int, _b: int) -> None:
+        self.places.decode(self.machine.memory.read(pc, 16), pc)
 
     def _tick(self, _a: int, _b: int) -> None:
         if time.monotonic() > self._deadline:
             self._stop(f"{self.plan.limits.seconds:g} s")
-        self._ticks += 1
-        if self._ticks % _AUDIT_TICKS == 0:
+        elif time.monotonic() > self._next_audit:
             self.state[S.AUDIT] = 1
-            self.state[S.STABLE] = 0
+            self.state[S.CHANGED] |= Changed.UNSURE
 
     def _left_stack(self, sp: int, pc: int) -> None:
         raise InputError(sp_left_text(self.image, sp, pc))
@@ -226,10 +239,21 @@ class NativeEngine:
         levels = self.state.arrays["truth"][1 : self.state[S.DEPTH] + 1, Truth.RA]
         return tuple(int(ra) for ra in levels[::-1])
 
+    def activations(self) -> tuple[Activation, ...]:
+        """The live activations, innermost first."""
+        levels = self.state.arrays["truth"][1 : self.state[S.DEPTH] + 1, Truth.RA : Truth.MARKER + 1]
+        return tuple(Activation(*row) for row in levels[::-1].tolist())
+
     def regs(self) -> Regs:
         """The registers of the stop at hand."""
         state = self.state
         return Regs(state[S.PC], state[S.SP], state[S.FP], state[S.LR], state[S.SSP])
+
+    def _lay_overlay(self, regs: Regs) -> None:
+        if self.state[S.MODE] == BOUNDARY:
+            self.reader.exception(regs.sp - self.state[S.RED_ZONE])
+        else:
+            self.reader.no_exception()
 
     def _judged(self, index: int) -> Said:
         """The stop at hand, walked by the reference engine's host; EngineError where the hook said otherwise."""
@@ -239,10 +263,7 @@ class NativeEngine:
             reader.hung[unwinder.name] = crash_text(unwinder, Crash.LOOPS)
         else:
             reader.hung.pop(unwinder.name, None)
-        if mode == BOUNDARY:
-            reader.exception(regs.sp - self.state[S.RED_ZONE])
-        else:
-            reader.no_exception()
+        self._lay_overlay(regs)
         trace = Trace(Ending.END, truth) if unwinder.oracle else walk(unwinder, mode, regs.pc, regs, reader)
         judged = judge(
             trace,
@@ -257,14 +278,17 @@ class NativeEngine:
         return Said(regs, judged, truth, trace.addresses)
 
     def _keep(self, index: int, mode: int) -> None:
-        stop = self.state[S.INSTRUCTIONS] - 1 if mode == BOUNDARY else self.state[S.CALLS]
+        stop = self.instructions - 1 if mode == BOUNDARY else self.state[S.CALLS]
         self.keeper.keep(mode, index, stop, self._judged(index))
         if self.keeper.full(mode, index):
             self.state.unwinders[index].set_full(mode)
 
     def _audit(self, _a: int, _b: int) -> None:
+        began = time.monotonic()
         for index in range(len(self.plan.unwinders)):
             self._judged(index)
+        now = time.monotonic()
+        self._next_audit = now + max(0.05, _AUDIT_SHARE * (now - began))
 
 
 def _short(judged: Judgement) -> str:

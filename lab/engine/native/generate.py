@@ -8,16 +8,17 @@ of ``primitives`` and the versions of the compiler) is all that a compiled modul
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from types import FunctionType
+from collections.abc import Callable, Mapping
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 from lab.engine.native import primitives
 from lab.engine.native.cells import INDEX_SIZE, P, S
 from lab.engine.native.core import cursors, memory
+from lab.engine.native.core.count import access_hook, count_hook
 from lab.engine.native.core.hook import hook
 from lab.engine.native.core.walk import evaluate
-from lab.engine.native.rows import row_word
+from lab.engine.native.rows import row_word, tracked_names
 from lab.lowering.loops import RESERVED
 from lab.lowering.rewrite import Lowering
 from lab.lowering.source import MASK64, Dialect, NotLowerable, take_apart
@@ -47,12 +48,17 @@ from lab.engine.native import primitives
 {names}
 '''
 _HOOK = """
-@cfunc(types.void(types.uint64, types.uint64, types.uint32, types.uint64), cache=True)
+@cfunc(types.void(types.uint64, types.uint64, types.uint32, types.uint64), cache=True, forceinline=True)
 def entry(uc, pc, size, s):
     {hook}(uc, pc, types.uint64(size), s)
 """
+_ACCESS = """
+@cfunc(types.void(types.uint64, types.int32, types.uint64, types.int32, types.int64, types.uint64), cache=True)
+def entry(uc, kind, address, size, value, c):
+    {hook}(uc, types.uint64(kind), address, types.uint64(size), types.uint64(value), c)
+"""
 _EVALUATOR = """
-@cfunc(types.uint64(types.uint64, types.uint64), cache=True)
+@cfunc(types.uint64(types.uint64, types.uint64), cache=True, forceinline=True)
 def entry(s, p):
     {put}(p, {under_way}, {get}(p, {under_way}) + {one})
     code = {evaluate}(s, p)
@@ -78,8 +84,18 @@ def step(s, mem, cursor):
 class _Numba(Dialect):
     """*hidden*: the functions of an unwinder take the run's block before their own parameters."""
 
-    def __init__(self, module: Module, *, hidden: bool) -> None:
-        self.module, self.hidden = module, hidden
+    def __init__(self, module: Module, *, hidden: bool, tracked: Mapping[str, int]) -> None:
+        self.module, self.hidden, self.tracked = module, hidden, tracked
+
+    def local(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.tracked:
+            return node
+        name = self.module.function(memory.used)
+        return ast.Call(
+            ast.Name(name, ast.Load()),
+            [ast.Name(f"{OURS}s", ast.Load()), self.constant(self.tracked[node.id]), node],
+            [],
+        )
 
     def constant(self, value: int) -> ast.expr:
         return ast.Name(self.module.constant(value), ast.Load())
@@ -147,7 +163,9 @@ class Module:
         """Whether *name* is one of the constants."""
         return name in self._constants.values()
 
-    def function(self, function: Callable[..., Any], *, hidden: bool = False) -> str:
+    def function(
+        self, function: Callable[..., Any], *, hidden: bool = False, tracked: Mapping[str, int] = MappingProxyType({})
+    ) -> str:
         """The name of *function* in this module, written if it is not there; NotLowerable if it cannot be."""
         source = take_apart(function)
         if source.function in self._under_way:
@@ -156,8 +174,10 @@ class Module:
             self._under_way.append(source.function)
             self._written += 1
             name = f"{OURS}{self._written}_{source.function.__name__}"
-            node = Lowering(source, _Numba(self, hidden=hidden)).lower()
+            node = Lowering(source, _Numba(self, hidden=hidden, tracked=tracked)).lower()
             node.name = name
+            if tracked:
+                _leave_unpacking(node)
             if hidden:
                 node.args.args.insert(0, ast.arg(f"{OURS}s"))
             self._texts.append(f"@njit(forceinline=True)\n{ast.unparse(ast.fix_missing_locations(node))}\n")
@@ -183,6 +203,20 @@ def hook_module() -> str:
     return module.text("the hook", _HOOK.format(hook=name))
 
 
+def count_module() -> str:
+    """The module of the counting hook; ``entry`` is its cfunc."""
+    module = Module()
+    name = module.function(count_hook)
+    return module.text("the counting hook", _HOOK.format(hook=name))
+
+
+def access_module() -> str:
+    """The module of the hook for data accesses that goes with it."""
+    module = Module()
+    name = module.function(access_hook)
+    return module.text("the counting hook for data accesses", _ACCESS.format(hook=name))
+
+
 def evaluator_module(unwinder: Unwinder) -> str:
     """The module of one unwinder's evaluator; ``entry`` is its cfunc.  NotLowerable where it has no compiled form."""
     words = cursor_words(unwinder)
@@ -191,12 +225,19 @@ def evaluator_module(unwinder: Unwinder) -> str:
     for text in _cursor_texts(module, words, row_word(unwinder)):
         module.write(text)
     start = module.function(unwinder.start, hidden=True)
-    step = module.function(unwinder.step, hidden=True)
+    step = module.function(unwinder.step, hidden=True, tracked=tracked_names(unwinder))
     module.write(_GIVEN.format(start=start, step=step, regs=", ".join(Regs._fields), ours=OURS))
     name = module.function(evaluate)
     under_way, one = module.constant(P.UNDER_WAY), module.constant(1)
     tail = _EVALUATOR.format(evaluate=name, get=f"{OURS}get", put=f"{OURS}put", under_way=under_way, one=one)
     return module.text("an unwinder's evaluator", tail)
+
+
+def _leave_unpacking(node: ast.FunctionDef) -> None:
+    """Taking the cursor apart, which is the first thing the step does, uses none of it yet."""
+    first = node.body[0]
+    assert isinstance(first, ast.Assign) and isinstance(first.value, ast.Call)
+    first.value = first.value.args[-1]
 
 
 def cursor_words(unwinder: Unwinder) -> int:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 
+from lab.engine.native.cells import Changed
 from lab.lowering.source import NotLowerable, Source, take_apart
 from lab.unwind import api
 from lab.unwind.api import Unwinder
@@ -39,23 +42,70 @@ def row_word(unwinder: Unwinder) -> int | None:
     return word if len(allowed) == len(used) and _step_agrees(step, word) else None
 
 
+def reads(unwinder: Unwinder) -> tuple[int, int]:
+    """The changes (bits of ``Changed``) that may alter a walk of *unwinder*, all where that is not plain; and those
+    of them that do so only if its first step takes the register from the cursor."""
+    word = row_word(unwinder)
+    if word is None:
+        return sum(Changed), 0
+    start = take_apart(unwinder.start).node
+    regs = start.args.args[2].arg
+    asked = {n.attr for n in ast.walk(start) if isinstance(n, ast.Attribute) and _is_name(n.value, regs)}
+    registers = sum(Changed[name.upper()] for name in asked)
+    tracked = reduce(or_, tracked_names(unwinder).values(), 0)
+    return registers | Changed.TRUTH | (0 if word == NO_PC else Changed.ROW), tracked
+
+
+def tracked_names(unwinder: Unwinder) -> dict[str, int]:
+    """The local variables of ``step`` that hold just what ``start`` took from one register: name -> bit of Changed.
+
+    The cursor's own name stands for all of them.  Empty where start or step are not that plain."""
+    try:
+        start, step = take_apart(unwinder.start), take_apart(unwinder.step)
+    except NotLowerable:
+        return {}
+    returned = _return_values(start.node)
+    names = _unpacked(step.node)
+    if len(returned) != 1 or not isinstance(returned[0], ast.Tuple) or len(start.node.args.args) != 3 or not names:
+        return {}
+    regs = start.node.args.args[2].arg
+    uses = [n for n in ast.walk(start.node) if isinstance(n, ast.Attribute) and _is_name(n.value, regs)]
+    if len(uses) != len(_loads(start.node, regs)) or len(names) != len(returned[0].elts):
+        return {}
+    found = {}
+    for name, element in zip(names, returned[0].elts, strict=True):
+        plain = isinstance(element, ast.Attribute) and _is_name(element.value, regs) and element.attr != "pc"
+        if plain and sum(n.attr == element.attr for n in uses) == 1:  # type: ignore[attr-defined]
+            found[name] = int(Changed[element.attr.upper()])  # type: ignore[attr-defined]
+    return found | {step.node.args.args[1].arg: sum(found.values())} if found else {}
+
+
+def _unpacked(node: ast.FunctionDef) -> list[str]:
+    """The names that a step's first statement takes its cursor apart into."""
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    first = body[0] if body else None
+    if not isinstance(first, ast.Assign) or len(node.args.args) != 2 or len(first.targets) != 1:
+        return []
+    names = first.targets[0]
+    if not _is_name(first.value, node.args.args[1].arg) or not isinstance(names, ast.Tuple):
+        return []
+    found = [name.id for name in names.elts if isinstance(name, ast.Name)]
+    return found if len(found) == len(names.elts) == len(set(found)) else []
+
+
 def _registers_apart(node: ast.FunctionDef, regs: str) -> bool:
     """Whether *regs* is only ever asked for a register, and never for the pc."""
     asked = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and _is_name(n.value, regs)]
-    return len(asked) == len(_loads(node, regs)) and all(n.attr != "pc" for n in asked)
+    return len(asked) == len(_loads(node, regs)) and all(n.attr in {"fp", "lr", "ssp", "sp"} for n in asked)
 
 
 def _step_agrees(step: Source, word: int) -> bool:
     """Whether *step* takes its cursor apart once, and uses *word* of it for ``where`` and that word alone."""
     node, cursor = step.node, step.node.args.args[1].arg
-    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-    first = body[0] if body else None
-    if not isinstance(first, ast.Assign) or not _is_name(first.value, cursor) or len(first.targets) != 1:
+    names = _unpacked(node)
+    if word >= len(names):
         return False
-    names = first.targets[0]
-    if not isinstance(names, ast.Tuple) or not all(isinstance(n, ast.Name) for n in names.elts):
-        return False
-    name = names.elts[word].id if word < len(names.elts) else ""  # type: ignore[attr-defined]
+    name = names[word]
     stores = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
     if sum(n.id == name for n in stores) != 1 or any(n.id == cursor for n in stores):
         return False

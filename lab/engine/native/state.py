@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,10 @@ from lab.engine.native.cells import (
     LOG_LIMIT,
     MAP_WORDS,
     NODE_WORDS,
+    NOWHERE,
     PATH_LIMIT,
     TRUTH_WORDS,
+    Changed,
     P,
     Record,
     S,
@@ -35,6 +39,7 @@ _FACTS = (
     *("shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
 )
 _GROWN = {"truth": (S.TRUTH, S.TRUTH_LIMIT), "entries": (S.ENTRIES, S.ENTRY_LIMIT), "nodes": (S.NODES, S.NODE_LIMIT)}
+_EVERYTHING = sum(Changed)
 _PREFIX_STEPS = 3 * STEP_BUDGET + 64
 """A walk makes at most a budget of steps that report, one of steps that refuse and go on, and one more."""
 
@@ -51,9 +56,9 @@ class State:
         self.slots = self._set_memory()
         self._set_exception()
         self._set_code(spans, places)
-        self._set_truth(spans.functions)
         for name in _FACTS:
             self[S[name.upper()]] = getattr(reader, name)
+        self._set_truth(spans.functions)
         self.unwinders: list[UnwinderState] = []
 
     def __getitem__(self, cell: S) -> int:
@@ -83,10 +88,14 @@ class State:
     def _set_registers(self, registers: RegisterBlock) -> None:
         arch, order = self._machine.arch, registers.order
         self[S.REGISTERS] = registers.address
-        places = ((S.SP_AT, arch.sp), (S.FP_AT, arch.fp), (S.LR_AT, arch.lr), (S.SSP_AT, arch.shadow_register))
-        zero = self.address + 8 * S.ZERO - registers.address
+        places = (
+            (S.SP_HOST, arch.sp),
+            (S.FP_HOST, arch.fp),
+            (S.LR_HOST, arch.lr),
+            (S.SSP_HOST, arch.shadow_register),
+        )
         for cell, name in places:
-            self[cell] = 8 * order.index(name) if name is not None else zero
+            self[cell] = registers.address + 8 * order.index(name) if name is not None else self.address + 8 * S.ZERO
         batch = registers.batch
         if batch is not None:
             self[S.BATCH], self[S.BATCH_HANDLE] = batch.function, batch.handle
@@ -135,14 +144,11 @@ class State:
     def _set_code(self, spans: Span8, places: Places) -> None:
         self[S.CODE_LOW], self[S.CODE_SIZE] = spans.low, spans.size
         self[S.CODE_SHIFT] = places.shift
-        self[S.FLAGS] = self.array("flags", places.flags)
-        self[S.SIZES] = self.array("sizes", places.sizes)
-        self[S.ROWS] = self.array("rows", places.rows)
+        self[S.PLACES] = self.array("places", places.records)
         self[S.SPANS] = self.array("spans", spans.spans)
         self[S.SPAN_FACTS] = self.array("span_facts", spans.facts)
-        self[S.HEADS] = self.array("heads", np.zeros(2 * places.count, np.uint32))
-        self[S.PREVIOUS] = MASK64
-        self[S.OWN] = self[S.SPAN_FACTS]
+        self[S.PC] = MASK64
+        self[S.LISTS] = self.array("lists", np.zeros(2 * places.count, np.uint32))
 
     def _set_truth(self, functions: int) -> None:
         for name, records, words in (
@@ -156,15 +162,18 @@ class State:
         self[S.ENTRY_COUNT] = self[S.NODE_COUNT] = 1
         self[S.FIRST] = self.array("first", np.zeros(functions + 1, np.uint64))
         self[S.STAMPS] = self.array("stamps", np.zeros(functions + 1, np.uint64))
-        self[S.TRUTH_VERSION] = self[S.EPOCH] = self[S.WRITTEN] = 1
+        self[S.TRUTH_VERSION] = 1
+        self[S.CHANGED] = _EVERYTHING
+        self[S.WATCH_ONE] = NOWHERE
+        self[S.WATCH_TWO] = self[S.SHADOW_CELL] or NOWHERE
+        self[S.TOP_AT_CALL] = NOWHERE
         self[S.KNOWS_FUNCTIONS] = bool(self._machine.image.functions)
 
-    def set_unwinders(self, evaluators: list[tuple[int, int]], places: int) -> None:
-        """(evaluator's address or 0 for the oracle, words of its cursor) of each unwinder."""
-        self.unwinders = [
-            UnwinderState(index, address, words, self.slots) for index, (address, words) in enumerate(evaluators)
-        ]
+    def set_unwinders(self, evaluators: list[tuple[int, int, int, int]], places: int) -> None:
+        """(evaluator's address or 0 for the oracle, words of its cursor, P.READS, P.TRACKED) of each unwinder."""
+        self.unwinders = [UnwinderState(index, evaluator, self.slots) for index, evaluator in enumerate(evaluators)]
         pointers = np.array([u.block.ctypes.data for u in self.unwinders], np.uint64)
+        self[S.ASK] = reduce(or_, (reads for _, _, reads, _ in evaluators), int(Changed.TRUTH | Changed.UNSURE))
         self[S.UNWINDERS] = self.array("unwinders", pointers)
         self[S.UNWINDER_COUNT] = len(pointers)
         self[S.SEEN] = self.array("seen", np.zeros(2 * places * max(1, len(pointers)), np.uint8))
@@ -172,8 +181,7 @@ class State:
 
     def forget(self) -> None:
         """Nothing memoised holds any more (the host has written)."""
-        self[S.STABLE] = 0
-        self[S.WRITTEN] = 1
+        self[S.CHANGED] = _EVERYTHING
         for unwinder in self.unwinders:
             unwinder.forget()
 
@@ -181,7 +189,8 @@ class State:
 class UnwinderState:
     """The block ``P`` of one unwinder and everything it points to."""
 
-    def __init__(self, index: int, evaluator: int, words: int, slots: int) -> None:
+    def __init__(self, index: int, native: tuple[int, int, int, int], slots: int) -> None:
+        evaluator, words, reads, tracked = native
         self.block = np.zeros(len(P), np.uint64)
         width = Record.CURSOR + words
         self._arrays: dict[P, npt.NDArray[Any]] = {
@@ -194,7 +203,10 @@ class UnwinderState:
             self.block[cell] = array.ctypes.data
         self.block[P.EVALUATE], self.block[P.WIDTH] = evaluator, 8 * width
         self.block[P.BIT] = 1 << index
-        self.block[P.CLEAN] = MASK64
+        self.block[P.READS] = self.block[P.ACTIVE] = reads
+        self.block[P.TRACKED] = tracked
+        self.block[P.LOWEST] = NOWHERE
+        self.block[P.START_COUNT] = MASK64
         self.block[P.LAST] = self.block[P.LAST_CALL] = MASK64  # nothing said yet: the first stop makes a vector
 
     def code(self, mode: int) -> int:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from lab.engine.native.cells import S
+from lab.engine.native.cells import Changed, S
 from lab.engine.native.engine import MOST_UNWINDERS, NativeEngine
 from lab.engine.plan import Plan
 from lab.engine.run import execute
@@ -86,10 +86,12 @@ class Audited(NativeEngine):
 
     def _tick(self, a: int, b: int) -> None:
         super()._tick(a, b)
-        self.state[S.AUDIT], self.state[S.STABLE] = 1, 0
+        self.state[S.AUDIT] = 1
+        self.state[S.CHANGED] |= Changed.UNSURE
 
     def _audit(self, a: int, b: int) -> None:
         super()._audit(a, b)
+        self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]
         self.state[S.LEFT] = 0
 
 

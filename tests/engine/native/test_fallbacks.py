@@ -93,8 +93,8 @@ def test_a_function_without_source(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_hashed_may_be_called(tmp_path: Path) -> None:
-    text = "    return END, strange(1), cursor\n\n"
-    text += "class Strange:\n    __hash__ = None\n    def __call__(self, x): return x\n"
+    text = "    return END, strange(1), cursor\n\nclass Strange:\n    __hash__ = None\n"
+    text += "    def __call__(self, x): return x\n"
     plugin = odd(tmp_path, f"{text}strange = Strange()")
     with pytest.raises(NotCompiled, match="'strange' has no compiled form"):
         compiled_evaluator(plugin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import P, S, Span, Truth
+from lab.engine.native.cells import NOWHERE, P, S, Span, Truth
 from lab.engine.native.core.memory import plain64
 from lab.engine.native.core.truth import activation
 from lab.engine.native.primitives import get, load64, put
@@ -36,10 +36,13 @@ def dynamic(s, row):
     sp = get(s, S.SP)
     fp = get(s, S.FP)
     complete = 1
+    watched = NOWHERE
     if sp <= fp <= at_call - 16:
-        found, value = plain64(s, fp + 8)
+        watched = fp + 8
+        found, value = plain64(s, watched)
         if found and value & ~get(s, S.PAC_MASK) == ra:
             complete = 2
+    put(s, S.WATCH_ONE, watched)
     matches = 0
     if get(row, Span.CFI_FP):
         matches = 2 if fp + get(row, Span.CFI_OFFSET) == at_call else 1
@@ -55,6 +58,7 @@ def pushed(s, innermost):
         return 0
     if kind == SHADOW_PARALLEL:
         slot = get(innermost, Truth.AT_CALL) - get(s, S.CALL_PUSHES) - get(s, S.SHADOW_DISTANCE)
+        put(s, S.WATCH_TWO, slot)
         found, value = plain64(s, slot)
         return 2 if found and value == get(innermost, Truth.RA) else 1
     return 2 if shadow_pointer(s) > get(innermost, Truth.MARKER) else 1
@@ -63,12 +67,6 @@ def pushed(s, innermost):
 def last_code(p, mode):
     """What the unwinder said at the last stop of this mode."""
     return get(p, P.LAST + mode)
-
-
-def set_last_code(p, mode, code):
-    """The same, from now on."""
-    put(p, P.LAST + mode, code)
-    return 0
 
 
 def unwinder(s, index):

@@ -2,55 +2,76 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import TICKS, Event, S, Span
+from lab.engine.native.cells import GROUP_BITS, NOWHERE, TICKS, Changed, Event, Place, S, Span
 from lab.engine.native.classify import CALL as CALLS
 from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
 from lab.engine.native.classify import PC as PC_REGISTER
 from lab.engine.native.core.balance import balanced
 from lab.engine.native.core.features import shadow_pointer
-from lab.engine.native.core.memory import forget_all, plain64, span, stored
+from lab.engine.native.core.memory import facts, forget_all, plain64, stored
 from lab.engine.native.core.stop import boundary_stop, call_stop
 from lab.engine.native.core.truth import before
-from lab.engine.native.primitives import call3, call4, get, load8, load64, put
+from lab.engine.native.primitives import call3, call4, get, load64, put
+
+GROUP_MASK = (1 << GROUP_BITS) - 1
+GROUP_SHIFT = 2 * GROUP_BITS
 
 
 def hook(_uc, pc, _size, s):
     """The instruction at *pc* is about to execute."""
-    left = get(s, S.LEFT)
-    if left == 0:
-        call3(get(s, S.EVENT), Event.TICK, 0, 0)
-        if get(s, S.STOP):
-            return
-        left = TICKS
-    put(s, S.LEFT, left - 1)
     place = place_of(s, pc)
-    flags = load8(get(s, S.FLAGS) + place)
-    if flags == 0:
-        call3(get(s, S.EVENT), Event.DECODE, pc, place)
+    code = get(place, Place.CODE)
+    if code == 0:
+        call3(get(s, S.EVENT), Event.DECODE, pc, 0)
         if get(s, S.STOP):
             return
-        flags = load8(get(s, S.FLAGS) + place)
+        code = get(place, Place.CODE)
     if get(s, S.BATCH):
         read_registers(s)
-    if flags & REPEAT == 0 or pc != get(s, S.PREVIOUS):
-        if get(s, S.INSTRUCTIONS) >= get(s, S.LIMIT):
-            call3(get(s, S.EVENT), Event.BUDGET, 0, 0)
-            return
-        put(s, S.PREVIOUS, pc)
-        instruction(s, pc, place, flags)
-    if flags & UNPREDICTED:
+    if code & REPEAT == 0 or pc != get(s, S.PC):
+        left = get(s, S.LEFT)
+        if left == 0:
+            left = looked_around(s)
+            if left == 0:
+                return
+        put(s, S.LEFT, left - 1)
+        instruction(s, pc, place, code)
+    elif repeated(s):
+        return
+    if code & UNPREDICTED:
         forget_all(s)
         if get(s, S.CHANGE_HIGH):
             call3(get(s, S.EVENT), Event.CODE_WRITTEN, 0, 0)
-    elif flags & STORE:
-        row = load64(get(s, S.ROWS) + place * 8)
+    elif code & STORE:
+        row = get(place, Place.ROW)
         stored(s, row_address(s, row, pc), row >> 24 & 0xFF)
 
 
 def place_of(s, pc):
-    """The place of *pc* in the code tables."""
+    """The record of the place of *pc*."""
     offset = pc - get(s, S.CODE_LOW)
-    return offset >> 2 if get(s, S.CODE_SHIFT) else offset
+    return get(s, S.PLACES) + (offset << 3 if get(s, S.CODE_SHIFT) else offset << 5)
+
+
+def looked_around(s):
+    """The clock, the limit, and whether to stop; how many instructions to go on for, 0 to stop."""
+    call3(get(s, S.EVENT), Event.TICK, 0, 0)
+    more = min(TICKS, get(s, S.LIMIT) - get(s, S.INSTRUCTIONS))
+    if get(s, S.STOP) == 0 and more == 0:
+        call3(get(s, S.EVENT), Event.BUDGET, 0, 0)
+    if get(s, S.STOP):
+        return 0
+    put(s, S.INSTRUCTIONS, get(s, S.INSTRUCTIONS) + more)
+    return more
+
+
+def repeated(s):
+    """One iteration more of the same rep-prefixed instruction; whether to stop."""
+    repeats = get(s, S.REPEATS) + 1
+    put(s, S.REPEATS, repeats)
+    if repeats % TICKS == 0:
+        call3(get(s, S.EVENT), Event.TICK, 0, 0)
+    return get(s, S.STOP) != 0
 
 
 def read_registers(s):
@@ -65,53 +86,80 @@ def read_registers(s):
     return 0
 
 
-def instruction(s, pc, place, flags):
+def instruction(s, pc, place, code):
     """A new instruction: the stop after the call before it, truth, its own stop, and its own call."""
-    registers = get(s, S.REGISTERS)
-    sp = load64(registers + get(s, S.SP_AT))
-    fp = load64(registers + get(s, S.FP_AT))
-    lr = load64(registers + get(s, S.LR_AT))
-    ssp = load64(registers + get(s, S.SSP_AT))
-    if sp < get(s, S.STACK_LOW) or sp > get(s, S.STACK_HIGH):
-        call3(get(s, S.EVENT), Event.LEFT_STACK, sp, pc)
+    sp = load64(get(s, S.SP_HOST))
+    if not compared(s, pc, sp):
         return 0
-    if sp != get(s, S.SP) or fp != get(s, S.FP) or lr != get(s, S.LR) or ssp != get(s, S.SSP):
-        put(s, S.SP, sp)
-        put(s, S.FP, fp)
-        put(s, S.LR, lr)
-        put(s, S.SSP, ssp)
-        put(s, S.EPOCH, get(s, S.EPOCH) + 1)
-    put(s, S.INSTRUCTIONS, get(s, S.INSTRUCTIONS) + 1)
-    if get(s, S.PENDING):
+    own = code >> 32
+    called = get(s, S.PENDING)
+    if called:
         after_call(s)
         put(s, S.SP, sp)
-    own = span(s, pc)
-    before(s, pc, sp, own)
+    top = get(s, S.TOP_AT_CALL)
+    if called or (sp >= top and (sp > top or own != get(s, S.OWN) or only_top(s, pc))):
+        before(s, pc, sp, own)
     if own != get(s, S.OWN):
         enter_span(s, own)
     put(s, S.PC, pc)
     if get(s, S.MODES) & 1:
-        boundary_stop(s, place, own)
+        boundary_stop(s, place)
     if get(s, S.BALANCE):
         balanced(s)
-    if flags & CALLS:
+    if code & CALLS:
         put(s, S.PENDING, 1)
-        put(s, S.PENDING_RA, pc + load8(get(s, S.SIZES) + place))
+        put(s, S.PENDING_RA, pc + (code >> 8 & 0xFF))
         put(s, S.PENDING_SP, sp)
         put(s, S.PENDING_MARKER, shadow_pointer(s))
     return 0
 
 
+def only_top(s, pc):
+    """Whether *pc* may be where an activation lands whose AT_CALL is SP, control being in the same span as before."""
+    ra = get(s, S.TOP_RA)
+    return ra in (pc, NOWHERE)
+
+
 def enter_span(s, own):
     """Control is in another span of code than before: what differs may change a verdict, or a feature."""
-    old = get(s, S.OWN)
+    old = facts(s, get(s, S.OWN))
     put(s, S.OWN, own)
-    put(s, S.WRITTEN, 1)
-    named = get(own, Span.NAMED) != get(old, Span.NAMED) or get(own, Span.RUNNING) != get(old, Span.RUNNING)
-    where = get(own, Span.WHERE) != get(old, Span.WHERE) or get(own, Span.WHERE_OFFSET) != get(old, Span.WHERE_OFFSET)
-    if named or where:
-        put(s, S.EPOCH, get(s, S.EPOCH) + 1)
+    own = facts(s, own)
+    changed = get(s, S.CHANGED)
+    differ = get(own, Span.GROUP) ^ get(old, Span.GROUP)
+    if differ >> GROUP_SHIFT:
+        changed = changed | Changed.TRUTH
+    if differ >> GROUP_BITS & GROUP_MASK:
+        changed = changed | Changed.CFI
+    if differ & GROUP_MASK:
+        changed = changed | Changed.ROW
+    put(s, S.CHANGED, changed)
     return 0
+
+
+def compared(s, pc, sp):
+    """Take the registers over, noting which have changed since the last stop.  False if SP has left the stack."""
+    changed = get(s, S.CHANGED)
+    fp = load64(get(s, S.FP_HOST))
+    lr = load64(get(s, S.LR_HOST))
+    ssp = load64(get(s, S.SSP_HOST))
+    if sp != get(s, S.SP):
+        if sp < get(s, S.STACK_LOW) or sp > get(s, S.STACK_HIGH):
+            call3(get(s, S.EVENT), Event.LEFT_STACK, sp, pc)
+            return False
+        put(s, S.SP, sp)
+        changed = changed | Changed.SP
+    if fp != get(s, S.FP):
+        put(s, S.FP, fp)
+        changed = changed | Changed.FP
+    if lr != get(s, S.LR):
+        put(s, S.LR, lr)
+        changed = changed | Changed.LR
+    if ssp != get(s, S.SSP):
+        put(s, S.SSP, ssp)
+        changed = changed | Changed.SSP
+    put(s, S.CHANGED, changed)
+    return True
 
 
 def after_call(s):

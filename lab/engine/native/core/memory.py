@@ -9,6 +9,7 @@ from lab.engine.native.cells import (
     FRAME_FLAGS,
     FRAME_PC,
     START_LEVEL,
+    Changed,
     Event,
     P,
     Record,
@@ -47,6 +48,11 @@ def span(s, address):
     return get(s, S.SPAN_FACTS) + load32(get(s, S.SPANS) + offset * 4) * 64
 
 
+def facts(s, number):
+    """The record of span *number*."""
+    return get(s, S.SPAN_FACTS) + number * 64
+
+
 def where_code(s, mem, pc):
     """An unwinder's ``where``."""
     return get(span(s, pc), Span.WHERE)
@@ -65,6 +71,12 @@ def burn(s):
         return False
     put(s, S.FUEL, left - 1)
     return True
+
+
+def used(s, registers, value):
+    """*value*, which a step takes from its cursor and which is just that register."""
+    put(s, S.USED, get(s, S.USED) | registers)
+    return value
 
 
 def fail(s, fault):
@@ -171,7 +183,8 @@ def frame_word(s, index):
 def stored(s, address, size):
     """The guest is about to write [address, address + size): what rests on it is forgotten."""
     first_slot = 0
-    put(s, S.WRITTEN, 1)
+    if get(s, S.WATCH_ONE) + 7 - address < size + 7 or get(s, S.WATCH_TWO) + 7 - address < size + 7:
+        put(s, S.CHANGED, get(s, S.CHANGED) | Changed.MEMORY)
     start = get(s, S.STACK_LOW)
     end = get(s, S.STACK_HIGH)
     last = address + size - 1
@@ -211,10 +224,10 @@ def forget_slot(s, mask, slot):
             if level == START_LEVEL:
                 if mark >> 16 == get(p, P.START_SERIAL):
                     put(p, P.DIRTY, 1)
-                    put(s, S.STABLE, 0)
+                    put(s, S.CHANGED, get(s, S.CHANGED) | Changed.UNSURE)
             elif level != 0 and level <= get(p, P.TOP) and serial_at(p, level) == mark >> 16:
                 cut(p, level - 1)
-                put(s, S.STABLE, 0)
+                put(s, S.CHANGED, get(s, S.CHANGED) | Changed.UNSURE)
         mask = mask >> 1
         unwinders = unwinders + 8
     return 0
@@ -227,8 +240,7 @@ def serial_at(p, level):
 
 def forget_all(s):
     """Nothing memoised is known to hold."""
-    put(s, S.STABLE, 0)
-    put(s, S.WRITTEN, 1)
+    put(s, S.CHANGED, get(s, S.CHANGED) | Changed.MEMORY | Changed.UNSURE)
     unwinders = get(s, S.UNWINDERS)
     end = unwinders + get(s, S.UNWINDER_COUNT) * 8
     while unwinders < end:

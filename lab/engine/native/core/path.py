@@ -98,15 +98,24 @@ def mark(s, p, slot, level, serial):
 
 def mark_start(s, p, logged):
     """The first *logged* slots of the log were read by this walk's first step: a store there makes it dirty."""
-    serial = get(p, P.SERIAL) + 1
-    put(p, P.SERIAL, serial)
-    put(p, P.START_SERIAL, serial)
     log = get(s, S.LOG)
+    one = load64(log)
+    two = load64(log + 8)
+    if logged > 2 or logged != get(p, P.START_COUNT) or one != get(p, P.START_ONE) or two != get(p, P.START_TWO):
+        serial = get(p, P.SERIAL) + 1
+        put(p, P.SERIAL, serial)
+        put(p, P.START_SERIAL, serial)
+        put(p, P.START_COUNT, logged)
+        put(p, P.START_ONE, one)
+        put(p, P.START_TWO, two)
+    serial = get(p, P.START_SERIAL)
     end = log + logged * 8
     while log < end:
         slot = load64(log)
         masks = get(s, S.MASKS) + slot * 8
-        store64(masks, load64(masks) | get(p, P.BIT))
+        mask = load64(masks)
+        if mask & get(p, P.BIT) == 0:
+            store64(masks, mask | get(p, P.BIT))
         marks = get(p, P.MARKS) + slot * 8
         old = load64(marks)
         level = old & 0xFFFF

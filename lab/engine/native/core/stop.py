@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import EXACT, VERDICT_MASK, Event, P, S, Span
-from lab.engine.native.core.features import VECTOR, dynamic, last_code, set_last_code, unwinder
+from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, Event, P, Place, S, Span
+from lab.engine.native.core.features import VECTOR, dynamic, last_code, unwinder
 from lab.engine.native.core.judge import oracle
-from lab.engine.native.core.memory import span
-from lab.engine.native.primitives import call2, call3, get, load8, load32, put, store8, store32
+from lab.engine.native.core.memory import facts, span
+from lab.engine.native.primitives import call2, call3, get, load8, load32, load64, put, store8, store32
 from lab.unwind.api import BOUNDARY, CALL
 
 
-def boundary_stop(s, place, own):
-    """Before the instruction at PC, in span *own*: all is said again where nothing has changed."""
-    epoch = get(s, S.EPOCH)
-    if get(s, S.STABLE) == epoch:
-        if get(s, S.WRITTEN):
-            put(s, S.WRITTEN, 0)
-            put(s, S.KEY, get(s, S.VECTOR) << VECTOR | dynamic(s, own))
-        counted(s, place * 2 + BOUNDARY, get(s, S.KEY))
+def boundary_stop(s, place):
+    """Before the instruction at PC: all is said again where nothing has changed."""
+    changed = get(s, S.CHANGED)
+    if changed != 0:
+        own = facts(s, get(s, S.OWN))
+        put(s, S.CHANGED, 0)
+        if changed & get(s, S.ASK) or (changed & Changed.SP and exception_at(s) > get(s, S.LOWEST_ALL)):
+            put(s, S.CHANGED, changed)
+            put(s, S.CHANGED, asked_again(s, place, own))
+        features = dynamic(s, own) if changed & FEATURE_CHANGES else get(s, S.KEY) & 0xFFFF_FFFF
+        put(s, S.KEY, get(s, S.VECTOR) << VECTOR | features)
+    key = get(s, S.KEY)
+    if get(place, Place.KEY) == key:
+        put(place, Place.STOPS, get(place, Place.STOPS) + 1)
         return 0
+    if get(place, Place.STOPS):
+        counted(s, place, BOUNDARY, get(place, Place.KEY), get(place, Place.STOPS))
+    put(place, Place.KEY, key)
+    put(place, Place.STOPS, 1)
+    return 0
+
+
+def exception_at(s):
+    """E: the kernel's entry has overwritten the stack below."""
+    return (get(s, S.SP) - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1)
+
+
+def asked_again(s, place, own):
+    """A boundary at which something has changed; UNSURE if the next one has to be looked at in any case."""
     put(s, S.MODE, BOUNDARY)
-    end = (get(s, S.SP) - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1)
+    end = exception_at(s)
     put(s, S.EXCEPTION_AT, end)
     put(s, S.PLAIN_LOW, max(end, get(s, S.STACK_LOW)))
     put(s, S.PC_NAMED, get(own, Span.NAMED))
     put(s, S.PC_RUNNING, get(own, Span.RUNNING))
-    put(s, S.STABLE, epoch if judged(s, place, BOUNDARY) else 0)
-    put(s, S.WRITTEN, 0)
-    put(s, S.KEY, get(s, S.VECTOR) << VECTOR | dynamic(s, own))
-    counted(s, place * 2 + BOUNDARY, get(s, S.KEY))
-    return 0
+    return judged(s, place, BOUNDARY)
 
 
 def call_stop(s, place):
@@ -42,46 +58,65 @@ def call_stop(s, place):
     put(s, S.PC_NAMED, get(span(s, pc), Span.NAMED))
     put(s, S.PC_RUNNING, get(caller, Span.RUNNING))
     judged(s, place, CALL)
-    counted(s, place * 2 + CALL, get(s, S.VECTOR_CALL) << VECTOR | dynamic(s, caller))
+    counted(s, place, CALL, get(s, S.VECTOR_CALL) << VECTOR | dynamic(s, caller), 1)
     return 0
 
 
 def judged(s, place, mode):
-    """Every unwinder's code at this stop; whether all of them last until the epoch changes or a store hits them."""
+    """Every unwinder's code at this stop; UNSURE unless each lasts until what it reads changes."""
+    changed = get(s, S.CHANGED)
+    low = get(s, S.PLAIN_LOW)
+    at = get(s, S.UNWINDERS)
     count = get(s, S.UNWINDER_COUNT)
-    epoch = get(s, S.EPOCH)
-    lasting = get(s, S.MEMO) != 0
-    changed = 0
+    unsure = 0 if get(s, S.MEMO) else Changed.UNSURE
+    other = 0
+    lowest = NOWHERE
+    ask = Changed.TRUTH | Changed.UNSURE
     index = 0
     while index < count:
-        p = unwinder(s, index)
-        code = last_code(p, mode)
+        p = load64(at + index * 8)
+        code = get(p, P.LAST + mode)
         new = code
         if get(p, P.EVALUATE) == 0:
             new = oracle(s)
-        elif mode == CALL or get(p, P.CLEAN) != epoch or get(p, P.DIRTY) != 0:
+        elif stale(p, mode, changed, low):
             new = call2(get(p, P.EVALUATE), s, p)
-            if get(p, P.CLEAN) != epoch:
-                lasting = False
+            if get(p, P.CLEAN) == 0:
+                unsure = Changed.UNSURE
+        lowest = min(lowest, get(p, P.LOWEST))
+        ask = ask | get(p, P.ACTIVE)
         if new != code:
-            set_last_code(p, mode, new)
-            changed = 1
+            put(p, P.LAST + mode, new)
+            other = 1
         if new & VERDICT_MASK != EXACT and get(p, P.FULL + mode) == 0:
-            lasting = False
+            unsure = Changed.UNSURE
             keep_stack(s, place, mode, index, new & VERDICT_MASK)
         index = index + 1
+    put(s, S.LOWEST_ALL, lowest)
+    put(s, S.ASK, ask)
     put(s, S.FLOOR, get(s, S.DEPTH))
-    if changed:
+    if other:
         put(s, S.VECTOR + mode, vector(s, mode))
     if get(s, S.AUDIT):
         put(s, S.AUDIT, 0)
         call3(get(s, S.EVENT), Event.AUDIT, 0, 0)
-    return lasting
+    return unsure
+
+
+def stale(p, mode, changed, low):
+    """Whether the unwinder has to be asked; and in STALE whether it has to walk, or only be judged anew."""
+    reads = changed & get(p, P.ACTIVE)
+    anew = mode == CALL or get(p, P.CLEAN) == 0 or reads & ~Changed.TRUTH or get(p, P.DIRTY)
+    if anew or (changed & Changed.SP and get(p, P.LOWEST) < low):
+        put(p, P.STALE, 1)
+        return True
+    put(p, P.STALE, 0)
+    return reads != 0
 
 
 def keep_stack(s, place, mode, index, verdict):
     """Python keeps this stop's stacks, once for each place and verdict."""
-    at = get(s, S.SEEN) + (place * 2 + mode) * get(s, S.UNWINDER_COUNT) + index
+    at = get(s, S.SEEN) + (place_index(s, place) * 2 + mode) * get(s, S.UNWINDER_COUNT) + index
     seen = load8(at)
     bit = verdict_bit(verdict)
     if seen & bit == 0:
@@ -137,23 +172,21 @@ def child(s, parent, code):
     return number
 
 
-def counted(s, place, key):
-    """One stop more at *place* with *key*; the entries of a place are a list, the last one used in front."""
-    heads = get(s, S.HEADS) + place * 4
-    head = load32(heads)
-    at = get(s, S.ENTRIES) + head * 32
-    if head != 0 and get(at, 1) == key:
-        put(at, 2, get(at, 2) + 1)
-        return 0
-    before = at
-    number = get(at, 3) if head != 0 else 0
+def counted(s, place, mode, key, stops):
+    """*stops* stops more at *place* with *key*; the entries of a place and mode are a list, the last used in front."""
+    number_of_list = place_index(s, place) * 2 + mode
+    lists = get(s, S.LISTS) + number_of_list * 4
+    head = load32(lists)
+    before = 0
+    number = head
     while number != 0:
         at = get(s, S.ENTRIES) + number * 32
         if get(at, 1) == key:
-            put(before, 3, get(at, 3))
-            put(at, 3, head)
-            put(at, 2, get(at, 2) + 1)
-            store32(heads, number)
+            put(at, 2, get(at, 2) + stops)
+            if before != 0:
+                put(before, 3, get(at, 3))
+                put(at, 3, head)
+                store32(lists, number)
             return 0
         before = at
         number = get(at, 3)
@@ -164,9 +197,14 @@ def counted(s, place, key):
             return 0
     put(s, S.ENTRY_COUNT, number + 1)
     at = get(s, S.ENTRIES) + number * 32
-    put(at, 0, place)
+    put(at, 0, number_of_list)
     put(at, 1, key)
-    put(at, 2, 1)
+    put(at, 2, stops)
     put(at, 3, head)
-    store32(heads, number)
+    store32(lists, number)
     return 0
+
+
+def place_index(s, place):
+    """The number of the place whose record is at *place*."""
+    return (place - get(s, S.PLACES)) >> 5

@@ -5,8 +5,8 @@ Levels count from 1, the outermost activation, so that a deeper call leaves what
 
 from __future__ import annotations
 
-from lab.engine.native.cells import Event, S, Span, Truth
-from lab.engine.native.core.memory import span
+from lab.engine.native.cells import NOWHERE, Changed, Event, S, Span, Truth
+from lab.engine.native.core.memory import facts, span
 from lab.engine.native.primitives import call3, get, load64, put, store64
 
 
@@ -27,7 +27,7 @@ def before(s, pc, sp, own):
     if depth != 0 and get(activation(s, depth), Truth.AT_CALL) == sp:
         level = landed(s, pc, sp)
         if level == 0 and not called and own != get(s, S.OWN):
-            level = landed_beside(s, pc, sp, own)
+            level = landed_beside(s, pc, sp, facts(s, own))
         if level != 0:
             while get(s, S.DEPTH) >= level:
                 pop(s)
@@ -50,7 +50,7 @@ def landed(s, pc, sp):
 def landed_beside(s, pc, sp, own):
     """The same for a landing in the middle of the function that made the call, from outside it."""
     body = get(own, Span.BODY)
-    if body in (0, pc) or get(get(s, S.OWN), Span.BODY) == body:
+    if body in (0, pc) or get(facts(s, get(s, S.OWN)), Span.BODY) == body:
         return 0
     level = get(s, S.DEPTH)
     while level != 0:
@@ -93,7 +93,21 @@ def push(s):
     put(s, S.DEPTH, level)
     put(s, S.CALLS, get(s, S.CALLS) + 1)
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
-    put(s, S.EPOCH, get(s, S.EPOCH) + 1)
+    set_top(s, level)
+    put(s, S.CHANGED, get(s, S.CHANGED) | Changed.TRUTH)
+    return 0
+
+
+def set_top(s, depth):
+    """The activation at *depth* is the innermost one."""
+    if depth == 0:
+        put(s, S.TOP_AT_CALL, NOWHERE)
+        return 0
+    at = activation(s, depth)
+    at_call = get(at, Truth.AT_CALL)
+    alone = depth == 1 or get(activation(s, depth - 1), Truth.AT_CALL) != at_call
+    put(s, S.TOP_AT_CALL, at_call)
+    put(s, S.TOP_RA, get(at, Truth.RA) if alone else NOWHERE)
     return 0
 
 
@@ -108,5 +122,6 @@ def pop(s):
     if depth < get(s, S.FLOOR):
         put(s, S.FLOOR, depth)
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
-    put(s, S.EPOCH, get(s, S.EPOCH) + 1)
+    set_top(s, depth)
+    put(s, S.CHANGED, get(s, S.CHANGED) | Changed.TRUTH)
     return depth

@@ -25,6 +25,7 @@ from lab.engine.native.cells import (
     DETAIL,
     EXACT,
     FAULT_POISON,
+    MISSING,
     NOWHERE,
     SUMMARY_DETAIL,
     Event,
@@ -34,10 +35,10 @@ from lab.engine.native.cells import (
     Truth,
 )
 from lab.engine.native.core.cursors import by_row, save_cursor, start, step
-from lab.engine.native.core.judge import continued, judgement, record
+from lab.engine.native.core.judge import continued, equal, judgement, record
 from lab.engine.native.core.path import clamp, keep, known, mark_start
 from lab.engine.native.core.truth import activation
-from lab.engine.native.primitives import call3, get, put
+from lab.engine.native.primitives import call3, get, load64, put
 from lab.lowering.plain import LOOP_BUDGET
 from lab.unwind.api import BOUNDARY, END, FRAME, GOES_ON, Reason
 from lab.unwind.host import STEP_BUDGET
@@ -52,54 +53,87 @@ def evaluate(s, p):
     if get(p, P.HUNG):
         return CRASH | CRASH_LOOPS << DETAIL
     clamp(s, p)
-    put(s, S.LOGGED, 0)
-    put(s, S.FUEL, LOOP_BUDGET)
+    if get(p, P.STALE) == 0:
+        return once(s, p, get(p, P.WALK_LEVEL), get(p, P.WALK_STATUS), get(p, P.WALK_RA))
     put(s, S.SPENT, 0)
-    regs = (get(s, S.PC), get(s, S.SP), get(s, S.FP), get(s, S.LR), get(s, S.SSP))
-    cursor = start(s, get(s, S.MODE), get(s, S.PC), regs)
-    if get(s, S.SPENT):
-        put(p, P.HUNG, 1)
-        return CRASH | CRASH_LOOPS << DETAIL
+    put(s, S.FUEL, LOOP_BUDGET)
+    pc = get(s, S.PC)
+    cursor = start(s, get(s, S.MODE), pc, (pc, get(s, S.SP), get(s, S.FP), get(s, S.LR), get(s, S.SSP)))
+    lasting = 1 if get(s, S.MEMO) != 0 and get(s, S.MODE) == BOUNDARY and by_row(cursor, pc) else 0
+    begin_step(s)
+    put(s, S.LOGGED, 0)
+    put(s, S.USED, 0)
+    said, ra, cursor = step(s, s, cursor)
+    status = outcome(s, p, said)
+    logged = get(s, S.LOGGED)
+    lowest = get(s, S.LOWEST)
+    put(p, P.ACTIVE, get(p, P.READS) & ~(get(p, P.TRACKED) & ~get(s, S.USED)))
+    lasting = lasting & ~get(s, S.TAINT)
+    put(p, P.WALK_STATUS, status)
+    put(p, P.WALK_RA, ra)
+    level = known(s, p, cursor, 1) if status == FRAME and get(s, S.MEMO) else 0
+    put(p, P.WALK_LEVEL, level)
+    put(p, P.DIRTY, 0)
+    if level != 0 or (status != FRAME and (status >= CRASH_STATUS or status & GOES_ON == 0)):
+        code = once(s, p, level, status, ra)
+    else:
+        code = further(s, p, cursor, status, ra)
+        level = get(p, P.WALK_LEVEL)
+        lasting = lasting & get(p, P.KEPT)
+    lasting = lasting if get(p, P.HUNG) == 0 else 0
+    put(p, P.CLEAN, lasting)
+    if lasting:
+        mark_start(s, p, logged)
+        put(p, P.LOWEST, min(lowest, get(record(p, level), Record.LOWEST)) if level != 0 else lowest)
+    return code
+
+
+def begin_step(s):
+    """Nothing has been read yet."""
+    put(s, S.LOWEST, NOWHERE)
+    put(s, S.TAINT, 0)
+    put(s, S.FAULT, 0)
+    put(s, S.FUEL, LOOP_BUDGET)
+    return 0
+
+
+def further(s, p, cursor, status, ra):
+    """The walk from its second step on; its steps are put on the path."""
     memo = get(s, S.MEMO)
-    lasting = 0
-    if memo != 0 and get(s, S.MODE) == BOUNDARY and by_row(cursor, get(s, S.PC)):
-        lasting = 1
-    first_tainted = 1
-    first_logged = 0
     width = get(p, P.WIDTH)
     at = get(p, P.PREFIX)
-    steps = 0
-    segment = 0
-    addresses = 0
+    put(at, Record.STATUS, status)
+    put(at, Record.RA, ra)
+    at = at + width
+    steps = 1
+    segment = 1
+    addresses = 1
     passes = 0
     first = 0
+    if status != FRAME:
+        segment = 0
+        addresses = 0
+        passes = 1
+        first = status
     level = 0
     below = CLEAN
     whole = 1
     while True:
-        if memo != 0 and steps != 0:
+        if memo != 0:
             level = known(s, p, cursor, steps)
             if level != 0:
                 below = get(record(p, level), Record.SUMMARY)
                 break
-        if steps != 0:
-            save_cursor(at + 48, cursor)
-            put(at, Record.SERIAL, get(s, S.LOGGED))
-        put(s, S.LOWEST, NOWHERE)
-        put(s, S.TAINT, 0)
-        put(s, S.FAULT, 0)
-        put(s, S.FUEL, LOOP_BUDGET)
+        save_cursor(at + 48, cursor)
+        put(at, Record.SERIAL, get(s, S.LOGGED))
+        begin_step(s)
         said, ra, cursor = step(s, s, cursor)
         status = outcome(s, p, said)
         put(at, Record.STATUS, status)
         put(at, Record.RA, ra)
-        if steps != 0:
-            put(at, Record.LOWEST, get(s, S.LOWEST))
-            put(at, Record.FRAMES, get(s, S.TAINT))
-            put(at, Record.SUMMARY, get(s, S.LOGGED))
-        else:
-            first_tainted = get(s, S.TAINT)
-            first_logged = get(s, S.LOGGED)
+        put(at, Record.LOWEST, get(s, S.LOWEST))
+        put(at, Record.FRAMES, get(s, S.TAINT))
+        put(at, Record.SUMMARY, get(s, S.LOGGED))
         at = at + width
         steps = steps + 1
         segment = segment + 1
@@ -119,13 +153,60 @@ def evaluate(s, p):
         below = OUT_OF_STEPS
         whole = 0
         break
-    code = concluded(s, p, steps, level, below, whole)
-    put(p, P.DIRTY, 0)
-    put(p, P.CLEAN, NOWHERE)
-    if lasting != 0 and whole != 0 and first_tainted == 0 and get(p, P.KEPT) and get(p, P.HUNG) == 0:
-        mark_start(s, p, first_logged)
-        put(p, P.CLEAN, get(s, S.EPOCH))
+    code = judgement(s, p, steps, level, summed(p, steps, below))
+    kept = 0
+    if whole != 0 and memo != 0:
+        kept = keep(s, p, steps, level)
+        put(p, P.WALK_LEVEL, get(p, P.TOP))
+    put(p, P.KEPT, kept)
     return code
+
+
+def summed(p, steps, below):
+    """The summary of the prefix's *steps* steps before a rest that comes to *below*."""
+    at = get(p, P.PREFIX) + steps * get(p, P.WIDTH)
+    while steps != 0:
+        at = at - get(p, P.WIDTH)
+        below = continued(get(at, Record.STATUS), below)
+        steps = steps - 1
+    return below
+
+
+def once(s, p, level, status, ra):
+    """The code of a walk of one step that then is at *level* of the path (0: it has ended)."""
+    below = CLEAN
+    if level != 0:
+        below = get(record(p, level), Record.SUMMARY)
+        if status == FRAME and below == CLEAN and equal(s, p, level):
+            code = plain_code(s, p, level, ra)
+            if code != NOWHERE:
+                return code
+    if remembered(s, p, level, status, ra):
+        return get(p, P.MEMO_CODE)
+    put(get(p, P.PREFIX), Record.STATUS, status)
+    put(get(p, P.PREFIX), Record.RA, ra)
+    code = judgement(s, p, 1, level, continued(status, below))
+    remember(s, p, level, status, ra, code)
+    return code
+
+
+def plain_code(s, p, level, ra):
+    """The code where *ra* and the true outermost frames from *level* are the whole truth, or all of it but for the
+    innermost frame, and functions cover themselves: what most stops are.  NOWHERE where it is not so plain."""
+    depth = get(s, S.DEPTH)
+    frames = get(record(p, level), Record.FRAMES) + 1
+    top = activation(s, depth)
+    if get(s, S.KNOWS_FUNCTIONS) == 0 or get(s, S.PC_NAMED) != get(s, S.PC_RUNNING):
+        return NOWHERE
+    if frames == depth:
+        return EXACT | COVERS if get(top, Truth.RA) == ra and get(top, Truth.BAD) == 0 else NOWHERE
+    caller = activation(s, depth - 1)
+    if frames + 1 != depth or get(caller, Truth.RA) != ra or get(caller, Truth.BAD) != 0:
+        return NOWHERE
+    skipped = get(top, Truth.RUNNING)
+    first = load64(get(s, S.FIRST) + skipped * 8)
+    named = skipped in (0, get(s, S.PC_NAMED), get(caller, Truth.NAMED)) or (first != 0 and first < frames)
+    return MISSING | COVERS if named else MISSING
 
 
 def outcome(s, p, said):
@@ -152,39 +233,6 @@ def not_a_reason(code):
         known_codes = known_codes >> 1
         code = code - 1
     return known_codes & 1 == 0
-
-
-def concluded(s, p, steps, level, below, whole):
-    """The code of the walk, from the last judgement where nothing has changed; then its steps are kept."""
-    status = get(get(p, P.PREFIX), Record.STATUS)
-    ra = get(get(p, P.PREFIX), Record.RA)
-    put(p, P.KEPT, 1)
-    if steps == 1 and level != 0 and status == FRAME and below == CLEAN and plainly_exact(s, p, level, ra):
-        return EXACT | COVERS
-    if steps == 1 and remembered(s, p, level, status, ra):
-        return get(p, P.MEMO_CODE)
-    summary = below
-    at = get(p, P.PREFIX) + steps * get(p, P.WIDTH)
-    left = steps
-    while left != 0:
-        at = at - get(p, P.WIDTH)
-        summary = continued(get(at, Record.STATUS), summary)
-        left = left - 1
-    code = judgement(s, p, steps, level, summary)
-    if steps == 1 and whole != 0:
-        remember(s, p, level, status, ra, code)
-    elif whole != 0 and get(s, S.MEMO):
-        put(p, P.KEPT, keep(s, p, steps, level))
-    return code
-
-
-def plainly_exact(s, p, level, ra):
-    """Whether *ra* and the tail from *level* are just the truth, and cover it: what most stops are."""
-    if level > get(p, P.EQUAL) or not get(s, S.KNOWS_FUNCTIONS) or get(s, S.PC_NAMED) != get(s, S.PC_RUNNING):
-        return False
-    depth = get(s, S.DEPTH)
-    at = activation(s, depth)
-    return get(record(p, level), Record.FRAMES) + 1 == depth and get(at, Truth.RA) == ra and get(at, Truth.BAD) == 0
 
 
 def remembered(s, p, level, status, ra):

@@ -1,0 +1,101 @@
+"""Which images are checked, and the images themselves: built and rewritten as a run does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab import registry
+from lab.errors import InputError, LabError
+from lab.images.workloads import workload_by_name
+from lab.job import Job, Subject, check_outcome, prepare
+from lab.machine.machine import Limits, Outcome
+
+LIMITS = Limits(2_000_000, 900.0)
+"""The time is for the slowest engine on a busy machine: counts are compared, and must not depend on it."""
+
+SMALL = ("longjmp", "deep")
+"""Workloads of some 2,000 instructions; setjmp and recursion."""
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One image: a workload's small input under a proposal."""
+
+    arch: str
+    workload: str
+    proposal: str = "base"
+
+    @property
+    def title(self) -> str:
+        return f"{self.arch} {self.workload} {self.proposal}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such an image: neither workload nor proposal is limited to other architectures."""
+        return (
+            registry.proposal(self.proposal).unsupported(self.arch) is None
+            and self.arch in workload_by_name(self.workload).arches
+        )
+
+    def subject(self) -> Subject:
+        """The image, from the cache or built; errors say what is missing."""
+        return prepare(self._job, registry.proposal(self.proposal), workload_by_name(self.workload))
+
+    def wrong_result(self, subject: Subject, outcome: Outcome) -> list[str]:
+        """What is wrong with the program's own result, which is known; empty where it is as it must be."""
+        try:
+            check_outcome(subject, self._job, outcome)
+        except LabError as error:
+            return error.lines
+        return []
+
+    @property
+    def _job(self) -> Job:
+        return Job(self.arch, "clang", self.workload, self.proposal, (), (), "small", LIMITS, 0)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Names that are wanted; empty: all."""
+
+    arches: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
+    proposals: tuple[str, ...] = ()
+
+    def choose(self, cases: list[Case]) -> list[Case]:
+        """The *cases* wanted that exist, each once."""
+        wanted = [
+            case
+            for case in dict.fromkeys(cases)
+            if case.arch in (self.arches or (case.arch,))
+            and case.workload in (self.workloads or (case.workload,))
+            and case.proposal in (self.proposals or (case.proposal,))
+        ]
+        return [case for case in wanted if case.exists]
+
+
+def every() -> list[Case]:
+    """Every workload under every proposal on every architecture, by workload; some do not exist."""
+    names = registry.names()
+    return [
+        Case(arch, workload, proposal)
+        for workload, _, _ in names.workloads
+        for arch in names.arches
+        for proposal in names.proposals
+    ]
+
+
+def of(workloads: tuple[str, ...], proposals: tuple[str, ...]) -> list[Case]:
+    """These, on every architecture."""
+    return [Case(arch, w, p) for w in workloads for arch in registry.names().arches for p in proposals]
+
+
+def all_workloads(proposal: str = "base") -> list[Case]:
+    """Every workload under one proposal."""
+    return of(tuple(name for name, _, _ in registry.names().workloads), (proposal,))
+
+
+def nothing_left(filters: Filters) -> InputError:
+    """The error for filters that leave no image."""
+    given = " ".join((*filters.arches, *filters.workloads, *filters.proposals))
+    return InputError(f"selftest: no image to check is left by '{given}'; --all has every one that exists")
