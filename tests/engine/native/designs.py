@@ -165,6 +165,24 @@ def with_lr(mem: Mem, cursor: Cursor) -> StepResult:
     return FRAME, strip(mem, load64(mem, fp + 8)), (load64(mem, fp), fp + 16, 0)
 
 
+def from_three(mode: int, pc: int, regs: Regs) -> Cursor:
+    return regs.fp, regs.sp, regs.lr, mode
+
+
+def picky(mem: Mem, cursor: Cursor) -> StepResult:
+    """Looks at SP or LR only where what lies above the record, or FP itself, says so."""
+    fp, sp, lr, done = cursor
+    if done < 2 and good(mem, fp, 0):
+        above = load64(mem, fp + 24) if on_stack(mem, fp, 32) else 0
+        if above & 4 and load64(mem, sp) & 1:
+            return FRAME, 7, (fp, 0, 0, 2)
+        if fp & 32 and lr & 4:
+            return FRAME, lr, (fp, 0, 0, 2)
+    if not good(mem, fp, 0):
+        return END, 0, (fp, 0, 0, 0)
+    return FRAME, strip(mem, load64(mem, fp + 8)), (load64(mem, fp), 0, 0, 2)
+
+
 # -- how it ends --------------------------------------------------------------------------------------------
 
 
@@ -255,6 +273,7 @@ DESIGNS = (
     _design("pc-masked", pc_masked, by_pc),
     _design("pc-itself", pc_itself, by_pc),
     _design("with-lr", from_lr, with_lr),
+    _design("picky", from_three, picky),
     _design("refuse-same", from_fp_counting, refuse_same),
     _design("refuse-mixed", from_fp_counting, refuse_mixed),
     _design("too-much", from_fp_counting, too_much),

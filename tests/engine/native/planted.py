@@ -49,9 +49,23 @@ def _says_true(function: ast.FunctionDef) -> None:
     function.body = [ast.Return(ast.Constant(value=True))]
 
 
+def _without_first_if(function: ast.FunctionDef) -> None:
+    first = min(index for index, statement in enumerate(function.body) if isinstance(statement, ast.If))
+    function.body[first] = ast.Pass()
+
+
 def _without_last_if(function: ast.FunctionDef) -> None:
     last = max(index for index, statement in enumerate(function.body) if isinstance(statement, ast.If))
     function.body[last] = ast.Pass()
+
+
+def _says_false(function: ast.FunctionDef) -> None:
+    function.body = [ast.Return(ast.Constant(value=False))]
+
+
+def _without_cfi(function: ast.FunctionDef) -> None:
+    second = [index for index, statement in enumerate(function.body) if isinstance(statement, ast.If)][1]
+    function.body[second] = ast.Pass()
 
 
 def _ignores_the_exception(function: ast.FunctionDef) -> None:
@@ -74,6 +88,10 @@ FAULTS = {
     "returns": Fault("clamp", _does_nothing),
     "span": Fault("enter_span", _without_last_if, hook=True),
     "pc": Fault("by_row", _says_true),
+    "registers": Fault("used", _does_nothing),
+    "features": Fault("stored", _without_first_if, hook=True),
+    "landing": Fault("only_top", _says_false, hook=True),
+    "row": Fault("enter_span", _without_cfi, hook=True),
 }
 
 

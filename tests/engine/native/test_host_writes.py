@@ -233,3 +233,46 @@ def test_from_where_a_stack_is_kept(arch: str) -> None:
         WritesWhenKept(image, None, Plan(some, ("boundary",), stacks=1, memo=memo)).run() for memo in (True, False)
     ]
     assert not difference(case(image, some), found[0], found[1])
+
+
+class WritesLate(NativeEngine):
+    """Writes when the second stack is kept, where only LR has changed: features depend on what is written."""
+
+    kept = 0
+
+    def _keep(self, index: int, mode: int) -> None:
+        super()._keep(index, mode)
+        self.kept += 1
+        if self.kept == 2:
+            put(8, lambda value: value ^ 1 << 20)(self.machine)
+
+
+LATE = """
+FUNC test_main
+ stp x29, x30, [sp, #-16]!
+ mov x29, sp
+ mov x9, x30
+ mov x30, #5
+ mov x30, #6
+ nop
+ nop
+ mov x30, x9
+ ldr x30, [sp, #8]
+ mov x0, #0
+ mov x30, x9
+ add sp, sp, #16
+ ldr x29, [sp, #-16]
+ ret
+END test_main
+"""
+
+
+def test_features_after_a_write_in_the_middle_of_a_stop() -> None:
+    """What was written while a stop was being judged is seen from that stop on, by the features too."""
+    image = assemble("aarch64", LATE)
+    refusing = next(design for design in DESIGNS if design.name == "with-lr")
+    found = WritesLate(image, None, Plan((refusing,), ("boundary",), stacks=50)).run()
+    start = image.symbols["test_main"]
+    complete = {t.pc - start: t.dynamic.record_complete for t in found.tallies}
+    assert complete[8] is True
+    assert [complete[offset] for offset in (16, 20, 24, 28)] == [False] * 4

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.engine.native.rows import NO_PC, row_word
+from lab.engine.native.cells import Changed
+from lab.engine.native.rows import NO_PC, reads, row_word, tracked_names
 from lab.registry import all_unwinders, unwinder
 from lab.unwind.api import FRAME, Cursor, Mem, Regs, StepResult, Unwinder, where, where_offset
 from tests.engine.native.designs import DESIGNS
@@ -112,3 +113,68 @@ def test_what_is_harmless() -> None:
 def test_the_designs_made_for_tests() -> None:
     assert {d.name for d in DESIGNS if row_word(d) is None} == {"pc-masked", "pc-itself"}
     assert row_word(unwinder("scs")) == NO_PC
+
+
+def both_fp(mode: int, pc: int, regs: Regs) -> Cursor:
+    return regs.fp, regs.fp
+
+
+def chosen(mode: int, pc: int, regs: Regs) -> Cursor:
+    if mode:
+        return regs.fp, regs.sp
+    return regs.sp, regs.fp
+
+
+def added(mode: int, pc: int, regs: Regs) -> Cursor:
+    return regs.fp, regs.sp + 8
+
+
+def early(mode: int, pc: int, regs: Regs) -> Cursor:
+    high = regs.fp > 8
+    return regs.fp, high
+
+
+def repeated(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, fp = cursor
+    return FRAME, fp, cursor
+
+
+def nested(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, (sp, lr) = cursor  # type: ignore[misc]
+    return FRAME, fp, cursor
+
+
+def plain(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, sp = cursor
+    return FRAME, fp, cursor
+
+
+def later(mem: Mem, cursor: Cursor) -> StepResult:
+    status = FRAME
+    fp, sp = cursor
+    return status, fp, cursor
+
+
+BOTH = Changed.FP | Changed.SP
+
+
+def test_registers_that_are_tracked() -> None:
+    """Their change matters only where the first step takes them from its cursor."""
+    assert tracked_names(made(without, plain)) == {"fp": Changed.FP, "sp": Changed.SP, "cursor": BOTH}
+    assert reads(made(without, plain)) == (BOTH | Changed.TRUTH, BOTH)
+    assert tracked_names(made(added, plain)) == {"fp": Changed.FP, "cursor": Changed.FP}
+    assert reads(made(added, plain))[0] == BOTH | Changed.TRUTH
+
+
+@pytest.mark.parametrize(
+    ("start", "step"),
+    [(both_fp, plain), (chosen, plain), (early, plain), (without, repeated), (without, nested), (without, later)],
+)
+def test_registers_that_cannot_be_tracked(start: object, step: object) -> None:
+    assert tracked_names(made(start, step)) == {}
+    assert reads(made(start, step))[1] == 0
+
+
+def test_who_uses_the_pc_in_some_way_depends_on_everything() -> None:
+    assert reads(made(plainly, compares)) == (sum(Changed), 0)
+    assert reads(made(plainly, asks))[0] == Changed.FP | Changed.TRUTH | Changed.ROW

@@ -17,8 +17,9 @@ def boundary_stop(s, place):
         own = facts(s, get(s, S.OWN))
         put(s, S.CHANGED, 0)
         if changed & get(s, S.ASK) or (changed & Changed.SP and exception_at(s) > get(s, S.LOWEST_ALL)):
-            put(s, S.CHANGED, changed)
-            put(s, S.CHANGED, asked_again(s, place, own))
+            unsure = asked_again(s, place, own, changed)
+            put(s, S.CHANGED, get(s, S.CHANGED) | unsure)  # Python may have written to the guest meanwhile
+            changed = changed | get(s, S.CHANGED)
         features = dynamic(s, own) if changed & FEATURE_CHANGES else get(s, S.KEY) & 0xFFFF_FFFF
         put(s, S.KEY, get(s, S.VECTOR) << VECTOR | features)
     key = get(s, S.KEY)
@@ -37,15 +38,15 @@ def exception_at(s):
     return (get(s, S.SP) - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1)
 
 
-def asked_again(s, place, own):
-    """A boundary at which something has changed; UNSURE if the next one has to be looked at in any case."""
+def asked_again(s, place, own, changed):
+    """A boundary at which *changed* is not as it was; UNSURE if the next one has to be looked at in any case."""
     put(s, S.MODE, BOUNDARY)
     end = exception_at(s)
     put(s, S.EXCEPTION_AT, end)
     put(s, S.PLAIN_LOW, max(end, get(s, S.STACK_LOW)))
     put(s, S.PC_NAMED, get(own, Span.NAMED))
     put(s, S.PC_RUNNING, get(own, Span.RUNNING))
-    return judged(s, place, BOUNDARY)
+    return judged(s, place, BOUNDARY, changed)
 
 
 def call_stop(s, place):
@@ -57,14 +58,13 @@ def call_stop(s, place):
     put(s, S.PLAIN_LOW, get(s, S.STACK_LOW))
     put(s, S.PC_NAMED, get(span(s, pc), Span.NAMED))
     put(s, S.PC_RUNNING, get(caller, Span.RUNNING))
-    judged(s, place, CALL)
+    judged(s, place, CALL, get(s, S.CHANGED))
     counted(s, place, CALL, get(s, S.VECTOR_CALL) << VECTOR | dynamic(s, caller), 1)
     return 0
 
 
-def judged(s, place, mode):
+def judged(s, place, mode, changed):
     """Every unwinder's code at this stop; UNSURE unless each lasts until what it reads changes."""
-    changed = get(s, S.CHANGED)
     low = get(s, S.PLAIN_LOW)
     at = get(s, S.UNWINDERS)
     count = get(s, S.UNWINDER_COUNT)
