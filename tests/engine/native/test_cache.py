@@ -165,10 +165,10 @@ def test_every_source_takes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len({digest(text) for text in texts}) == 3
     before = [hook_module(), evaluator_module(one)]
 
-    def clamp(s, p):
+    def clamp(s, p) -> int:
         return 1
 
-    def after_call(s):
+    def after_call(s) -> int:
         return 1
 
     with monkeypatch.context() as patch:

@@ -164,7 +164,7 @@ def test_a_wrong_verdict_is_noticed_where_python_looks(arch: str) -> None:
     engine = NativeEngine(random_program(arch, 1), None, Plan(FP, BOTH, stacks=8))
     code = engine.state.unwinders[0].code
     engine.state.unwinders[0].code = lambda mode: code(mode) ^ 1  # type: ignore[method-assign]
-    with pytest.raises(EngineError, match="native .*, reference "):
+    with pytest.raises(EngineError, match=r"native .*, reference "):
         engine.run()
 
 
