@@ -147,6 +147,9 @@ def test_what_has_a_value(tmp_path: Path, body: str) -> None:
     assert form(step)(None, (1,)) == step(None, (1,))
 
 
+RANGED = "def step(mem, cursor):\n    for i in range(3):\n        pass\n    return END, 0, cursor\n"
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -158,8 +161,7 @@ def test_what_has_a_value(tmp_path: Path, body: str) -> None:
         ("def step(mem, cursor):\n    return step(mem, cursor)\n", "step calls itself"),
         ("def other(c):\n    return step(0, c)\ndef step(mem, c):\n    return END, other(c), c\n", "step calls itself"),
         ("def step(mem, cursor):\n    return END, endless(1), cursor\n", "endless calls itself"),
-        (("def range(x):\n    return x\ndef step(mem, c):\n    for i in range(3):\n        pass\n"
-         "    return END, 0, c\n"), "only `for"),
+        (f"def range(x):\n    return x\n{RANGED}", "only `for name in range"),
     ],
 )  # fmt: skip
 def test_functions_of_the_wrong_kind(tmp_path: Path, text: str, reason: str) -> None:

@@ -62,7 +62,7 @@ def load(text: str) -> Unwinder:
 
 
 @settings(
-    max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(plugins(COUNT))
 def test_both_dialects_compute_the_same(text: str) -> None:
