@@ -34,7 +34,7 @@ def test_nothing_means_everything(tmp_path: Path) -> None:
     assert experiment.proposals == list(PROPOSALS)
     assert experiment.unwinders == list(UNWINDERS)
     assert experiment.modes == ["boundary", "call"]
-    assert (experiment.compilers, experiment.size, experiment.max_instructions) == (["clang"], "small", 2_000_000)
+    assert (experiment.compilers, experiment.size, experiment.max_instructions) == (["clang"], "large", 50_000_000)
 
 
 def test_all_mistakes_come_at_once_with_line_and_hint(tmp_path: Path) -> None:

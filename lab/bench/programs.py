@@ -57,8 +57,8 @@ PROGRAMS = (
     Program("calls", "many small functions, a few levels deep", "calls.c", 28),
     Program("depth-10", "the same below 10 frames", "depth.c", 28, ("-DBENCH_DEPTH=10",)),
     Program("depth-1000", "the same below 1,000 frames", "depth.c", 8, ("-DBENCH_DEPTH=1000",)),
-    Program("recursion", "Fibonacci by recursion", "recursion.c", 8),
-    Program("callbacks", "a sort that compares through a callback", "callbacks.c", 4),
+    Program("recursion", "Fibonacci by recursion", "recursion.c", 12),
+    Program("callbacks", "a sort that compares through a callback", "callbacks.c", 7),
     Program("loop", "a tight loop", "loop.c", 14),
     Program("strings", "byte stores and string instructions", "strings.c", 6),
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.engine.native import tables
-from lab.engine.native.cells import EXTRA, MISSING, P, S
+from lab.engine.native.cells import COVERS, P, S
 from lab.engine.native.classify import CALL, Classified, classify
 from lab.engine.native.engine import NativeEngine, NotNative
 from lab.engine.plan import Execution, Plan
@@ -163,7 +163,7 @@ def test_a_wrong_verdict_is_noticed_where_python_looks(arch: str) -> None:
     """The stacks that are kept are judged by the reference engine's code as well."""
     engine = NativeEngine(random_program(arch, 1), None, Plan(FP, BOTH, stacks=8))
     code = engine.state.unwinders[0].code
-    engine.state.unwinders[0].code = lambda mode: EXTRA if code(mode) != EXTRA else MISSING  # type: ignore[method-assign]
+    engine.state.unwinders[0].code = lambda mode: code(mode) ^ COVERS  # type: ignore[method-assign]
     with pytest.raises(EngineError, match=r"native .*, reference "):
         engine.run()
 
