@@ -62,6 +62,18 @@ def _ignores_the_exception(function: ast.FunctionDef) -> None:
     test.test = test.test.values[0]
 
 
+def _first_slot_alone(function: ast.FunctionDef) -> None:
+    loop = next(n for n in function.body if isinstance(n, ast.While))
+    loop.body.append(ast.Break())
+
+
+def _ignores_the_overlay(function: ast.FunctionDef) -> None:
+    """``anew or (SP has changed and lowest < plain_low)``: only the first part is left."""
+    test = next(n for n in function.body if isinstance(n, ast.If))
+    assert isinstance(test.test, ast.BoolOp)
+    test.test = test.test.values[0]
+
+
 def _text(node: ast.If) -> str:
     return ast.unparse(node.test)
 
@@ -73,6 +85,8 @@ FAULTS = {
     "returns": Fault("clamp", _does_nothing),
     "span": Fault("enter_span", _without_ifs, hook=True),
     "pc": Fault("by_row", _says_true),
+    "slots": Fault("stored", _first_slot_alone, hook=True),
+    "overlay": Fault("stale", _ignores_the_overlay, hook=True),
 }
 
 

@@ -21,6 +21,8 @@ SHOWN = {
     "first-step": (("aarch64-self-modifying", "x86_64-chain"), "fp", BOTH),
     "returns": (("aarch64-stale-frames", "x86_64-stale-frames"), "fp", ("call",)),
     "span": (("aarch64-pac-parallel-record", "x86_64-xray-memory-check"), "scs-lr", BOTH),
+    "slots": (("aarch64-store-straddle", "x86_64-store-straddle"), "fp", BOTH),
+    "overlay": (("aarch64-over", "x86_64-over"), "fp", BOTH),
     "pc": (("aarch64-tail-calls", "x86_64-longjmp"), "pc-itself", BOTH),
 }
 
