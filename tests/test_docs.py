@@ -33,6 +33,7 @@ def test_the_documents_are_there() -> None:
         "CHANGELOG.md",
         "docs/definitions.md",
         "docs/design.md",
+        "docs/engine.md",
         "docs/limits.md",
         "docs/exit-codes.md",
         "results/README.md",

@@ -76,6 +76,18 @@ def _ignores_the_exception(function: ast.FunctionDef) -> None:
     test.test = test.test.values[0]
 
 
+def _first_slot_alone(function: ast.FunctionDef) -> None:
+    loop = next(n for n in function.body if isinstance(n, ast.While))
+    loop.body.append(ast.Break())
+
+
+def _ignores_the_overlay(function: ast.FunctionDef) -> None:
+    """``anew or (SP has changed and lowest < plain_low)``: only the first part is left."""
+    test = next(n for n in function.body if isinstance(n, ast.If))
+    assert isinstance(test.test, ast.BoolOp)
+    test.test = test.test.values[0]
+
+
 def _text(node: ast.If) -> str:
     return ast.unparse(node.test)
 
@@ -91,6 +103,8 @@ FAULTS = {
     "features": Fault("stored", _without_first_if, hook=True),
     "landing": Fault("only_top", _says_false, hook=True),
     "row": Fault("enter_span", _without_cfi, hook=True),
+    "slots": Fault("stored", _first_slot_alone, hook=True),
+    "overlay": Fault("stale", _ignores_the_overlay, hook=True),
 }
 
 
