@@ -36,6 +36,13 @@ class Policy(enum.Enum):
     CHECK = "check"  # compare with the ordinary return address, trap on a difference
 
 
+class Leaves(enum.Enum):
+    """What happens to functions that make no call, or never let go of their return address."""
+
+    ALL = "all"  # instrumented like every other
+    SKIP = "skip"  # left alone, as compilers' own shadow call stacks do
+
+
 class Region(enum.Enum):
     """Whose code an address is.  ``handler`` is exception-handler code (none in the present corpus)."""
 
@@ -43,6 +50,8 @@ class Region(enum.Enum):
     INSERTED = "inserted"  # written into a sled, in line
     TRAMPOLINE = "trampoline"  # out of line, in the segment the rewriter added
     HANDLER = "handler"
+    MOVED = "moved"  # a function's body at its new place, with the sequences in line
+    DEAD = "dead"  # what a moved function left behind: traps
 
 
 class Where(enum.Enum):
@@ -102,6 +111,19 @@ class InsertedRange:
     function: str
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Original code [old, old + old_size) that now stands at [new, new + new_size).
+
+    Equal sizes and equal bytes for a run of instructions carried unchanged; an instruction that had to be encoded
+    anew (because it is relative to its own address) is a Carried of its own."""
+
+    old: int
+    new: int
+    old_size: int
+    new_size: int
+
+
 @dataclass(frozen=True)
 class SiteOut:
     """A site or function left out of the rewrite, and why.  Nothing is ever skipped without one of these."""
@@ -126,7 +148,10 @@ class Census:
 
 @dataclass(frozen=True)
 class RewriteMap:
-    """Everything about one rewrite that outlives it.  Bodies do not move in NOP-fill modes: old pc = new pc."""
+    """Everything about one rewrite that outlives it.  Bodies do not move in NOP-fill modes: old pc = new pc.
+
+    ``carried`` is empty there; elsewhere it lists every original instruction that executes at another address.
+    ``leaves`` says whether functions that make no call have a shadow entry too."""
 
     mode: str
     arch: str
@@ -136,6 +161,8 @@ class RewriteMap:
     inserted: tuple[InsertedRange, ...]
     census: Census
     checks: dict[str, Any]
+    carried: tuple[Carried, ...] = ()
+    leaves: Leaves = Leaves.ALL
 
     def region(self, pc: int) -> Region:
         """Whose code *pc* is (linear: use RegionIndex in a hot path)."""
@@ -184,6 +211,8 @@ class RewriteMap:
             return "the shadow stack's storage is no range of addresses"
         rows = layout.rows
         ranges = [(p.start, p.end) for p in rows] + [(p.start, p.end) for p in self.inserted]
+        ranges += [(c.old, c.old + c.old_size) for c in self.carried]
+        ranges += [(c.new, c.new + c.new_size) for c in self.carried]
         if any(not 0 <= start < end < 1 << 64 for start, end in ranges):
             return "a range ends before it starts"
         if any(left.end > right.start for left, right in pairwise(rows)):
