@@ -61,6 +61,11 @@ def x86_jmp(pc: int, target: int) -> Encoded:
     return b"\xe9" + _rel32(pc + 5, target, "jmp"), f"jmp {number(target)}"
 
 
+def jump(arch: Arch, pc: int, target: int) -> Encoded:
+    """The unconditional direct jump of *arch*: 4 bytes on AArch64, 5 on x86-64."""
+    return a64_b(pc, target) if arch.lr is not None else x86_jmp(pc, target)
+
+
 def x86_je(pc: int, target: int) -> Encoded:
     """``je rel8``."""
     return b"\x74" + _field(target - (pc + 2), 8, 1, "je").to_bytes(1, "little"), f"je {number(target)}"
