@@ -33,12 +33,14 @@ class Storage:
 @dataclass(frozen=True, slots=True)
 class Span:
     """On [start, end) of new text, registers and stack are as before the original instruction at ``old``, with
-    ``pushed`` bytes more on the stack: what unwind information for the new text is made from."""
+    ``pushed`` bytes more on the stack; ``authenticated``: but for x30, which has been authenticated meanwhile.
+    Unwind information for the new text is made from these."""
 
     start: int
     end: int
     old: int
     pushed: int = 0
+    authenticated: bool = False
 
 
 @dataclass

@@ -12,6 +12,7 @@ from lab.images.image import Image, parse_image
 from lab.images.rawelf import read_elf_bytes
 from lab.layout import Census, Flavour, Leaves, Policy, RewriteMap, ShadowLayout
 from rewriters import nopfill, pac, xray
+from rewriters.detour import prepare as detour
 from rewriters.flavours import FlavourSpec, flavour_by_name
 from rewriters.flavours.api import DISTANCE
 from rewriters.plan import Plan, Prepared, Storage, begin_plan
@@ -23,6 +24,7 @@ from rewriters.write import lay_out, no_slot, room, slots_needed, write
 _PREPARE: dict[str, Callable[[Image, FlavourSpec, Policy, Leaves], Prepared]] = {
     "pac": partial(nopfill.prepare, pac.find),
     "xray": partial(nopfill.prepare, xray.find),
+    "detour": detour.prepare,
 }
 
 
