@@ -31,10 +31,15 @@ def refuse_image(image: Image, mode: str, spec: FlavourSpec, policy: Policy) -> 
     if reason := unsupported_reason(image.arch, mode, spec.name, policy):
         raise UnsupportedError(f"{image.path}: {reason}")
     if not image.functions:
-        raise RefusedError(f"{image.path}: no function symbols (stripped?); link it without -s")
+        raise RefusedError(image.fdes_problem or f"{image.path}: no functions: neither FUNC symbols nor .eh_frame")
     _refuse_rewritten(image)
     if spec.reach is Flavour.PARALLEL:
         return
+    if image.stripped:
+        raise RefusedError(
+            f"{image.path}: no symbols (stripped?) that tell its longjmp and throw, which leave functions without a "
+            "pop; only the parallel flavour stands that"
+        )
     family = _jump_family(image)
     if spec.reach is Flavour.REGISTER:
         _refuse_register(image, family)

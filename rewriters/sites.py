@@ -59,7 +59,7 @@ class Found:
         self.total += 1
         function = image.function_at(site.address)
         if function is None or site.end > function.end:
-            self.left_out.append(SiteOut("", site.address, "the site lies in no function symbol"))
+            self.left_out.append(SiteOut("", site.address, "the site lies in no function"))
             return None
         self.sites.setdefault(function.start, []).append(site)
         return function

@@ -141,7 +141,7 @@ def test_site_outside_any_function(tmp_path: Path) -> None:
     ]
     image = load_image(build_plain(tmp_path, "aarch64", sources))
     census = rewrite(image, "pac", Flavour.MEMORY, Policy.CHECK).map.census
-    assert [s.reason for s in census.left_out if not s.function] == ["the site lies in no function symbol"] * 2
+    assert [s.reason for s in census.left_out if not s.function] == ["the site lies in no function"] * 2
 
 
 def test_signing_function_is_no_sled_target(tmp_path: Path) -> None:
