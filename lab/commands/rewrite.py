@@ -16,9 +16,7 @@ from rewriters import REWRITERS, all_flavours
 @click.command("rewrite", short_help="Rewrite one image to carry a shadow stack.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), metavar="OUT")
-@click.option(
-    "--mode", required=True, type=click.Choice(REWRITERS), help="How the code gets in: fill sleds, or detour."
-)
+@click.option("--mode", required=True, type=click.Choice(REWRITERS), help="How the code gets in.")
 @click.option(
     "--flavour",
     required=True,

@@ -10,7 +10,7 @@ from lab.layout import Leaves, Policy
 
 @dataclass(frozen=True)
 class Rewrite:
-    """The rewrite a proposal asks for: a rewriter's mode, a flavour file's name, a policy, and what happens to leaves."""
+    """The rewrite a proposal asks for: a rewriter's mode, a flavour file's name, a policy, what happens to leaves."""
 
     mode: str
     flavour: str
