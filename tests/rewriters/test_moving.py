@@ -163,7 +163,7 @@ def assert_same(arch: Arch, insn: Insn, moved: Moved, seed: int, lost: str = "")
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(A64_WORDS)), st.integers(0, 30), st.integers(-1800, 1800), st.integers(0, 1 << 32))
 def test_a_carried_a64_instruction_does_the_same(name: str, register: int, distance: int, seed: int) -> None:
-    insn = a64_insn(name, register, distance or 9)
+    insn = a64_insn(name, register, distance if abs(distance) > 8 else 9)  # away from the code itself
     vector = name in {"ldr s", "ldr d", "ldr q"}
     moved = moving.carry(AARCH64, insn, NEW, lambda a: a, "x9" if vector else None)
     assert_same(AARCH64, insn, moved, seed, lost="x9" if vector else "")
