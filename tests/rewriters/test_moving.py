@@ -128,7 +128,7 @@ def run(arch: Arch, old: bytes, new: bytes, seed: int, *, moved: bool) -> After:
     machine.reg_write(names[arch.sp], STACK)
     start, size = (NEW, len(new)) if moved else (OLD, len(old))
     pc = start
-    for _ in range(4 if moved else 1):
+    for _ in range(4):
         try:
             machine.emu_start(pc, 0, count=1)
         except unicorn.UcError as error:
