@@ -128,7 +128,7 @@ def run(arch: Arch, old: bytes, new: bytes, seed: int, *, moved: bool) -> After:
     machine.reg_write(names[arch.sp], STACK)
     start, size = (NEW, len(new)) if moved else (OLD, len(old))
     pc = start
-    for _ in range(4):
+    for _ in range(4 if moved else 1):
         try:
             machine.emu_start(pc, 0, count=1)
         except unicorn.UcError as error:
@@ -170,9 +170,9 @@ def test_a_carried_a64_instruction_does_the_same(name: str, register: int, dista
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(X86_FORMS), st.integers(40, 0x4000), st.booleans(), st.integers(0, 1 << 32))
+@given(st.sampled_from(X86_FORMS), st.integers(0x1000, 0x4000), st.booleans(), st.integers(0, 1 << 32))
 def test_a_carried_x86_instruction_does_the_same(form: str, distance: int, back: bool, seed: int) -> None:
-    if "DDDD" not in form:
+    if "DDDD" not in form:  # a store to the page it runs from restarts the emulator: data stay a page away
         distance = distance % 80 + 40
     insn = x86_insn(form, -distance if back else distance)
     assert_same(X86_64, insn, moving.carry(X86_64, insn, NEW, lambda a: a), seed)
