@@ -20,7 +20,8 @@ def boundary_stop(s, place):
             unsure = asked_again(s, place, own, changed)
             put(s, S.CHANGED, get(s, S.CHANGED) | unsure)  # Python may have written to the guest meanwhile
             changed = changed | get(s, S.CHANGED)
-        features = dynamic(s, own) if changed & FEATURE_CHANGES else get(s, S.KEY) & 0xFFFF_FFFF
+        anew = changed & FEATURE_CHANGES or get(s, S.MEMO) == 0
+        features = dynamic(s, own) if anew else get(s, S.KEY) & 0xFFFF_FFFF
         put(s, S.KEY, get(s, S.VECTOR) << VECTOR | features)
     key = get(s, S.KEY)
     if get(place, Place.KEY) == key:
