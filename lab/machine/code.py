@@ -24,13 +24,22 @@ class Code:
         )
 
     def insn_at(self, pc: int) -> Insn:
-        """The instruction at *pc*, cached unless the page is writable as well as executable."""
+        """The instruction at *pc*, cached unless it may reach into a page that is writable as well as executable."""
         found = self._decoded.get(pc)
         if found is None:
-            found = decode_one(self._arch, self._memory.read(pc, 16), pc)
-            if pc // PAGE not in self._changeable_pages:
+            found = decode_one(self._arch, self.bytes_at(pc), pc)
+            if self._lasts(pc):
                 self._decoded[pc] = found
         return found
+
+    def bytes_at(self, pc: int) -> bytes:
+        """What a decoder has to see of the code at *pc*: 16 bytes, or fewer where executable memory ends."""
+        return self._memory.fetch(pc, 16)
+
+    def _lasts(self, pc: int) -> bool:
+        """Whether only the host can change what the instruction at *pc* is."""
+        pages = {pc // PAGE, (pc + self._arch.max_insn - 1) // PAGE}
+        return self._changeable_pages.isdisjoint(pages)
 
     def forget(self, start: int, end: int) -> None:
         """The host changed [start, end): drop every instruction that overlaps it, however far before it begins."""

@@ -108,8 +108,12 @@ class Machine:
         return register_block(self.cpu, self.arch)
 
     def insn_at(self, pc: int) -> Insn:
-        """The instruction at *pc*, cached unless the page is writable as well as executable."""
+        """The instruction at *pc* as memory holds it now."""
         return self._code.insn_at(pc)
+
+    def code_at(self, pc: int) -> bytes:
+        """The bytes of code at *pc* that a decoder has to see: 16, or fewer where executable memory ends."""
+        return self._code.bytes_at(pc)
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:

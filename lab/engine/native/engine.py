@@ -199,7 +199,7 @@ class NativeEngine:
         self.machine.stop(End.BUDGET, None, detail)
 
     def _decode(self, pc: int, _b: int) -> None:
-        self.places.decode(self.machine.memory.read(pc, 16), pc)
+        self.places.decode(self.machine.code_at(pc), pc)
 
     def _tick(self, _a: int, _b: int) -> None:
         if time.monotonic() > self._deadline:
