@@ -8,6 +8,8 @@ from rewriters.flavours import flavour_by_name
 
 #: Names of the rewriters.
 MODES: tuple[str, ...] = ("pac", "xray", "detour")
+#: Those that fill what a compiler left; the others find entries and exits by analysis.
+NOP_FILL = frozenset({"pac", "xray"})
 
 
 def unsupported_reason(arch: Arch, mode: str, flavour: str | Flavour, policy: Policy | None = None) -> str | None:

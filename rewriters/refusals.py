@@ -12,7 +12,7 @@ from lab.images.image import Function, Image
 from lab.images.rawelf import PF_X
 from lab.layout import Flavour, Policy
 from rewriters.flavours import FlavourSpec
-from rewriters.modes import unsupported_reason
+from rewriters.modes import NOP_FILL, unsupported_reason
 from rewriters.sites import Ranges, words
 
 #: First bytes of the segment a rewrite adds: what "already rewritten" is recognised by.
@@ -22,6 +22,7 @@ CELL_SYMBOL = "__unwindlab_ssp"
 
 _SETJMP = re.compile(r"(?:^|_)(?:sig)?setjmp$")
 _LONGJMP = re.compile(r"(?:^|_)(?:sig)?longjmp$")
+_THREAD_STARTERS = ("pthread_create", "thrd_create")
 _X18 = re.compile(r"\b[xw]18\b")
 _SCS_PUSH, _SCS_POP = 0xF800865E, 0xF85F8E5E
 
@@ -35,6 +36,9 @@ def refuse_image(image: Image, mode: str, spec: FlavourSpec, policy: Policy) -> 
     _refuse_rewritten(image)
     if spec.reach is Flavour.PARALLEL:
         return
+    if mode not in NOP_FILL:
+        _refuse_analysed(image, spec.reach)
+        return
     if image.stripped:
         raise RefusedError(
             f"{image.path}: no symbols (stripped?) that tell its longjmp and throw, which leave functions without a "
@@ -45,6 +49,18 @@ def refuse_image(image: Image, mode: str, spec: FlavourSpec, policy: Policy) -> 
         _refuse_register(image, family)
     _refuse_unwinding(image)
     _refuse_longjmp(image, spec.reach, family)
+
+
+def _refuse_analysed(image: Image, flavour: Flavour) -> None:
+    """What stands in the way of a pointer where the code itself is analysed (setjmp is found by what it does)."""
+    if flavour is Flavour.REGISTER:
+        _refuse_register(image, _jump_family(image))
+    starter = next((name for name in _THREAD_STARTERS if name in image.symbols), None)
+    if starter is not None:
+        raise RefusedError(
+            f"{image.path}: starts threads ({starter}), and they would share one shadow stack; only the parallel "
+            "flavour stands that"
+        )
 
 
 def _refuse_rewritten(image: Image) -> None:
