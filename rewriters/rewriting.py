@@ -15,6 +15,7 @@ from rewriters import nopfill, pac, xray
 from rewriters.detour import prepare as detour
 from rewriters.flavours import FlavourSpec, flavour_by_name
 from rewriters.flavours.api import DISTANCE
+from rewriters.modes import ANALYSED
 from rewriters.plan import Plan, Prepared, Storage, begin_plan
 from rewriters.refusals import CELL_SYMBOL, refuse_image
 from rewriters.verify import require, static_checks
@@ -49,7 +50,8 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
     if not work.instrumented:
         why = "; ".join(f"{out.function}: {out.reason}" for out in work.left_out[:2])
         raise RefusedError(f"{image.path}: no function can be rewritten ({why})")
-    data, plan, storage, provider = _apply(image, raw, work, spec.reach)
+    own = spec.reach is not Flavour.PARALLEL or mode in ANALYSED
+    data, plan, storage, provider = _apply(image, raw, work, spec.reach, own=own)
     layout = ShadowLayout(
         flavour=spec.reach,
         name=spec.name,
@@ -95,15 +97,17 @@ def _file(image: Image) -> bytes:
     return raw
 
 
-def _apply(image: Image, raw: bytes, work: Prepared, flavour: Flavour) -> tuple[bytes, Plan, Storage, str]:
-    """Plan and write; who provides the storage: ``image`` if there is room for a stub, else ``environment``."""
+def _apply(
+    image: Image, raw: bytes, work: Prepared, flavour: Flavour, *, own: bool
+) -> tuple[bytes, Plan, Storage, str]:
+    """Plan and write; who provides the storage: ``image`` (*own*: its stub does) or ``environment``."""
     have = room(image, raw)
-    own = flavour is not Flavour.PARALLEL
-    if slots_needed(have, text=own or work.needs_text, storage=own) > have.slots:
+    pointer = flavour is not Flavour.PARALLEL
+    if slots_needed(have, text=own or work.needs_text, storage=pointer) > have.slots:
         if flavour is not Flavour.REGISTER or work.needs_text:
             raise RefusedError(no_slot(image))
-        own = False
-    ground = lay_out(image, have, storage=own, cell=_cell(image) if flavour is Flavour.MEMORY else None)
+        own = pointer = False
+    ground = lay_out(image, have, storage=pointer, cell=_cell(image) if flavour is Flavour.MEMORY else None)
     plan = begin_plan(image, flavour, ground.text, ground.storage, text=work.needs_text, stub=own)
     work.fill(plan, ground.storage)
     plan.finish(image)
