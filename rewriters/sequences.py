@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
-from lab.arch import AARCH64, X86_64, Arch
+from lab.arch import AARCH64, X86_64, Arch, arch_by_name
 from lab.layout import Flavour, Policy
 from rewriters import encode
 from rewriters.encode import number
@@ -78,21 +79,31 @@ def emit(arch: Arch, what: Sequence, address: int, binding: Binding) -> list[Emi
 
 def assemble(arch: Arch, what: Sequence, address: int, binding: Binding) -> list[Emitted]:
     """*what* assembled at *address*.  The caller has the bytes read back (``emit``, ``rewriters.text``)."""
+    emitted: list[Emitted] = []
+    for raw, text, flipped, pushed in _recipe(arch.name, what, binding):
+        if raw is None:
+            code, shown = _FORMS[text.split()[0]](address, text, binding)
+        else:
+            code, shown = raw, text
+        emitted.append(Emitted(address, code, shown, flipped, pushed))
+        address += len(code)
+    return emitted
+
+
+@cache
+def _recipe(arch_name: str, what: Sequence, binding: Binding) -> tuple[tuple[bytes | None, str, bool, int], ...]:
+    """Per instruction: its bytes (None: they depend on the address), text, and what is true before it."""
+    arch = arch_by_name(arch_name)
     names = {f"s{i}": name for i, name in enumerate(binding.scratch)}
     names |= {"lo": _page_offset(binding.cell), "lr": binding.lr}
-    emitted: list[Emitted] = []
+    made: list[tuple[bytes | None, str, bool, int]] = []
     flipped, pushed = not what.lines, 0
     for line in what.lines:
         text = line.text.format(**names)
-        if text.startswith("@"):
-            raw, text = _FORMS[text.split()[0]](address, text, binding)
-        else:
-            raw = encode.template(arch, text)
-        emitted.append(Emitted(address, raw, text, flipped, pushed))
-        address += len(raw)
+        made.append((None if text.startswith("@") else encode.template(arch, text), text, flipped, pushed))
         flipped = flipped or line.flips
         pushed += {"push": 8, "pop": -8}.get(text.split()[0], 0)
-    return emitted
+    return tuple(made)
 
 
 def _page_offset(cell: int | None) -> str:
