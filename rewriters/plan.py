@@ -14,6 +14,9 @@ from rewriters.sequences import Places, entry_stub
 from rewriters.text import NewText
 from rewriters.unwind import Span
 
+#: What the symbol of a function's out-of-line code ends in.
+OUT_OF_LINE = ".detour"
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:

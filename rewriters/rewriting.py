@@ -22,7 +22,7 @@ from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
 from rewriters.unwind import Edits, build
 from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
 from rewriters.verify import require, static_checks
-from rewriters.write import lay_out, no_slot, room, slots_needed, write
+from rewriters.write import Tables, lay_out, no_slot, room, slots_needed, write
 
 #: Mode -> how it decides what to do with an image.  A line here, its name in rewriters.modes and one file make another.
 _PREPARE: dict[str, Callable[[Image, FlavourSpec, Policy, Leaves], Prepared]] = {
@@ -114,14 +114,14 @@ def _apply(
     plan = begin_plan(image, flavour, ground.text, ground.storage, text=work.needs_text, stub=own)
     work.fill(plan, ground.storage)
     plan.finish(image)
-    data = write(image, raw, plan, ground, *_tables(image, raw, plan))
+    data = write(image, raw, plan, ground, _tables(image, raw, plan))
     return data, plan, ground.storage, "image" if own else "environment"
 
 
-def _tables(image: Image, raw: bytes, plan: Plan) -> tuple[bytes, Changes]:
-    """Unwind information for new text, to stand behind it, and what section headers and symbols must say."""
+def _tables(image: Image, raw: bytes, plan: Plan) -> Tables:
+    """Unwind information for new text, and its names."""
     if not plan.text.data:
-        return b"", Changes()
+        return Tables()
     plan.text.align(UNWIND_ALIGN, b"\0")
     start = plan.text.base + len(MARKER)
     sections = [NewSection(NEW_TEXT, start, plan.here - start, executable=True)]
@@ -135,7 +135,7 @@ def _tables(image: Image, raw: bytes, plan: Plan) -> tuple[bytes, Changes]:
             sections.append(NewSection(".gcc_except_table.unwindlab", *made.tables))
     header = made.header if made is not None else None
     changes = Changes(tuple(sections), tuple(plan.symbols), tuple(plan.moved), _places(plan).get, header)
-    return made.data if made is not None else b"", changes
+    return Tables(made.data if made is not None else b"", changes)
 
 
 def _places(plan: Plan) -> dict[int, int]:

@@ -22,7 +22,7 @@ from rewriters.census import Body, Exit, ExitKind
 from rewriters.detour.windows import Window
 from rewriters.elf_tables import NewSymbol
 from rewriters.moving import carry, size
-from rewriters.plan import Plan
+from rewriters.plan import OUT_OF_LINE, Plan
 from rewriters.sequences import Binding, Emitted, Sequence, assemble
 from rewriters.unwind import Span
 
@@ -77,7 +77,7 @@ class Writer:
         """Name what was written.  The last thing to do."""
         if self.plan.here > self._first:
             size = self.plan.here - self._first
-            self.plan.symbols.append(NewSymbol(f"{self.name}.detour", self._first, size))
+            self.plan.symbols.append(NewSymbol(self.name + OUT_OF_LINE, self._first, size))
 
     def hook(self, window: Window, lines: tuple[Line, ...]) -> None:
         """Other code of ours before the instructions of *window*: what setjmp and longjmp do with the pointer."""
