@@ -51,7 +51,7 @@ def select(image: Image, found: Found, codes: dict[int, Code], spec: FlavourSpec
     noreturn = noreturn_functions(codes)
     graphs = {start: Graph(code, noreturn) for start, code in codes.items()}
     allowed = _allowed_scratch(image.arch, graphs)
-    strangers = _overlaps(image) | _jumps_into_the_middle(image, codes)
+    odd = strangers(image, codes)
 
     def fill(site: Site) -> Sequence:
         return sequence(image.arch, spec.name, site.action, policy)
@@ -62,19 +62,19 @@ def select(image: Image, found: Found, codes: dict[int, Code], spec: FlavourSpec
     for function in image.functions:
         graph = graphs[function.start]
         sites = sorted(found.sites.get(function.start, []), key=lambda s: s.address)
-        out = _early_reason(image, function, found, sites, strangers)
+        out = _early_reason(image, function, found, sites, odd)
         if out is None:
-            paired = _walk_sites(graph, sites, spec.reach)
+            paired = walk_sites(graph, sites, spec.reach)
             picked, out = _pick(paired, sites, allowed, fill)
         if out is None:
             chosen[function.start], walks[function.start] = picked, paired
         else:
             left_out.append(out)
             walks[function.start] = walk(graph, [], spec.reach)
-    return Selection(chosen, walks, tuple(left_out), strangers)
+    return Selection(chosen, walks, tuple(left_out), odd)
 
 
-def _walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
+def walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
     """Walk as if every call came back, so that sites in dead code behind one are known too; where that gives no
     consistent answer, believe that calls to functions which cannot return do not."""
     paired = walk(Graph(graph.code), sites, flavour)
@@ -82,7 +82,7 @@ def _walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
 
 
 def _early_reason(
-    image: Image, function: Function, found: Found, sites: list[Site], strangers: dict[int, str]
+    image: Image, function: Function, found: Found, sites: list[Site], odd: dict[int, str]
 ) -> SiteOut | None:
     """A reason known before any walk."""
     if not sites:
@@ -91,8 +91,8 @@ def _early_reason(
         return found.refused[function.start]
     if function.start <= image.entry < function.end:
         return SiteOut(function.name, function.start, "the program's entry: there is nobody to return to")
-    if function.start in strangers:
-        return SiteOut(function.name, function.start, strangers[function.start])
+    if function.start in odd:
+        return SiteOut(function.name, function.start, odd[function.start])
     return None
 
 
@@ -127,6 +127,11 @@ def _allowed_scratch(arch: Arch, graphs: dict[int, Graph]) -> tuple[str, ...]:
             kept |= kept_across_calls(graph, frames(graph))
     bits = abi(arch).bits
     return tuple(name for name in arch.scratch if not bits[name] & kept)
+
+
+def strangers(image: Image, codes: dict[int, Code]) -> dict[int, str]:
+    """Functions (by start) that others enter or share, and why that leaves open where the return address is."""
+    return _overlaps(image) | _jumps_into_the_middle(image, codes)
 
 
 def _jumps_into_the_middle(image: Image, codes: dict[int, Code]) -> dict[int, str]:

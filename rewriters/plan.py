@@ -12,6 +12,7 @@ from rewriters import encode
 from rewriters.choose import Chosen, Selection
 from rewriters.pairing import Paired, State, plain_rows, site_states
 from rewriters.refusals import MARKER
+from rewriters.rows import gaps, merged
 from rewriters.sequences import Binding, Emitted, Places, Sequence, emit, entry_stub
 from rewriters.sites import Ending
 
@@ -70,7 +71,7 @@ def make_plan(
     for start, sites in sorted(selection.chosen.items()):
         writer = _FunctionWriter(image, plan, selection.walks[start], storage)
         own_rows[start] = writer.write(sites)
-    plan.rows = _merge(_all_rows(image, selection, own_rows) + plan.rows)
+    plan.rows = merged(_all_rows(image, selection, own_rows) + plan.rows)
     plan.inserted.sort(key=lambda piece: piece.start)
     plan.edits.sort(key=lambda edit: edit.address)
     return plan
@@ -237,33 +238,4 @@ def _all_rows(image: Image, selection: Selection, own: dict[int, list[LayoutRow]
         else:
             rows.extend(plain_rows(image, selection.walks[function.start], function.start, end))
     spans = [(s.address, s.address + s.size) for s in image.sections if s.executable]
-    return rows + _gaps(spans, sorted(rows, key=lambda row: row.start))
-
-
-def _gaps(spans: list[tuple[int, int]], rows: list[LayoutRow]) -> list[LayoutRow]:
-    """Rows that say "unknown" for the parts of *spans* no row covers."""
-    gaps = []
-    for start, end in spans:
-        at = start
-        for row in rows:
-            if row.end <= start or row.start >= end:
-                continue
-            if row.start > at:
-                gaps.append(LayoutRow(at, row.start, Where.UNKNOWN, 0, "in no function, or data"))
-            at = max(at, row.end)
-        if at < end:
-            gaps.append(LayoutRow(at, end, Where.UNKNOWN, 0, "in no function, or data"))
-    return gaps
-
-
-def _merge(rows: list[LayoutRow]) -> list[LayoutRow]:
-    """Sorted by address, adjacent rows with one answer joined."""
-    merged: list[LayoutRow] = []
-    for row in sorted(rows, key=lambda r: r.start):
-        last = merged[-1] if merged else None
-        same = last is not None and (last.where, last.offset, last.reason) == (row.where, row.offset, row.reason)
-        if last is not None and same and last.end == row.start:
-            merged[-1] = LayoutRow(last.start, row.end, row.where, row.offset, row.reason)
-        else:
-            merged.append(row)
-    return merged
+    return rows + gaps(spans, rows)
