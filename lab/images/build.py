@@ -30,8 +30,9 @@ RUNTIME = CORPUS / "runtime"
 BASE_FLAGS = (
     "-O2", "-std=gnu11", "-w", "-ffreestanding", "-nostdinc", "-D_XOPEN_SOURCE=700",
     "-fno-omit-frame-pointer", "-fasynchronous-unwind-tables", "-fno-exceptions", "-fno-stack-protector",
-    "-fno-pic", "-fno-pie", "-fno-common", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-math-errno",
+    "-fno-pic", "-fno-pie", "-fno-common", "-fno-strict-aliasing",
 )
+MATH_FLAGS = ("-ffp-contract=off", "-fno-math-errno")
 ARCH_FLAGS = {
     "aarch64": ("-mno-outline-atomics",),
     "x86_64": ("-mno-red-zone", "-fcf-protection=none"),
@@ -48,7 +49,7 @@ LINK_FLAGS = (
 
 def base_flags(compiler: Compiler, arch: Arch) -> tuple[str, ...]:
     """What *compiler* is told for all C code for *arch*, whatever the design."""
-    return (*BASE_FLAGS, *compiler.scalar, *ARCH_FLAGS[arch.name])
+    return (*BASE_FLAGS, *compiler.scalar, *MATH_FLAGS, *ARCH_FLAGS[arch.name])
 
 
 def unbuildable(workload: Workload, arch: Arch, compiler: Compiler) -> str | None:
