@@ -22,10 +22,11 @@ class Coverage:
     def __init__(self, image: Image, rewrite: RewriteMap | None) -> None:
         self._image = image
         self.pieces = rewrite.inserted if rewrite else ()
-        self._starts = {name: f.start for f in image.functions for name in f.names}
+        functions = [f for f in image.functions if f.symbol]
+        self._starts = {name: f.start for f in functions for name in f.names}
         self._parents = {
             f.start: self._starts[f.name.removesuffix(".cold")]
-            for f in image.functions
+            for f in functions
             if f.name.endswith(".cold") and f.name.removesuffix(".cold") in self._starts
         }
         self._by_address: dict[int, int | None] = {}
@@ -37,7 +38,7 @@ class Coverage:
         """What live patching would say: by symbol range alone."""
         if address not in self._by_address:
             function = self._image.function_at(address)
-            self._by_address[address] = function.start if function else None
+            self._by_address[address] = function.start if function and function.symbol else None
         return self._by_address[address]
 
     def running(self, address: int) -> int | None:
@@ -57,8 +58,8 @@ class Coverage:
 
     @property
     def known(self) -> bool:
-        """Whether the image has functions to map addresses to; without symbols nothing can be said to be covered."""
-        return bool(self._image.functions)
+        """Whether there are symbols to map addresses to functions; without them nothing can be said to be covered."""
+        return bool(self._starts)
 
     def live(self, pc: int, truth: tuple[int, ...], *, after_call: bool) -> FunctionSet:
         """The functions that are live at a stop.  After a call the pc is a return address: ra - 1 is inside."""
