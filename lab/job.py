@@ -22,7 +22,7 @@ from lab.images.cache import cache_folder
 from lab.images.image import Image, load_image
 from lab.images.toolchain import find_compiler, missing_compiler
 from lab.images.workloads import Workload, workload_by_name
-from lab.layout import Region, RewriteMap
+from lab.layout import NEW_TEXT, Region, RewriteMap
 from lab.machine.machine import End, Limits, Outcome
 from lab.proposals.api import Proposal
 from lab.rewriting import with_shadow
@@ -79,7 +79,9 @@ class Subject:
     def text_bytes(self) -> int:
         """Bytes of code: the executable sections and what the rewriter put out of line, without padding."""
         pieces = self.rewrite.inserted if self.rewrite else ()
-        return self.image.text_bytes + sum(p.end - p.start for p in pieces if p.region is Region.TRAMPOLINE)
+        added = sum(p.end - p.start for p in pieces if p.region in {Region.TRAMPOLINE, Region.MOVED})
+        section = self.image.section(NEW_TEXT)
+        return self.image.text_bytes - (section.size if section else 0) + added
 
 
 def run_job(job: Job) -> JobResult:

@@ -45,7 +45,9 @@ class Hook:
         lines = _lines(image.arch, self.flavour, self.shape, storage.cell)
         function = self.shape.function
         window = Windows(image, lambda: decode_function(image, function), (), function.end).at_start(self.shape.entry)
-        Writer(image, plan, function).hook(window, lines)
+        writer = Writer(image, plan, function)
+        writer.hook(window, lines)
+        writer.close()
 
 
 def find_hooks(image: Image, known: Survey, flavour: Flavour) -> tuple[Hook, ...]:

@@ -8,10 +8,12 @@ from typing import Any
 
 from lab.images.image import Image
 from lab.layout import Carried, Flavour, InsertedRange, LayoutRow, Region, SiteOut, Where
+from rewriters.elf_tables import Moved, NewSymbol
 from rewriters.refusals import MARKER
 from rewriters.rows import gaps, merged
 from rewriters.sequences import Places, entry_stub
 from rewriters.text import NewText
+from rewriters.unwind import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +33,11 @@ class Storage:
     cell: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """On [start, end) of new text, registers and stack are as before the original instruction at ``old``, with
-    ``pushed`` bytes more on the stack; ``authenticated``: but for x30, which has been authenticated meanwhile.
-    Unwind information for the new text is made from these."""
-
-    start: int
-    end: int
-    old: int
-    pushed: int = 0
-    authenticated: bool = False
-
-
 @dataclass
 class Plan:
     """Everything to write.  ``text`` goes to its own base; empty = no segment is needed.  ``entry`` is the
-    stub's address, or None if the program's own entry stays.  ``spans``: function start -> spans of its new text."""
+    stub's address, or None if the program's own entry stays.  ``spans`` say how new text is unwound, ``dead`` which old
+    bodies no longer execute, ``symbols`` what new text is called."""
 
     text: NewText
     entry: int | None = None
@@ -55,7 +45,10 @@ class Plan:
     inserted: list[InsertedRange] = field(default_factory=list)
     rows: list[LayoutRow] = field(default_factory=list)
     carried: list[Carried] = field(default_factory=list)
-    spans: dict[int, list[Span]] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
+    dead: list[tuple[int, int]] = field(default_factory=list)
+    symbols: list[NewSymbol] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
     inline: int = 0
     out_of_line: int = 0
 
@@ -114,5 +107,6 @@ def begin_plan(image: Image, flavour: Flavour, base: int, storage: Storage, *, t
         for piece in entry_stub(image.arch, flavour, start, Places(storage.base, storage.cell or 0, image.entry)):
             plan.text.put(piece.raw, piece.text)
         plan.inserted.append(InsertedRange(start, plan.here, Region.TRAMPOLINE, ""))
+        plan.symbols.append(NewSymbol("unwindlab_start", start, plan.here - start))
         plan.rows.append(LayoutRow(start, plan.here, Where.OUTERMOST))
     return plan

@@ -10,14 +10,17 @@ from functools import partial
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, parse_image
 from lab.images.rawelf import read_elf_bytes
-from lab.layout import Census, Flavour, Leaves, Policy, RewriteMap, ShadowLayout
+from lab.layout import NEW_TEXT, Census, Flavour, Leaves, Policy, RewriteMap, ShadowLayout
 from rewriters import nopfill, pac, xray
 from rewriters.detour import prepare as detour
+from rewriters.elf_tables import Changes, NewSection, eh_frame_header
 from rewriters.flavours import FlavourSpec, flavour_by_name
 from rewriters.flavours.api import DISTANCE
 from rewriters.modes import ANALYSED
 from rewriters.plan import Plan, Prepared, Storage, begin_plan
-from rewriters.refusals import CELL_SYMBOL, refuse_image
+from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
+from rewriters.unwind import Edits, build
+from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
 from rewriters.verify import require, static_checks
 from rewriters.write import lay_out, no_slot, room, slots_needed, write
 
@@ -111,7 +114,33 @@ def _apply(
     plan = begin_plan(image, flavour, ground.text, ground.storage, text=work.needs_text, stub=own)
     work.fill(plan, ground.storage)
     plan.finish(image)
-    return write(image, raw, plan, ground), plan, ground.storage, "image" if own else "environment"
+    data = write(image, raw, plan, ground, *_tables(image, raw, plan))
+    return data, plan, ground.storage, "image" if own else "environment"
+
+
+def _tables(image: Image, raw: bytes, plan: Plan) -> tuple[bytes, Changes]:
+    """Unwind information for new text, to stand behind it, and what section headers and symbols must say."""
+    if not plan.text.data:
+        return b"", Changes()
+    plan.text.align(UNWIND_ALIGN, b"\0")
+    start = plan.text.base + len(MARKER)
+    sections = [NewSection(NEW_TEXT, start, plan.here - start, executable=True)]
+    edits = Edits(tuple(sorted(plan.spans, key=lambda span: span.new_start)), tuple(plan.dead))
+    made = build(image, edits, plan.here, header=eh_frame_header(raw) is not None) if plan.spans else None
+    if made is not None:
+        sections.append(NewSection(".eh_frame", *made.eh_frame))
+        if made.header is not None:
+            sections.append(NewSection(".eh_frame_hdr", *made.header))
+        if made.tables[1]:
+            sections.append(NewSection(".gcc_except_table.unwindlab", *made.tables))
+    header = made.header if made is not None else None
+    changes = Changes(tuple(sections), tuple(plan.symbols), tuple(plan.moved), _places(plan).get, header)
+    return made.data if made is not None else b"", changes
+
+
+def _places(plan: Plan) -> dict[int, int]:
+    """Old address -> new one, of instructions that were carried (the first of each run)."""
+    return {piece.old: piece.new for piece in plan.carried}
 
 
 def _cell(image: Image) -> int | None:

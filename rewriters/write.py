@@ -13,6 +13,7 @@ from typing import Any
 from lab.errors import EngineError, InputError, RefusedError
 from lab.images.image import Image
 from lab.images.rawelf import PF_W, PT_GNU_STACK, PT_NOTE, program_headers
+from rewriters.elf_tables import Changes, finish
 from rewriters.plan import Plan, Storage
 
 #: Room for shadow entries (bytes): 131,072 return addresses.  It costs address space, not file size.
@@ -69,8 +70,9 @@ def lay_out(image: Image, have: Room, *, storage: bool, cell: int | None) -> Gro
     return Ground(Storage(start + 16, start + 16 + STORAGE_SIZE, own), text, grows=have.grow is not None)
 
 
-def write(image: Image, raw: bytes, plan: Plan, ground: Ground, tables: bytes = b"") -> bytes:
-    """The rewritten file: *raw* with the edits of *plan*, its text (then *tables*) and the storage of *ground*."""
+def write(image: Image, raw: bytes, plan: Plan, ground: Ground, tables: bytes, changes: Changes) -> bytes:
+    """The rewritten file: *raw* with the edits of *plan*, its text (then *tables*) and the storage of *ground*; the parts
+    nothing loads follow *changes*."""
     import lief
 
     binary = lief.ELF.parse(list(raw))
@@ -85,9 +87,10 @@ def write(image: Image, raw: bytes, plan: Plan, ground: Ground, tables: bytes = 
     if plan.entry is not None:
         binary.header.entrypoint = plan.entry
     try:
-        return bytes(binary.write_to_bytes())
+        data = bytes(binary.write_to_bytes())
     except (ValueError, RuntimeError, MemoryError) as error:
         raise InputError(f"{image.path}: the ELF writer fails ({error}); the file's headers are damaged") from None
+    return finish(data, changes, str(image.path)) if changes.sections else data
 
 
 def _page(address: int) -> int:

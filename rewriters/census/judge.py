@@ -85,7 +85,7 @@ def _tables(track: Track, orphans: bool) -> set[int]:
         state = track.before[node]
         if state is None or scan.flows[index] != Flow.INDIRECT:
             continue
-        if state[0] is not None and state[0] < 0 or (orphans and _computed(track, index)):
+        if (state[0] is not None and state[0] < 0) or (orphans and _computed(track, index)):
             found.add(node)
     return found
 

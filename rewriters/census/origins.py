@@ -41,9 +41,9 @@ class Origin:
 
 _N = r"-?(?:0x[0-9a-f]+|\d+)"
 _A64 = (
-    (re.compile(rf"(?:mov) x\d+, (?P<n>x\d+|sp)$"), "copy"),
+    (re.compile(r"(?:mov) x\d+, (?P<n>x\d+|sp)$"), "copy"),
     (re.compile(rf"(?P<op>add|sub) x\d+, (?P<n>x\d+|sp), #(?P<i>{_N})(?P<s>, lsl #12)?$"), "copy"),
-    (re.compile(rf"(?:mov|movz|movn|adr|adrp) x\d+, #"), "constant"),
+    (re.compile(r"(?:mov|movz|movn|adr|adrp) x\d+, #"), "constant"),
     (re.compile(r"csel x\d+, (?P<n>x\d+), (?P<m>x\d+),"), "either"),
     (re.compile(rf"ld(?:r|ur|p) .*\[(?P<n>sp|x29)(?:, #(?P<i>{_N}))?\]"), "frame"),
     (re.compile(r"ld"), "load"),
