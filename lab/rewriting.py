@@ -19,7 +19,8 @@ from lab.errors import InputError, RefusedError
 from lab.images.image import Image, load_image
 from lab.layout import Flavour, Leaves, Policy, RewriteMap, map_path
 from lab.machine.machine import End, Limits
-from lab.proposals.api import Rewrite
+from lab.proposals.api import Proposal, Rewrite
+from rewriters.compiled import map_of_compiled
 from rewriters.refusals import MARKER
 
 
@@ -69,6 +70,27 @@ def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path
             return Verified(loaded, found)
     folder.mkdir(parents=True, exist_ok=True)
     return _produce(image, out, request, limits)
+
+
+def with_shadow(
+    image: Image, proposal: Proposal, limits: Limits, cache_folder: Path
+) -> tuple[Image, RewriteMap | None]:
+    """*image*, built as *proposal* says, with its shadow stack: rewritten, or as its compiler made it; None: none."""
+    if proposal.rewrite is not None:
+        done = rewritten(image, proposal.rewrite, limits, cache_folder)
+        return done.image, done.map
+    return image, compiled(image, limits) if proposal.compiler else None
+
+
+def compiled(image: Image, limits: Limits) -> RewriteMap:
+    """The map of an image whose compiler put the shadow stack in, its layout proved by execution as a rewrite's is.
+
+    RefusedError names the place where it is not so."""
+    found = map_of_compiled(image)
+    balance = check_balance(image, found, limits)
+    if balance.problem:
+        raise RefusedError(f"{image.path}: its own shadow stack is not where its code says: {balance.problem}")
+    return replace(found, checks={"shadow_balance_stops": balance.checked})
 
 
 def load_map(image: Path) -> RewriteMap:

@@ -10,6 +10,7 @@ from lab.images.image import Image
 from lab.layout import Carried, Flavour, InsertedRange, LayoutRow, Region, SiteOut, Where
 from rewriters.elf_tables import Moved, NewSymbol
 from rewriters.refusals import MARKER
+from rewriters.rows import gaps, merged
 from rewriters.sequences import Places, entry_stub
 from rewriters.text import NewText
 from rewriters.unwind import Span
@@ -66,7 +67,7 @@ class Plan:
     def finish(self, image: Image) -> None:
         """Put everything in order, say "unknown" for code no row covers, and read all new text back."""
         spans = [(s.address, s.address + s.size) for s in image.sections if s.executable]
-        self.rows = merged(self.rows + _gaps(spans, sorted(self.rows, key=lambda row: row.start)))
+        self.rows = merged(self.rows + gaps(spans, self.rows))
         self.inserted.sort(key=lambda piece: piece.start)
         self.edits.sort(key=lambda edit: edit.address)
         self.carried.sort(key=lambda piece: piece.old)
@@ -112,32 +113,3 @@ def begin_plan(image: Image, flavour: Flavour, base: int, storage: Storage, *, t
         plan.symbols.append(NewSymbol("unwindlab_start", start, plan.here - start))
         plan.rows.append(LayoutRow(start, plan.here, Where.OUTERMOST))
     return plan
-
-
-def _gaps(spans: list[tuple[int, int]], rows: list[LayoutRow]) -> list[LayoutRow]:
-    """Rows that say "unknown" for the parts of *spans* no row covers."""
-    gaps = []
-    for start, end in spans:
-        at = start
-        for row in rows:
-            if row.end <= start or row.start >= end:
-                continue
-            if row.start > at:
-                gaps.append(LayoutRow(at, row.start, Where.UNKNOWN, 0, "in no function, or data"))
-            at = max(at, row.end)
-        if at < end:
-            gaps.append(LayoutRow(at, end, Where.UNKNOWN, 0, "in no function, or data"))
-    return gaps
-
-
-def merged(rows: list[LayoutRow]) -> list[LayoutRow]:
-    """Sorted by address, adjacent rows with one answer joined."""
-    merged: list[LayoutRow] = []
-    for row in sorted(rows, key=lambda r: r.start):
-        last = merged[-1] if merged else None
-        same = last is not None and (last.where, last.offset, last.reason) == (row.where, row.offset, row.reason)
-        if last is not None and same and last.end == row.start:
-            merged[-1] = LayoutRow(last.start, row.end, row.where, row.offset, row.reason)
-        else:
-            merged.append(row)
-    return merged
