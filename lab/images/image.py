@@ -69,6 +69,14 @@ class Function:
         return self.names[0]
 
 
+@dataclass(frozen=True, slots=True)
+class ProgramHeaders:
+    """Where the table of ``count`` program headers lies in memory; address 0 where no segment holds it."""
+
+    address: int = 0
+    count: int = 0
+
+
 @dataclass(frozen=True)
 class Image:
     """A loaded, checked ELF image."""
@@ -85,6 +93,7 @@ class Image:
     data_ranges: tuple[tuple[int, int], ...] = ()
     """[start, end) of data islands in text, from AArch64 ``$d``/``$x`` mapping symbols."""
     build_id: str = ""
+    headers: ProgramHeaders = ProgramHeaders()
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -160,7 +169,18 @@ def parse_image(raw: bytes, path: Path) -> Image:
         symbols=symbols,
         data_ranges=islands,
         build_id=_build_id(binary),
+        headers=_headers(path, raw),
     )
+
+
+def _headers(path: Path, raw: bytes) -> ProgramHeaders:
+    """Where Linux finds the table in memory: in the PT_LOAD whose part of the file holds it (v5.18 binfmt_elf.c)."""
+    (offset,) = struct.unpack_from("<Q", raw, 32)
+    headers = program_headers(path, raw)
+    for kind, _, start, address, file_size, _ in headers:
+        if kind == PT_LOAD and start <= offset < start + file_size:
+            return ProgramHeaders(offset - start + address, len(headers))
+    return ProgramHeaders(0, len(headers))
 
 
 def _segments(path: Path, raw: bytes) -> tuple[Segment, ...]:
