@@ -64,7 +64,7 @@ class Machine:
         self._on_delivery: list[Callable[[int, int], None]] = []
         self._calls: SystemCalls | Kernel = SystemCalls(self.cpu, self.arch, self.memory)
         if process is not None:
-            guest = Guest(self.cpu, self.arch, self.memory, self.write, self._deliver, space.trampoline)
+            guest = Guest(self.cpu, self.arch, self.memory, self.write, self._on_delivery, space.trampoline)
             self._calls = Kernel(guest, process)
         self._started = self._running = False
         self._ended: tuple[End, int | None, str] | None = None
@@ -154,10 +154,6 @@ class Machine:
     def forget_code(self, start: int, end: int) -> None:
         """The guest is about to write [start, end): decode it anew.  unicorn drops its own translations."""
         self._code.forget(start, end)
-
-    def _deliver(self, ra: int, sp: int) -> None:
-        for callback in self._on_delivery:
-            callback(ra, sp)
 
     def _forget_code(self, start: int, end: int) -> None:
         """Drop what was decoded and translated from [start, end).  unicorn drops every block that overlaps."""

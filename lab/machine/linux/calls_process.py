@@ -38,6 +38,19 @@ def no_processes(_k: Kernel) -> int:
     raise Refusal(errno.ENOSYS, "one process only")
 
 
+@syscall("int int int", "socket")
+def no_network(_k: Kernel, _family: int, _kind: int, _protocol: int) -> int:
+    """socket(2): no family of addresses."""
+    raise Refusal(errno.EAFNOSUPPORT, "no network")
+
+
+@syscall("int", "getpeername")
+def no_socket(k: Kernel, descriptor: int) -> int:
+    """getpeername(2): no descriptor is a socket."""
+    k.descriptors.file(descriptor)
+    raise Refusal(errno.ENOTSOCK)
+
+
 @syscall("", "wait4", "waitid")
 def no_children(_k: Kernel) -> int:
     """wait4(2) of a process without children."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def status_of_node(node: Node) -> Status:
     """What stat tells of a file of the tree."""
-    subfolders = sum(child.kind == FOLDER for child in node.entries.values())
+    subfolders = sum(child.kind == FOLDER and not child.hidden for child in node.entries.values())
     links = 2 + subfolders if node.kind == FOLDER else node.links
     rdev = NULL_DEVICE if node.kind == NULL else 0
     return Status(DEVICE, node.number, node.mode, links, node.size, node.mtime, rdev)
@@ -69,7 +69,8 @@ def getdents64(k: Kernel, descriptor: int, address: int, size: int) -> int:
         raise Refusal(errno.ENOTDIR)
     node = file.node
     if file.listing is None:
-        file.listing = [(b".", node), (b"..", node.parent or node), *sorted(node.entries.items())]
+        entries = sorted((name, child) for name, child in node.entries.items() if not child.hidden)
+        file.listing = [(b".", node), (b"..", node.parent or node), *entries]
     found, position = bytearray(), file.offset
     while position < len(file.listing):
         name, child = file.listing[position]

@@ -48,14 +48,14 @@ _SYSCALL_BYTES = {"aarch64": 0, "x86_64": 2}
 
 class Guest(NamedTuple):
     """What a kernel is given of its machine.  ``write`` writes guest memory and tells all that must know of it;
-    ``deliver`` (return address, SP at the call) is told of a signal's handler that is about to run; ``trampoline`` is
+    ``on_delivery`` (return address, SP at the call) are told of a signal's handler about to run; ``trampoline`` is
     the address of code that makes the call rt_sigreturn, 0 where the architecture has none."""
 
     cpu: Any
     arch: Arch
     memory: GuestMemory
     write: Callable[[int, bytes], None]
-    deliver: Callable[[int, int], None]
+    on_delivery: list[Callable[[int, int], None]]
     trampoline: int
 
 
@@ -78,7 +78,7 @@ class Kernel:
         self.remark = ""
         self.resumed = False
         """Set by a call that has set all registers itself."""
-        self._memory, self._write, self._tell = guest.memory, guest.write, guest.deliver
+        self._memory, self._write, self._on_delivery = guest.memory, guest.write, guest.on_delivery
         self._ids = register_ids(guest.arch)
         self._number, self._arguments, self._result = REGISTERS[guest.arch.name]
         self._recorder = Recorder()
@@ -198,7 +198,8 @@ class Kernel:
         except Refusal:
             self.finish(End.SIGNAL, SIGSEGV, "SIGSEGV: no room for a signal's frame")
             return
-        self._tell(ra, sp)
+        for callback in self._on_delivery:
+            callback(ra, sp)
 
 
 def _signed(value: int, bits: int) -> int:

@@ -139,7 +139,7 @@ class FileSystem:
         self._drop(place, node)
 
     def rename(self, old: Place, new: Place) -> None:
-        """Give a file another name, as rename(2) does."""
+        """Give a file another name (rename(2))."""
         node, target = old.node, new.node
         if node is None:
             raise Refusal(errno.ENOENT)

@@ -31,8 +31,8 @@ class Status:
 
     @property
     def blocks(self) -> int:
-        """Of 512 bytes."""
-        return -(-self.size // 512)
+        """Of 512 bytes, in whole blocks of 4096."""
+        return -(-self.size // 4096) * 8
 
 
 def stat_bytes(arch: str, s: Status) -> bytes:

@@ -36,6 +36,8 @@ class Node:
     entries: dict[bytes, Node] = field(default_factory=dict)
     parent: Node | None = None
     links: int = 1
+    hidden: bool = False
+    """Found by name but not listed: the /dev that every guest has."""
 
     @property
     def mode(self) -> int:
@@ -99,7 +101,7 @@ def copied(root: Node) -> Node:
 def _add_null(root: Node) -> None:
     devices = root.entries.get(b"dev")
     if devices is None:
-        devices = root.enter(b"dev", Node(FOLDER, 0o755))
+        devices = root.enter(b"dev", Node(FOLDER, 0o755, hidden=True))
     if devices.kind == FOLDER and b"null" not in devices.entries:
         devices.enter(b"null", Node(NULL, 0o666))
 
