@@ -18,7 +18,7 @@ from lab.cost.counts import count
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, load_image
 from lab.layout import Flavour, Leaves, Policy, RewriteMap, map_path
-from lab.machine.machine import End, Limits
+from lab.machine.machine import End, Limits, Outcome, Process
 from lab.proposals.api import Proposal, Rewrite
 from rewriters.compiled import map_of_compiled
 from rewriters.refusals import MARKER
@@ -157,14 +157,17 @@ def _umask() -> int:
     return mask
 
 
-def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) -> dict[str, Any]:
-    """Same result before and after, and shadow balance.  RefusedError names the check that failed.
+def dynamic_checks(
+    old: Image, new: Image, rewrite: RewriteMap, limits: Limits, process: Process | None = None
+) -> dict[str, Any]:
+    """Same result before and after, and shadow balance; of a real program, which *process* starts, the same system
+    calls too.  RefusedError names the check that failed.
 
     Where the original does not end by itself within the limits, equality cannot be shown: the check is
     reported as ``undetermined``, never as passed.
     """
-    before, after = count(old, None, limits), count(new, rewrite.layout, limits)
-    balance = check_balance(new, rewrite, limits)
+    before, after = count(old, None, limits, process), count(new, rewrite.layout, limits, process)
+    balance = check_balance(new, rewrite, limits, process)
     if balance.problem:
         raise RefusedError(f"{old.path}: rewrite not written: shadow balance fails: {balance.problem}")
     if before.outcome.end is End.BUDGET:
@@ -173,8 +176,11 @@ def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) 
         raise RefusedError(
             f"{old.path}: rewrite not written: result changed from {before.outcome.result} to {after.outcome.result}"
         )
+    elif difference := _difference(before.outcome, after.outcome):
+        raise RefusedError(f"{old.path}: rewrite not written: {difference}")
     else:
         same = "passed"
+    trace = before.outcome.trace
     return {
         "same_result": same,
         "result": before.outcome.result,
@@ -182,7 +188,12 @@ def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) 
         "shadow_balance_stops": balance.checked,
         "instructions_before": before.instructions,
         "instructions_after": after.instructions,
-    }
+    } | ({} if trace is None else {"same_system_calls": same, "system_calls": trace.count})
+
+
+def _difference(before: Outcome, after: Outcome) -> str:
+    """Where the system calls of two runs of a process differ, "" where they do not."""
+    return before.trace.difference(after.trace) if before.trace and after.trace else ""
 
 
 @cache
