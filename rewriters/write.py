@@ -58,7 +58,7 @@ def write(
     """
     import lief
 
-    binary = lief.ELF.parse(list(raw))
+    binary = lief.ELF.parse(raw)
     if binary is None:
         raise EngineError(f"{image.path}: the ELF parser rejects on writing what it took on reading")
     where = _reserve(image, raw, binary, cell) if storage else Storage()
