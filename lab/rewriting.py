@@ -17,7 +17,7 @@ from lab.balance import check_balance
 from lab.cost.counts import count
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, load_image
-from lab.layout import Flavour, Policy, RewriteMap, map_path
+from lab.layout import Flavour, Leaves, Policy, RewriteMap, map_path
 from lab.machine.machine import End, Limits
 from lab.proposals.api import Rewrite
 from rewriters.refusals import MARKER
@@ -32,7 +32,14 @@ class Verified:
 
 
 def rewrite_file(
-    src: Path, out: Path, mode: str, flavour: str | Flavour, policy: Policy, *, limits: Limits | None = None
+    src: Path,
+    out: Path,
+    mode: str,
+    flavour: str | Flavour,
+    policy: Policy,
+    *,
+    leaves: Leaves = Leaves.ALL,
+    limits: Limits | None = None,
 ) -> RewriteMap:
     """Rewrite *src* into *out* and ``out.rewrite.json``, verified; on any error neither is written."""
     image = load_image(src)
@@ -42,7 +49,8 @@ def rewrite_file(
         raise InputError(f"{out}: is the input; choose another output")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent}: no such folder for the output")
-    return _produce(image, out, Rewrite(mode, rewriters.flavour_by_name(flavour).name, policy), limits or Limits()).map
+    request = Rewrite(mode, rewriters.flavour_by_name(flavour).name, policy, leaves)
+    return _produce(image, out, request, limits or Limits()).map
 
 
 def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path) -> Verified:
@@ -50,7 +58,8 @@ def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path
 
     The name covers the image, the request and every source file that has a part in making or checking it.
     """
-    key = f"{image.sha256} {request.mode} {request.flavour} {request.policy.value} {_source_digest()}"
+    what = f"{request.mode} {request.flavour} {request.policy.value} {request.leaves.value}"
+    key = f"{image.sha256} {what} {_source_digest()}"
     folder = cache_folder / "rewritten"
     out = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.elf"
     if out.exists() and map_path(out).exists():
@@ -88,7 +97,7 @@ def find_map(image: Image) -> RewriteMap | None:
 
 
 def _produce(image: Image, out: Path, request: Rewrite, limits: Limits) -> Verified:
-    result = rewriters.rewrite(image, request.mode, request.flavour, request.policy)
+    result = rewriters.rewrite(image, request.mode, request.flavour, request.policy, request.leaves)
     with _temporary(out) as temporary:
         temporary.write_bytes(result.data)
         temporary.chmod(0o777 & ~_umask())

@@ -11,13 +11,14 @@ from lab.arch.decode import Kind
 from lab.images.flow import Code, Graph, decode_function, noreturn_functions
 from lab.images.image import Function, Image
 from lab.images.liveness import FLAGS, Liveness, abi, frames, kept_across_calls, liveness
-from lab.layout import Flavour, Policy, SiteOut
+from lab.layout import Flavour, Leaves, Policy, SiteOut
 from rewriters.flavours import FlavourSpec
 from rewriters.pairing import Paired, walk
 from rewriters.sequences import Sequence, sequence
 from rewriters.sites import Found, Site
 
 NO_SITE = "no site (leaf or frameless: the compiler left none)"
+LEAF = "a leaf: its return address never leaves the link register, or it makes no call (leaves are skipped)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,15 @@ def decode_all(image: Image) -> dict[int, Code]:
     return {function.start: decode_function(image, function) for function in image.functions}
 
 
-def select(image: Image, found: Found, codes: dict[int, Code], spec: FlavourSpec, policy: Policy) -> Selection:
+def select(
+    image: Image,
+    found: Found,
+    codes: dict[int, Code],
+    spec: FlavourSpec,
+    policy: Policy,
+    *,
+    leaves: Leaves = Leaves.ALL,
+) -> Selection:
     """Decide for every function.  A function is rewritten at all of its sites or at none."""
     noreturn = noreturn_functions(codes)
     graphs = {start: Graph(code, noreturn) for start, code in codes.items()}
@@ -63,6 +72,8 @@ def select(image: Image, found: Found, codes: dict[int, Code], spec: FlavourSpec
         graph = graphs[function.start]
         sites = sorted(found.sites.get(function.start, []), key=lambda s: s.address)
         out = _early_reason(image, function, found, sites, strangers)
+        if out is None and leaves is Leaves.SKIP and not _lets_go(graph.code):
+            out = SiteOut(function.name, function.start, LEAF)
         if out is None:
             paired = _walk_sites(graph, sites, spec.reach)
             picked, out = _pick(paired, sites, allowed, fill)
@@ -72,6 +83,12 @@ def select(image: Image, found: Found, codes: dict[int, Code], spec: FlavourSpec
             left_out.append(out)
             walks[function.start] = walk(graph, [], spec.reach)
     return Selection(chosen, walks, tuple(left_out), strangers)
+
+
+def _lets_go(code: Code) -> bool:
+    """Whether the return address leaves the place where the call put it: x30 is written; on x86-64, a call is made."""
+    lr = code.arch.lr
+    return bool(code.calls) or (lr is not None and any(lr in insn.writes for insn in code.insns))
 
 
 def _walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:

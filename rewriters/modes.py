@@ -7,7 +7,7 @@ from lab.layout import Flavour, Policy
 from rewriters.flavours import flavour_by_name
 
 #: Names of the rewriters.
-MODES: tuple[str, ...] = ("pac", "xray")
+MODES: tuple[str, ...] = ("pac", "xray", "detour")
 
 
 def unsupported_reason(arch: Arch, mode: str, flavour: str | Flavour, policy: Policy | None = None) -> str | None:

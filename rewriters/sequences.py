@@ -51,6 +51,8 @@ class Binding:
 
     scratch: tuple[str, ...] = ()
     cell: int | None = None
+    lr: str = "x30"
+    """AArch64: the register the function returns through."""
 
 
 def sequence(arch: Arch, flavour: str | Flavour, action: Action, policy: Policy) -> Sequence:
@@ -68,7 +70,16 @@ def sequence(arch: Arch, flavour: str | Flavour, action: Action, policy: Policy)
 
 def emit(arch: Arch, what: Sequence, address: int, binding: Binding) -> list[Emitted]:
     """*what* assembled at *address*, every instruction read back."""
-    names = {f"s{i}": name for i, name in enumerate(binding.scratch)} | {"lo": _page_offset(binding.cell)}
+    pieces = assemble(arch, what, address, binding)
+    for piece in pieces:
+        encode.read_back(arch, piece.raw, piece.address, piece.text)
+    return pieces
+
+
+def assemble(arch: Arch, what: Sequence, address: int, binding: Binding) -> list[Emitted]:
+    """*what* assembled at *address*.  The caller has the bytes read back (``emit``, ``rewriters.text``)."""
+    names = {f"s{i}": name for i, name in enumerate(binding.scratch)}
+    names |= {"lo": _page_offset(binding.cell), "lr": binding.lr}
     emitted: list[Emitted] = []
     flipped, pushed = not what.lines, 0
     for line in what.lines:
@@ -77,7 +88,6 @@ def emit(arch: Arch, what: Sequence, address: int, binding: Binding) -> list[Emi
             raw, text = _FORMS[text.split()[0]](address, text, binding)
         else:
             raw = encode.template(arch, text)
-        encode.read_back(arch, raw, address, text)
         emitted.append(Emitted(address, raw, text, flipped, pushed))
         address += len(raw)
         flipped = flipped or line.flips

@@ -7,7 +7,6 @@ asks for stack permissions, and 64-bit kernels give a non-executable stack witho
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,70 +42,76 @@ def room(image: Image, raw: bytes) -> Room:
     return Room(slots, None if blocked else end)
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where new things go: the shadow stack's storage, and ``text``, the address of new code and tables.  ``grows``:
+    the storage is what the last writable segment becomes longer by; else it is a segment of its own."""
+
+    storage: Storage
+    text: int
+    grows: bool
+
+
 def slots_needed(have: Room, *, text: bool, storage: bool) -> int:
     """Program headers to replace."""
     return int(text) + int(storage and have.grow is None)
 
 
-def write(
-    image: Image, raw: bytes, make: Callable[[int, Storage], Plan], *, storage: bool, cell: int | None
-) -> tuple[bytes, Plan, Storage]:
-    """The rewritten file, the plan it holds, and the storage.  *make* plans for given addresses; it is called twice,
-    because only lief knows where the new segment lands, and only the plan how long it is.
+def lay_out(image: Image, have: Room, *, storage: bool, cell: int | None) -> Ground:
+    """Choose addresses.  *storage*: reserve room for the shadow stack; *cell*: address of the image's own pointer, or
+    None to reserve one."""
+    end = image.segments[-1].end
+    start = have.grow if have.grow is not None else _page(end + _PAGE)
+    text = _page(end + STORAGE_SIZE + 4 * _PAGE)
+    if not storage:
+        return Ground(Storage(), text, grows=True)
+    own = start if cell is None else cell
+    return Ground(Storage(start + 16, start + 16 + STORAGE_SIZE, own), text, grows=have.grow is not None)
 
-    *storage*: reserve room for the shadow stack; *cell*: address of the image's own pointer, or None to reserve one.
-    """
+
+def write(image: Image, raw: bytes, plan: Plan, ground: Ground, tables: bytes = b"") -> bytes:
+    """The rewritten file: *raw* with the edits of *plan*, its text (then *tables*) and the storage of *ground*."""
     import lief
 
     binary = lief.ELF.parse(raw)
     if binary is None:
         raise EngineError(f"{image.path}: the ELF parser rejects on writing what it took on reading")
-    where = _reserve(image, raw, binary, cell) if storage else Storage()
-    length = len(make(_guess(image), where).text)
-    text_base = _guess(image)
-    segment = None
-    if length:
-        segment = _replace(image, binary, b"\0" * length, executable=True)
-        text_base = int(segment.virtual_address)
-    plan = make(text_base, where)
-    if len(plan.text) != length:
-        raise EngineError(f"{image.path}: the new text is {len(plan.text)} bytes at its address, planned {length}")
-    if segment is not None:
-        segment.content = list(bytes(plan.text).ljust(int(segment.physical_size), b"\0"))
+    _reserve(image, binary, ground)
+    content = bytes(plan.text.data) + tables
+    if content:
+        _replace(image, binary, content, ground.text, executable=True)
     for edit in plan.edits:
         binary.patch_address(edit.address, list(edit.data))
     if plan.entry is not None:
         binary.header.entrypoint = plan.entry
     try:
-        return bytes(binary.write_to_bytes()), plan, where
+        return bytes(binary.write_to_bytes())
     except (ValueError, RuntimeError, MemoryError) as error:
         raise InputError(f"{image.path}: the ELF writer fails ({error}); the file's headers are damaged") from None
 
 
-def _guess(image: Image) -> int:
-    """A page that could be the new segment's: near enough that every branch reaches."""
-    return image.segments[-1].end + STORAGE_SIZE + 4 * _PAGE & ~(_PAGE - 1)
+def _page(address: int) -> int:
+    return address & ~(_PAGE - 1)
 
 
-def _reserve(image: Image, raw: bytes, binary: Any, cell: int | None) -> Storage:
-    """Room for the cell (if none is given) and the shadow stack, in the last writable segment or a new one."""
+def _reserve(image: Image, binary: Any, ground: Ground) -> None:
+    """Room for the cell and the shadow stack, in the last writable segment or a new one."""
     import lief
 
-    start = room(image, raw).grow
-    if start is None:
-        segment = _replace(image, binary, b"\0" * (STORAGE_SIZE + 16), executable=False)
-        start = int(segment.virtual_address)
-    else:
-        kinds, flags = lief.ELF.Segment.TYPE, lief.ELF.Segment.FLAGS
-        writable = [s for s in binary.segments if s.type == kinds.LOAD and s.has(flags.W)]
-        grown = max(writable, key=lambda s: int(s.virtual_address))
-        grown.virtual_size = start + STORAGE_SIZE + 16 - int(grown.virtual_address)
-    own = start if cell is None else cell
-    return Storage(start + 16, start + 16 + STORAGE_SIZE, own)
+    storage = ground.storage
+    if storage.limit == 0:
+        return
+    if not ground.grows:
+        _replace(image, binary, b"\0" * (STORAGE_SIZE + 16), storage.base - 16, executable=False)
+        return
+    kinds, flags = lief.ELF.Segment.TYPE, lief.ELF.Segment.FLAGS
+    writable = [s for s in binary.segments if s.type == kinds.LOAD and s.has(flags.W)]
+    grown = max(writable, key=lambda s: int(s.virtual_address))
+    grown.virtual_size = storage.limit - int(grown.virtual_address)
 
 
-def _replace(image: Image, binary: Any, content: bytes, *, executable: bool) -> Any:
-    """Put a new PT_LOAD in the place of a replaceable program header; RefusedError if there is none."""
+def _replace(image: Image, binary: Any, content: bytes, address: int, *, executable: bool) -> None:
+    """Put a new PT_LOAD at *address* in the place of a replaceable program header; RefusedError if there is none."""
     import lief
 
     kinds = lief.ELF.Segment.TYPE
@@ -118,11 +123,13 @@ def _replace(image: Image, binary: Any, content: bytes, *, executable: bool) -> 
     segment.type = kinds.LOAD
     segment.flags = flags.R | (flags.X if executable else flags.W)
     segment.alignment = _PAGE
+    segment.virtual_address = address
     segment.content = list(content)
     placed = binary.replace(segment, old)
     if placed is None:
         raise InputError(f"{image.path}: the ELF writer cannot place a segment in this file; its headers are damaged")
-    return placed
+    if int(placed.virtual_address) != address:
+        raise EngineError(f"{image.path}: the ELF writer placed a segment at {int(placed.virtual_address):#x}")
 
 
 def no_slot(image: Image) -> str:

@@ -78,6 +78,14 @@ def decode(arch: Arch, code: bytes, address: int) -> Iterator[Insn]:
         offset += insn.size
 
 
+def disassemble(arch: Arch, code: bytes, address: int) -> Iterator[tuple[int, int, str]]:
+    """(address, size in bytes, text) of every instruction of *code* up to the first that cannot be decoded.
+
+    The text is that of ``Insn.text``.  Fast: capstone is not asked what an instruction does."""
+    for at, size, mnemonic, operands in _engine(arch.name, detail=False).disasm_lite(code, address):
+        yield at, size, f"{mnemonic} {operands}".strip()
+
+
 def decode_one(arch: Arch, code: bytes, address: int) -> Insn:
     """The first instruction of *code* (at most 16 bytes are looked at); UNDECODED and empty where there is none."""
     if not code:
@@ -102,7 +110,7 @@ def _decode_at(arch: Arch, window: bytes, address: int) -> Insn:
         return Insn(address, known.raw, known.mnemonic, known.op_str, known.kind, None, known.reads, known.writes)
     if len(_seen) >= _SEEN_LIMIT:
         _seen.clear()
-    raw = next(_engine(arch.name).disasm(window, address, 1), None)
+    raw = next(_engine(arch.name, detail=True).disasm(window, address, 1), None)
     found = _undecoded(arch, window, address) if raw is None else _convert(arch, raw)
     _seen[arch.name, window, address if _pc_relative(arch, found) else _ANYWHERE] = found
     return found
@@ -127,12 +135,12 @@ def _undecoded(arch: Arch, window: bytes, address: int) -> Insn:
 
 
 @cache
-def _engine(name: str) -> Any:
+def _engine(name: str, *, detail: bool) -> Any:
     if name == "aarch64":
         engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
     else:
         engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    engine.detail = True
+    engine.detail = detail
     return engine
 
 

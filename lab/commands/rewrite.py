@@ -16,7 +16,7 @@ from rewriters import REWRITERS, all_flavours
 @click.command("rewrite", short_help="Rewrite one image to carry a shadow stack.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), metavar="OUT")
-@click.option("--mode", required=True, type=click.Choice(REWRITERS), help="Which sleds to fill.")
+@click.option("--mode", required=True, type=click.Choice(REWRITERS), help="How the code gets in.")
 @click.option(
     "--flavour",
     required=True,
@@ -29,13 +29,20 @@ from rewriters import REWRITERS, all_flavours
     type=click.Choice(["record", "use", "check"]),
     help="What a return does with the shadow entry.",
 )
+@click.option(
+    "--leaves",
+    default="all",
+    show_default=True,
+    type=click.Choice(["all", "skip"]),
+    help="Instrument functions that make no call, too, or skip them.",
+)
 @json_option
-def command(*, source: Path, out: Path, mode: str, flavour: str, policy: str, as_json: bool) -> None:
+def command(*, source: Path, out: Path, mode: str, flavour: str, policy: str, leaves: str, as_json: bool) -> None:
     """Rewrite the image IN to OUT, verify it, and write its map to OUT.rewrite.json."""
-    from lab.layout import Policy, map_path
+    from lab.layout import Leaves, Policy, map_path
     from lab.rewriting import rewrite_file
 
-    made = rewrite_file(source, out, mode, flavour, Policy(policy))
+    made = rewrite_file(source, out, mode, flavour, Policy(policy), leaves=Leaves(leaves))
     plain: dict[str, Any] = json.loads(made.to_json())
     if as_json:
         print_json({"output": str(out), "map": str(map_path(out))} | plain)

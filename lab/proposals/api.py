@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lab.layout import Policy
+from lab.layout import Leaves, Policy
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """The rewrite a proposal asks for: a rewriter's mode, a flavour file's name, and a policy."""
+    """The rewrite a proposal asks for: a rewriter's mode, a flavour file's name, a policy, what happens to leaves."""
 
     mode: str
     flavour: str
     policy: Policy
+    leaves: Leaves = Leaves.ALL
 
 
 @dataclass(frozen=True)

@@ -71,5 +71,5 @@ class NativeCounter:
         self._machine.stop(End.BUDGET, None, detail)
 
     def _decode(self, pc: int) -> None:
-        found = classify(self._machine.arch, self._machine.memory.read(pc, 16), pc)
+        found = classify(self._machine.arch, self._machine.code_at(pc), pc)
         self._flags[pc - self._low] = KNOWN | found.flags
