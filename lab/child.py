@@ -106,15 +106,15 @@ class _Child:
             if poll.poll(_LOOK_MS):
                 piece = os.read(self._pipe, _PIPE_BYTES)
                 if not piece:
-                    with held_from_children():
-                        status = self._reap()
-                    raise self._crashed(_how(status))
+                    raise self._crashed(_how(self._reaped()))
                 message += piece
                 if size < 0 and len(message) >= _LENGTH.size:
                     (size,) = _LENGTH.unpack_from(message)
                     del message[: _LENGTH.size]
             elif _resident(self._pid) - self._resident > memory:
                 raise self._too_much(memory)
+            elif _ended(self._pid) and not poll.poll(0):  # a child forked meanwhile may hold the pipe open
+                raise self._crashed(_how(self._reaped()))
             if time.monotonic() > deadline:
                 raise InputError(f"{self._what} did not end within {seconds:g} s on this file")
         return bytes(message)
@@ -124,6 +124,10 @@ class _Child:
         os.kill(self._pid, signal.SIGKILL)  # it is ours until it is waited for
         pid, self._pid = self._pid, 0
         return os.waitpid(pid, 0)[1]
+
+    def _reaped(self) -> int:
+        with held_from_children():
+            return self._reap()
 
     def end(self) -> None:
         """Leave nothing behind.  Signals must be held."""
@@ -191,6 +195,11 @@ def _resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
+
+
+def _ended(pid: int) -> bool:
+    """Whether our child *pid* waits to be waited for."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _how(status: int) -> str:
