@@ -83,7 +83,7 @@ def write(image: Image, raw: bytes, plan: Plan, ground: Ground, tables: Tables) 
     """The rewritten file: *raw* with the edits of *plan*, its text (then *tables*) and the storage of *ground*."""
     import lief
 
-    binary = lief.ELF.parse(list(raw))
+    binary = lief.ELF.parse(raw)
     if binary is None:
         raise EngineError(f"{image.path}: the ELF parser rejects on writing what it took on reading")
     _reserve(image, binary, ground)

@@ -152,7 +152,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
     (entry,) = struct.unpack_from("<Q", raw, 24)
     if not any(s.address <= entry < s.end and s.flags & PF_X for s in segments):
         raise InputError(f"{path}: the entry point {entry:#x} lies in no executable segment; link it again")
-    binary = lief.ELF.parse(list(raw))
+    binary = lief.ELF.parse(raw)
     if binary is None:
         raise InputError(f"{path}: the ELF parser rejects this file")
     symbols = read_symbols(binary)
