@@ -123,7 +123,8 @@ def _memory(f: _Fields) -> Effects:
     stores = plain & ~vector & (f.w >> 22 & 3 == 0)
     loads = plain & ~vector & ~stores & ~prefetch
     structure = vector & ~pair & ~plain & ~literal
-    known = pair | plain | literal | structure
+    tags = f.w & 0xFF20_0000 == 0xD920_0000  # stg, ldg: the register at bit 0 is read; ldg and ldgm also write it
+    known = pair | plain | literal | structure | tags
     moving = (pair & (f.w >> 23 & 1 == 1)) | (short & (f.w >> 10 & 1 == 1))
     reads = _pick(~literal, f.n) | _pick(indexed | structure | ~known, f.m)
     reads |= _pick(stores | (pair & ~vector & ~load) | ~known, f.d)
@@ -131,7 +132,9 @@ def _memory(f: _Fields) -> Effects:
     fixed = literal & ~vector & (f.w >> 30 != 3)  # noqa: PLR2004
     kills = _pick(loads | (pair & ~vector & load) | fixed, f.d) | _pick(pair & ~vector & load, f.a)
     kills |= _pick(moving, f.n)
+    reads |= _pick(tags, f.d)
     clobbers = kills | _pick(~known, f.d | f.a | f.m | f.n) | _pick(structure, f.n)
+    clobbers |= _pick(tags & (f.w & 0xC00 == 0), f.d) | _pick(tags & (f.w & 0x400 != 0), f.n)
     return reads, kills, clobbers
 
 
