@@ -8,12 +8,12 @@ from lab.images.image import Image
 from rewriters.census.body import Exit, ExitKind
 from rewriters.census.origins import Made, Origin, Origins
 from rewriters.census.scan import Flow
-from rewriters.census.track import State, Track
+from rewriters.census.track import ALIGNED, State, Track
 from rewriters.census.unit import Place, Unit
 
 _DIRECT = {Flow.JUMP: ExitKind.TAIL, Flow.BRANCH: ExitKind.TAIL_CONDITIONAL, Flow.SHORT: ExitKind.TAIL_CONDITIONAL}
 _LEAVING = frozenset({Flow.RETURN, Flow.INDIRECT, Flow.FAR})
-_POINTERS = frozenset({Made.ENTRY, Made.LOAD, Made.FRAME, Made.CALL, Made.CONSTANT})
+_POINTERS = frozenset({Made.ENTRY, Made.LOAD, Made.MIXED, Made.FRAME, Made.CALL, Made.ADDRESS, Made.CONSTANT})
 
 
 @dataclass
@@ -85,9 +85,16 @@ def _tables(track: Track, orphans: bool) -> set[int]:
         state = track.before[node]
         if state is None or scan.flows[index] != Flow.INDIRECT:
             continue
-        if (state[0] is not None and state[0] < 0) or (orphans and _computed(track, index)):
+        if _frame_up(state) or (orphans and state[0] == 0 and _computed(track, index)):
             found.add(node)
     return found
+
+
+def _frame_up(state: State) -> bool:
+    """Whether the function's frame is certainly up: SP below its entry value, or (where that is not known, as after
+    alloca) FP still the function's own and not its caller's."""
+    sp, fp, _ = state
+    return fp is not None if sp is None else sp < 0 or sp > ALIGNED // 2
 
 
 def _made(track: Track, index: int) -> frozenset[Origin]:
@@ -126,7 +133,7 @@ def _event(track: Track, node: int, index: int, verdict: Verdict, starts: frozen
     if node in track.switches:
         verdict.switch = True
         verdict.refuse(address, "switches stacks: loads SP from memory or a register that held no SP")
-    if state is not None and state[0] is not None and state[0] > 0 and state[0] < 1 << 39:
+    if state is not None and state[0] is not None and 0 < state[0] < ALIGNED // 2:
         verdict.refuse(address, "moves the stack pointer above its value at entry")
 
 
@@ -208,8 +215,9 @@ def _indirect(track: Track, node: int, index: int, state: State, verdict: Verdic
     problem = _frame_problem(state, "indirect jump")
     register = scan.branch_register[index]
     if not problem and register is not None:
+        pointers = _POINTERS | {Made.SUM} if _torn_down(track, node) else _POINTERS
         made = _made(track, index)
-        if not made or not all(origin.made in _POINTERS for origin in made):
+        if not made or not all(origin.made in pointers for origin in made):
             problem = "whether this indirect jump is a jump table or a tail call cannot be told"
     if not problem and track.orphans():
         problem = "whether this indirect jump is a tail call or leads to code nothing else reaches cannot be told"
@@ -218,6 +226,19 @@ def _indirect(track: Track, node: int, index: int, state: State, verdict: Verdic
         return
     keeps = _names(scan.bits, int(scan.reads[index]))
     verdict.exits.append(Exit(address, int(scan.size[index]), ExitKind.TAIL_INDIRECT, register, None, keeps))
+
+
+def _torn_down(track: Track, node: int) -> bool:
+    """Whether the frame comes down on the straight way to *node*: no jump table follows an epilogue."""
+    unit = track.unit
+    for back in range(node - 1, -1, -1):
+        index = unit.events[back]
+        if unit.owner[back] != unit.owner[node] or unit.scan.flows[index] != Flow.NONE:
+            return False
+        before, after = track.before[back], track.before[back + 1]
+        if before and after and before[0] != 0 and after[0] == 0:
+            return True
+    return False
 
 
 def _fall(track: Track, node: int, state: State, verdict: Verdict) -> None:
