@@ -32,9 +32,19 @@ class Verified:
 
 
 def rewrite_file(
-    src: Path, out: Path, mode: str, flavour: str | Flavour, policy: Policy, *, limits: Limits | None = None
+    src: Path,
+    out: Path,
+    mode: str,
+    flavour: str | Flavour,
+    policy: Policy,
+    *,
+    limits: Limits | None = None,
+    process: Process | None = None,
 ) -> RewriteMap:
-    """Rewrite *src* into *out* and ``out.rewrite.json``, verified; on any error neither is written."""
+    """Rewrite *src* into *out* and ``out.rewrite.json``, verified; on any error neither is written.
+
+    A real program is verified as *process*; without one, the image starts as a freestanding one.
+    """
     image = load_image(src)
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name a file for the output")
@@ -42,7 +52,8 @@ def rewrite_file(
         raise InputError(f"{out}: is the input; choose another output")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent}: no such folder for the output")
-    return _produce(image, out, Rewrite(mode, rewriters.flavour_by_name(flavour).name, policy), limits or Limits()).map
+    request = Rewrite(mode, rewriters.flavour_by_name(flavour).name, policy)
+    return _produce(image, out, request, limits or Limits(), process).map
 
 
 def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path) -> Verified:
@@ -87,13 +98,13 @@ def find_map(image: Image) -> RewriteMap | None:
     return found
 
 
-def _produce(image: Image, out: Path, request: Rewrite, limits: Limits) -> Verified:
+def _produce(image: Image, out: Path, request: Rewrite, limits: Limits, process: Process | None = None) -> Verified:
     result = rewriters.rewrite(image, request.mode, request.flavour, request.policy)
     with _temporary(out) as temporary:
         temporary.write_bytes(result.data)
         temporary.chmod(0o777 & ~_umask())
         draft = load_image(temporary)
-        checks = dynamic_checks(image, draft, result.map, limits)
+        checks = dynamic_checks(image, draft, result.map, limits, process)
         final = replace(result.map, checks=result.map.checks | checks)
         # The map goes first: an image without its map would be judged as if it had no shadow stack.
         with _temporary(map_path(out)) as map_file:
