@@ -76,7 +76,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Effort:
-    """Row 49: instructions the tool decoded and had to understand, and the seconds that took."""
+    """Row 49: instructions the tool decoded and had to understand, and the seconds of processor time that took."""
 
     decoded: int
     understood: int

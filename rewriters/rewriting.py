@@ -75,6 +75,9 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
         out_of_line=plan.out_of_line,
         left_out=work.left_out,
         scan=work.scan,
+        decoded=work.effort.decoded,
+        understood=work.effort.understood,
+        seconds=round(work.effort.seconds, 3),
     )
     result = RewriteMap(
         mode=mode,
