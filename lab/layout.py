@@ -139,8 +139,8 @@ class SiteOut:
 class Census:
     """How much of the image is instrumented.  ``scan`` scores finding the sites without the compiler's records.
 
-    ``decoded`` instructions were looked at, ``understood`` ones had to be, in ``seconds`` of processor time: what a
-    tool has to know of code that others wrote (row 49 of the field guide)."""
+    ``decoded`` instructions were looked at, ``understood`` ones had to be: what a tool has to know of code that others
+    wrote (row 49 of the field guide)."""
 
     functions: int
     instrumented: int
@@ -151,7 +151,6 @@ class Census:
     scan: dict[str, Any] = field(default_factory=dict)
     decoded: int = 0
     understood: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

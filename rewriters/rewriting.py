@@ -17,7 +17,7 @@ from rewriters.elf_tables import Changes, NewSection, eh_frame_header
 from rewriters.flavours import FlavourSpec, flavour_by_name
 from rewriters.flavours.api import DISTANCE
 from rewriters.modes import ANALYSED
-from rewriters.plan import Plan, Prepared, Storage, begin_plan
+from rewriters.plan import Effort, Plan, Prepared, Storage, begin_plan
 from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
 from rewriters.unwind import Edits, build
 from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
@@ -34,10 +34,11 @@ _PREPARE: dict[str, Callable[[Image, FlavourSpec, Policy, Leaves], Prepared]] = 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """``data``: the new ELF file.  ``map``: what was done, to be saved beside it."""
+    """``data``: the new ELF file.  ``map``: what was done, to be saved beside it.  ``effort``: what deciding took."""
 
     data: bytes
     map: RewriteMap
+    effort: Effort
 
 
 def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, leaves: Leaves = Leaves.ALL) -> Rewritten:
@@ -77,7 +78,6 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
         scan=work.scan,
         decoded=work.effort.decoded,
         understood=work.effort.understood,
-        seconds=round(work.effort.seconds, 3),
     )
     result = RewriteMap(
         mode=mode,
@@ -93,7 +93,7 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
     )
     checks = static_checks(image, parse_image(data, image.path), result)
     require(checks, str(image.path))
-    return Rewritten(data, replace(result, checks=checks))
+    return Rewritten(data, replace(result, checks=checks), work.effort)
 
 
 def _file(image: Image) -> bytes:
