@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from lab.images.image import Function, Image
 from lab.layout import SiteOut
-from rewriters.census import a64
+from rewriters.census import a64, x64
 from rewriters.census.body import Body, Survey
 from rewriters.census.entries import entry_index
 from rewriters.census.fdes import read_fdes
@@ -41,7 +41,7 @@ def survey(image: Image) -> Survey:
 
 def scan_image(image: Image) -> Scan:
     """The columns of *image*, by its architecture."""
-    return a64.scan(image)
+    return a64.scan(image) if image.arch.lr is not None else x64.scan(image)
 
 
 class _Work:
