@@ -19,6 +19,7 @@ from rewriters.census.x64_facts import BITS, Fact, fact
 from rewriters.sites import executable_sections
 
 _NO_TARGET = -1
+_LOCK = 0xF0
 
 
 @cache
@@ -53,6 +54,7 @@ class _Rows:
         self.size: list[int] = []
         self.facts: list[Fact] = []
         self.target: list[int] = []
+        self.prefixes: set[int] = set()
 
     def decode(self, data: bytes, start: int, known: dict[bytes, Fact]) -> None:
         """Append the instructions of *data* at *start*."""
@@ -63,6 +65,10 @@ class _Rows:
                 found = known.get(raw)
                 if found is None:
                     found = known[raw] = fact(mnemonic, operands, raw)
+                if raw[0] == _LOCK and size > 1:  # hand-written code jumps over the prefix
+                    self.prefixes.add(len(self.address))
+                    self.add(address, 1, _PREFIX, _NO_TARGET)
+                    address, size = address + 1, size - 1
                 self.add(address, size, found, int(operands, 16) if found.direct else _NO_TARGET)
             at = self.address[-1] + self.size[-1] - start if self.address and self.address[-1] >= start else at
             if at < len(data):
@@ -91,9 +97,10 @@ class _Rows:
             kills=np.array([f.kills for f in self.facts], np.uint32),
             effects=effects,
             branch_register=through,
-            authenticated=frozenset(),
+            prefixes=frozenset(self.prefixes),
+            syscalls=tuple(i for i, f in enumerate(self.facts) if f.syscall),
         )
 
 
-_BAD = Fact(Flow.BAD)
+_BAD, _PREFIX = Fact(Flow.BAD), Fact()
 _THROUGH = frozenset({Flow.CALL_INDIRECT, Flow.INDIRECT})

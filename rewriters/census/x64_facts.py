@@ -25,11 +25,12 @@ class Fact:
     kills: int = 0
     direct: bool = False
     register: str | None = None
+    syscall: bool = False
 
 
-_PREFIXES = frozenset({"bnd", "notrack", "repz", "repne", "rep", "repe", "repnz", "lock", "data16", "xacquire", "xrelease"})
 _TRAPS = frozenset({"int3", "hlt", "ud0", "ud1", "ud2", "ud2b"})
 _FAR = frozenset({"iret", "iretd", "iretq", "sysret", "sysretq", "sysexit", "sysexitq", "retf", "retfq", "ljmp", "lcall"})
+_SYSCALLS = frozenset({"syscall", "sysenter"})
 _SHORT = frozenset({"loop", "loope", "loopne", "jrcxz", "jecxz", "jcxz"})
 _N = r"(?:0x[0-9a-f]+|\d+)"
 _REGISTER = re.compile(r"r\w+$|e\w+$")
@@ -43,7 +44,7 @@ def fact(mnemonic: str, operands: str, raw: bytes) -> Fact:
     if flow is not None:
         return _branch(flow, name, operands)
     reads, kills = _registers(name, operands)
-    return Fact(Flow.NONE, _effects(name, operands, raw), reads, kills)
+    return Fact(Flow.NONE, _effects(name, operands, raw), reads, kills, syscall=name in _SYSCALLS)
 
 
 def _flow(name: str, operands: str) -> Flow | None:
@@ -111,7 +112,7 @@ def _registers(name: str, operands: str) -> tuple[int, int]:
         kills |= _FLAGS
     if name.startswith(_READS_FLAGS):
         reads |= _FLAGS
-    if name in {"syscall", "sysenter"}:
+    if name in _SYSCALLS:
         reads |= _R10
         kills |= _R11
     return reads, kills
