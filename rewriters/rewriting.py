@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from lab.errors import InputError, RefusedError
@@ -38,7 +38,7 @@ class Rewritten:
 
     data: bytes
     map: RewriteMap
-    effort: Effort
+    effort: Effort = field(compare=False)
 
 
 def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, leaves: Leaves = Leaves.ALL) -> Rewritten:
