@@ -32,7 +32,10 @@ def new_segment(binary: Any, content: bytes) -> Any:
     return binary.replace(segment, old)
 
 
-def rebuilt(image: Image, edits: Edits = Edits(), text: bytes = b"", text_size: int | None = None) -> bytes:
+NOTHING = Edits()
+
+
+def rebuilt(image: Image, edits: Edits = NOTHING, text: bytes = b"", text_size: int | None = None) -> bytes:
     """*image* with new code *text* at the start of a new segment, and unwind information after *edits* behind it."""
     raw = image.path.read_bytes()
     header = eh_frame_header(raw) is not None
