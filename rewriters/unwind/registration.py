@@ -15,7 +15,7 @@ import numpy as np
 
 from lab.arch import Arch
 from lab.arch.decode import ENDS_FLOW, Kind, decode
-from lab.errors import InputError, RefusedError
+from lab.errors import RefusedError
 from lab.images.image import Image, Segment
 from lab.images.rawelf import PF_X
 from lab.metadata.cfi import Frames
@@ -126,10 +126,8 @@ def _site(image: Image, base: int, parts: list[tuple[int, int]], entry: int, uni
 def _is_argument(image: Image, site: Registration) -> bool:
     """The loaded register is still the first argument when the next call, or a tail call, is made."""
     argument = "x0" if image.arch.name == "aarch64" else "rdi"
-    try:
-        code = image.read(site.end, _WINDOW)
-    except InputError:
-        return False  # not enough code behind it for a call
+    home = next(segment for segment in image.segments if segment.address <= site.start < segment.end)
+    code = image.read(site.end, min(_WINDOW, home.end - site.end))
     for insn, _ in zip(decode(image.arch, code, site.end), range(_NEAR), strict=False):
         if insn.kind is Kind.CALL or (insn.kind is Kind.JUMP and insn.target is not None):
             return True

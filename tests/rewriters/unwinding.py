@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ import lief
 import pytest
 
 from lab.images.image import Image
-from lab.metadata.cfi import Frames, frames
-from rewriters.elf_tables import Changes, Moved, NewSection, NewSymbol, eh_frame_header, finish
-from rewriters.unwind import Edits, UnwindTables, build, read_frames, registrations
+from rewriters.elf_tables import Changes, NewSection, NewSymbol, eh_frame_header, finish
+from rewriters.unwind import Places, UnwindTables, build, read_frames, registrations
+from tests.rewriters.movers import carry
 
 PAGE = 0x1000
 
@@ -32,37 +33,46 @@ def new_segment(binary: Any, content: bytes) -> Any:
     return binary.replace(segment, old)
 
 
-NOTHING = Edits()
-
-
-def rebuilt(image: Image, edits: Edits = NOTHING, text: bytes = b"", text_size: int | None = None) -> bytes:
-    """*image* with new code *text* at the start of a new segment, and unwind information after *edits* behind it."""
+def rebuilt(image: Image, functions: tuple[str, ...] = (), poison: str = "") -> bytes:
+    """*image* with new unwind tables in a new segment, and before them *functions* (by name, with their cold parts),
+    moved there.  *poison*: which tables to spoil, ``old`` or ``new`` (to see which are used)."""
     raw = image.path.read_bytes()
     header = eh_frame_header(raw) is not None
-    code = len(text) if text_size is None else text_size
-    code += -code % 16
-    guess = build(image, edits, (image.segments[-1].end | 0xFFFF) + 1, header=header)
-    assert guess is not None
+    chosen = [f for f in image.functions if f.name in functions or f.name.removesuffix(".cold") in functions]
+    assert len(chosen) >= len(functions)
+    guess = (image.segments[-1].end | 0xFFFF) + 1
     binary = lief.ELF.parse(list(raw))
-    segment = new_segment(binary, bytes(code + len(guess.data)))
+    code = carry(image, chosen, guess)
+    size = len(code.text)
+    planned = build(image, code.edits, guess + size, header=header)
+    assert planned is not None
+    segment = new_segment(binary, bytes(size + len(planned.data)))
     base = int(segment.virtual_address)
-    assert segment.virtual_address % 16 == 0
-    tables = build(image, edits, base + code, header=header)
+    code = carry(image, chosen, base)
+    tables = build(image, code.edits, base + size, header=header)
     assert tables is not None
-    assert len(tables.data) == len(guess.data)
-    segment.content = list((text.ljust(code, b"\0") + tables.data).ljust(int(segment.physical_size), b"\0"))
+    assert len(tables.data) == len(planned.data)
+    data = bytearray(code.text + tables.data)
+    if poison == "new":
+        start = tables.eh_frame[0] - base
+        data[start : start + tables.eh_frame[1]] = bytes(tables.eh_frame[1])
+    segment.content = list(bytes(data).ljust(int(segment.physical_size), b"\0"))
     old = read_frames(image)
     assert old is not None
-    for site in registrations(image, old):
-        for address, data in site.patches(tables.entries[site.entry]):
-            binary.patch_address(address, list(data))
-    return finish(bytes(binary.write_to_bytes()), changes(tables, base, code), str(image.path))
+    if poison == "old":
+        binary.patch_address(old.address, [0] * len(old.data))
+    edits = [edit for site in registrations(image, old) for edit in site.patches(tables.entries[site.entry])]
+    for address, patch in [*edits, *code.jumps]:
+        binary.patch_address(address, list(patch))
+    places = Places(code.edits)
+    symbols = tuple(NewSymbol(f"{f.name}.detour", m.new_start, 4) for f, m in zip(chosen, code.moved, strict=True))
+    told = changes(tables, base, size)
+    told = replace(told, moved=code.moved, place=places.new, symbols=symbols)
+    return finish(bytes(binary.write_to_bytes()), told, str(image.path))
 
 
-def changes(
-    tables: UnwindTables, base: int, code: int, moved: tuple[Moved, ...] = (), symbols: tuple[NewSymbol, ...] = ()
-) -> Changes:
-    """What the tables of the rewritten file say."""
+def changes(tables: UnwindTables, base: int, code: int) -> Changes:
+    """What the section headers of the rewritten file say."""
     sections = [NewSection(".eh_frame", *tables.eh_frame)]
     if code:
         sections.insert(0, NewSection(".text.unwindlab", base, code, executable=True))
@@ -70,13 +80,7 @@ def changes(
         sections.append(NewSection(".eh_frame_hdr", *tables.header))
     if tables.tables[1]:
         sections.append(NewSection(".gcc_except_table.unwindlab", *tables.tables))
-    return Changes(sections=sections, symbols=symbols, moved=moved, header=tables.header)
-
-
-def new_frames(tables: UnwindTables, address: int) -> Frames:
-    """The built .eh_frame, parsed."""
-    start, size = tables.eh_frame
-    return frames(tables.data[start - address : start - address + size], start, "built")
+    return Changes(sections=sections, header=tables.header)
 
 
 @cache
