@@ -131,6 +131,9 @@ def _tables(image: Image, raw: bytes, plan: Plan) -> Tables:
     edits = Edits(tuple(sorted(plan.spans, key=lambda span: span.new_start)), tuple(plan.dead))
     made = build(image, edits, plan.here, header=eh_frame_header(raw) is not None) if plan.spans else None
     if made is not None:
+        for site in plan.registrations:
+            for address, code in site.patches(made.entries[site.entry]):
+                plan.edit(address, code)
         sections.append(NewSection(".eh_frame", *made.eh_frame))
         if made.header is not None:
             sections.append(NewSection(".eh_frame_hdr", *made.header))
