@@ -20,9 +20,10 @@ from lab.engine.native.counting import compiled_counter
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, load_image
 from lab.layout import Flavour, Leaves, Policy, RewriteMap, map_path
-from lab.machine.machine import End, Limits
-from lab.proposals.api import Rewrite
+from lab.machine.machine import End, Limits, Outcome, Process
+from lab.proposals.api import Proposal, Rewrite
 from lab.untrusted import EMULATOR, REWRITER, Stage, apart, load_untrusted
+from rewriters.compiled import map_of_compiled
 from rewriters.refusals import MARKER
 
 Result = TypeVar("Result")
@@ -75,6 +76,27 @@ def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path
             return Verified(loaded, found)
     folder.mkdir(parents=True, exist_ok=True)
     return _produce(image, out, request, limits, trusted=True)
+
+
+def with_shadow(
+    image: Image, proposal: Proposal, limits: Limits, cache_folder: Path
+) -> tuple[Image, RewriteMap | None]:
+    """*image*, built as *proposal* says, with its shadow stack: rewritten, or as its compiler made it; None: none."""
+    if proposal.rewrite is not None:
+        done = rewritten(image, proposal.rewrite, limits, cache_folder)
+        return done.image, done.map
+    return image, compiled(image, limits) if proposal.compiler else None
+
+
+def compiled(image: Image, limits: Limits) -> RewriteMap:
+    """The map of an image whose compiler put the shadow stack in, its layout proved by execution as a rewrite's is.
+
+    RefusedError names the place where it is not so."""
+    found = map_of_compiled(image)
+    balance = check_balance(image, found, limits)
+    if balance.problem:
+        raise RefusedError(f"{image.path}: its own shadow stack is not where its code says: {balance.problem}")
+    return replace(found, checks={"shadow_balance_stops": balance.checked})
 
 
 def load_map(image: Path) -> RewriteMap:
@@ -151,14 +173,17 @@ def _umask() -> int:
     return mask
 
 
-def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) -> dict[str, Any]:
-    """Same result before and after, and shadow balance.  RefusedError names the check that failed.
+def dynamic_checks(
+    old: Image, new: Image, rewrite: RewriteMap, limits: Limits, process: Process | None = None
+) -> dict[str, Any]:
+    """Same result before and after, and shadow balance; of a real program, which *process* starts, the same system
+    calls too.  RefusedError names the check that failed.
 
     Where the original does not end by itself within the limits, equality cannot be shown: the check is
     reported as ``undetermined``, never as passed.
     """
-    before, after = count(old, None, limits), count(new, rewrite.layout, limits)
-    balance = check_balance(new, rewrite, limits)
+    before, after = count(old, None, limits, process), count(new, rewrite.layout, limits, process)
+    balance = check_balance(new, rewrite, limits, process)
     if balance.problem:
         raise RefusedError(f"{old.path}: rewrite not written: shadow balance fails: {balance.problem}")
     if before.outcome.end is End.BUDGET:
@@ -167,8 +192,11 @@ def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) 
         raise RefusedError(
             f"{old.path}: rewrite not written: result changed from {before.outcome.result} to {after.outcome.result}"
         )
+    elif difference := _difference(before.outcome, after.outcome):
+        raise RefusedError(f"{old.path}: rewrite not written: {difference}")
     else:
         same = "passed"
+    trace = before.outcome.trace
     return {
         "same_result": same,
         "result": before.outcome.result,
@@ -176,7 +204,12 @@ def dynamic_checks(old: Image, new: Image, rewrite: RewriteMap, limits: Limits) 
         "shadow_balance_stops": balance.checked,
         "instructions_before": before.instructions,
         "instructions_after": after.instructions,
-    }
+    } | ({} if trace is None else {"same_system_calls": same, "system_calls": trace.count})
+
+
+def _difference(before: Outcome, after: Outcome) -> str:
+    """Where the system calls of two runs of a process differ, "" where they do not."""
+    return before.trace.difference(after.trace) if before.trace and after.trace else ""
 
 
 @cache
