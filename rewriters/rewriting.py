@@ -19,7 +19,7 @@ from rewriters.flavours.api import DISTANCE
 from rewriters.modes import ANALYSED
 from rewriters.plan import Effort, Plan, Prepared, Storage, begin_plan
 from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
-from rewriters.unwind import Edits, build
+from rewriters.unwind import Edits, Registration, build
 from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
 from rewriters.verify import require, static_checks
 from rewriters.write import Tables, lay_out, no_slot, room, slots_needed, write
@@ -76,6 +76,8 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
         out_of_line=plan.out_of_line,
         left_out=work.left_out,
         scan=work.scan,
+        calling=work.calling,
+        calling_instrumented=work.calling_instrumented,
         decoded=work.effort.decoded,
         understood=work.effort.understood,
     )
@@ -89,6 +91,7 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
         census=census,
         checks={},
         carried=tuple(plan.carried),
+        patched=tuple(plan.patched),
         leaves=leaves,
     )
     checks = static_checks(image, parse_image(data, image.path), result)
@@ -117,11 +120,11 @@ def _apply(
     plan = begin_plan(image, flavour, ground.text, ground.storage, text=work.needs_text, stub=own)
     work.fill(plan, ground.storage)
     plan.finish(image)
-    data = write(image, raw, plan, ground, _tables(image, raw, plan))
+    data = write(image, raw, plan, ground, _tables(image, raw, plan, work.registrations))
     return data, plan, ground.storage, "image" if own else "environment"
 
 
-def _tables(image: Image, raw: bytes, plan: Plan) -> Tables:
+def _tables(image: Image, raw: bytes, plan: Plan, registered: tuple[Registration, ...]) -> Tables:
     """Unwind information for new text, and its names."""
     if not plan.text.data:
         return Tables()
@@ -131,9 +134,10 @@ def _tables(image: Image, raw: bytes, plan: Plan) -> Tables:
     edits = Edits(tuple(sorted(plan.spans, key=lambda span: span.new_start)), tuple(plan.dead))
     made = build(image, edits, plan.here, header=eh_frame_header(raw) is not None) if plan.spans else None
     if made is not None:
-        for site in plan.registrations:
-            for address, code in site.patches(made.entries[site.entry]):
-                plan.edit(address, code)
+        for site in registered:
+            new = made.entries[site.entry]
+            for address, code in site.patches(new):
+                plan.patch(address, code, site.entry, new)
         sections.append(NewSection(".eh_frame", *made.eh_frame))
         if made.header is not None:
             sections.append(NewSection(".eh_frame_hdr", *made.header))
