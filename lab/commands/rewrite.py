@@ -76,6 +76,7 @@ def command(
     click.echo(f"wrote {out} and {map_path(out)}")
     click.echo(f"instrumented {census.instrumented}/{census.functions} functions")
     click.echo(f"sites {census.sites}: {census.inline} in line, {census.out_of_line} out of line")
+    click.echo(f"decoded {census.decoded} instructions, had to understand {census.understood}")
     for line in _scan(census.scan):
         click.echo(line)
     checks = made.checks
