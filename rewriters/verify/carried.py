@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from lab.errors import InputError
-from lab.layout import Carried, Patched
+from lab.layout import Carried
 from rewriters.verify.facts import Fact, facts
 from rewriters.verify.meaning import Meaning, meaning, relative
 from rewriters.verify.pair import IN_NEW_TEXT, Pair, verbatim
@@ -17,11 +18,13 @@ from rewriters.verify.pair import IN_NEW_TEXT, Pair, verbatim
 class Carriage:
     """What comparing found.  ``targets``: old address of a carried branch -> the new address it goes to;
     ``references``: (new address of the instruction, what it named, what it names now) of everything else that names an
-    address; ``starts``: new addresses at which an original instruction begins."""
+    address; ``renamed``: (original, new) instructions that hold a part of an address (a page, its low bits, a whole one
+    in an immediate) and differ in it; ``starts``: new addresses at which an original instruction begins."""
 
     pair: Pair
     targets: dict[int, int] = field(default_factory=dict)
     references: list[tuple[int, int, int]] = field(default_factory=list)
+    renamed: list[tuple[Fact, Fact]] = field(default_factory=list)
     starts: set[int] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
@@ -36,13 +39,17 @@ class Carriage:
 
 
 def compare(pair: Pair) -> Carriage:
-    """Compare every carried piece, and every branch that stayed and was patched."""
+    """Compare every carried piece, and every instruction that stayed and was patched."""
     found = Carriage(pair)
     for piece in pair.places.by_new:
         try:
             _compare(pair, piece, found)
         except InputError as error:
             found.problems.append(str(error))
+    for entry in pair.map.patched:
+        fact = pair.old_fact(entry.address)
+        if fact is not None and entry.size == fact.size:
+            _compare_patched(pair, fact, found)
     for left, right in pairwise(pair.places.by_new):
         if left.new + left.new_size > right.new:
             found.problems.append(f"carried pieces overlap at {right.new:#x}")
@@ -73,7 +80,14 @@ def _compare(pair: Pair, piece: Carried, found: Carriage) -> None:
             continue
         parts = list(facts(pair.arch, new[low:high], piece.new + low))
         said = meaning(pair.arch, fact, old[low : low + fact.size], parts, new[low:high])
-        _take(pair, fact, piece.new + low, said, found)
+        _take(pair, fact, parts, said, found)
+
+
+def _compare_patched(pair: Pair, fact: Fact, found: Carriage) -> None:
+    """An instruction in its old place that names another address now."""
+    old, new = (image.read(fact.address, fact.size) for image in (pair.old, pair.new))
+    parts = list(facts(pair.arch, new, fact.address))
+    _take(pair, fact, parts, meaning(pair.arch, fact, old, parts, new), found)
 
 
 def _originals(pair: Pair, piece: Carried) -> Iterator[Fact]:
@@ -83,35 +97,29 @@ def _originals(pair: Pair, piece: Carried) -> Iterator[Fact]:
         at = fact.end
 
 
-def _take(pair: Pair, fact: Fact, new: int, said: Meaning, found: Carriage) -> None:
+def _take(pair: Pair, fact: Fact, parts: list[Fact], said: Meaning, found: Carriage) -> None:
+    new = parts[0].address
     if said.problem:
-        if not _patched_constant(pair, fact, new):
-            found.problems.append(f"{pair.old.locate(fact.address)}, carried to {new:#x}: {said.problem}")
+        if len(parts) == 1 and constants(fact.text, parts[0].text):
+            found.renamed.append((fact, parts[0]))
+        else:
+            found.problems.append(f"{pair.old.locate(fact.address)}, now at {pair.within(new)}: {said.problem}")
     elif said.now is not None and said.was is not None:
         if said.code:
             found.targets[fact.address] = said.now
+        elif fact.mnemonic == "adrp":
+            if said.was != said.now:
+                found.renamed.append((fact, parts[0]))
         else:
             found.references.append((new, said.was, said.now))
 
 
-def _patched_constant(pair: Pair, fact: Fact, new: int) -> bool:
-    """Whether the map says that the instruction at *new* holds another address now; check_references looks at it."""
-    return any(entry.address == new and entry.size >= fact.size for entry in pair.patched_at(new))
+def constants(old: str, new: str) -> tuple[int, int] | None:
+    """The numbers in which two instructions differ, if they differ in the last number only."""
+    one, other = _NUMBER.search(old), _NUMBER.search(new)
+    if one is None or other is None or old[: one.start()] != new[: other.start()]:
+        return None
+    return int(one[1], 0), int(other[1], 0)
 
 
-Leads = Callable[[int, int], bool]
-"""Whether new address (first) stands for old address (second)."""
-
-
-def check_references(pair: Pair, carriage: Carriage, leads: Leads) -> Iterator[str]:
-    """What carried code names, other than where it goes: the same address as before, or the new place of it."""
-    for new, was, now in carriage.references:
-        if was == now or any(_fits(entry, was, now) for entry in pair.patched_at(new)) or leads(now, was):
-            continue
-        yield f"the code at {pair.within(new)} names {now:#x}, the original {pair.old.locate(was)}"
-
-
-def _fits(entry: Patched, was: int, now: int) -> bool:
-    """Whether a patch explains the change from *was* to *now*: whole addresses, or their pages (adrp)."""
-    page = ~0xFFF
-    return (entry.old, entry.new) == (was, now) or (entry.old & page, entry.new & page) == (was, now)
+_NUMBER = re.compile(r"(0x[0-9a-f]+|\d+)$")

@@ -86,6 +86,14 @@ class Pair:
         """The old code, instruction by instruction."""
         return Reading(self.old)
 
+    @cached_property
+    def renamed(self) -> dict[int, list[int]]:
+        """Old address -> new addresses that the map says are named instead."""
+        found: dict[int, list[int]] = {}
+        for entry in self.map.patched:
+            found.setdefault(entry.old, []).append(entry.new)
+        return found
+
     def old_fact(self, address: int) -> Fact | None:
         """The original instruction at *address*; None where none begins."""
         return self.reading.at(address)

@@ -56,7 +56,9 @@ class Templates:
     def patterns(self) -> tuple[tuple[Action, Sequence, tuple[re.Pattern[str], ...]], ...]:
         """The longest first: one sequence may begin like the other."""
         known = [(Action.PUSH, self.push), (Action.POP, self.pop)]
-        made = [(action, what, tuple(_pattern(line.text) for line in what.lines)) for action, what in known if what.lines]
+        made = [
+            (action, what, tuple(_pattern(line.text) for line in what.lines)) for action, what in known if what.lines
+        ]
         return tuple(sorted(made, key=lambda entry: -len(entry[2])))
 
     @cached_property

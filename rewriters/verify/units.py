@@ -66,6 +66,23 @@ class Units:
         """One more, in any order."""
         self.by_start[unit.start] = unit
 
+    def owners(self, pair: Pair) -> dict[int, int]:
+        """Start of each range of new text -> start of the function it serves: the one its carried code is from, or the
+        one that jumps there."""
+        found: dict[int, int] = {}
+        for unit in self.by_start.values():
+            if unit.what is What.CARRIED:
+                carried = pair.places.holding(unit.start)
+                place, old = unit.start, carried.old if carried is not None else -1
+            elif unit.what is What.JUMP and unit.target is not None:
+                place, old = unit.target, unit.start
+            else:
+                continue
+            piece, home = pair.pieces.at(place), pair.old.function_at(old)
+            if piece is not None and home is not None and (unit.what is What.CARRIED or place == piece.start):
+                found[piece.start] = home.start
+        return found
+
     def holding(self, address: int) -> Unit | None:
         """The unit that holds *address* (for messages and rows)."""
         if len(self._starts) != len(self.by_start):
@@ -224,7 +241,10 @@ def hook_patterns(pair: Pair) -> tuple[tuple[re.Pattern[str], ...], ...]:
         made = ((rf"str {layout.register}, {slot}",), (rf"ldr {layout.register}, {slot}",))
     elif pair.arch.lr is None:
         cell = rf"qword ptr \[rip [+-] {_NUMBER}\]"
-        made = ((rf"mov r11, {cell}", rf"mov qword ptr {slot}, r11"), (rf"mov r11, qword ptr {slot}", rf"mov {cell}, r11"))
+        made = (
+            (rf"mov r11, {cell}", rf"mov qword ptr {slot}, r11"),
+            (rf"mov r11, qword ptr {slot}", rf"mov {cell}, r11"),
+        )
     else:
         page, low = rf"adrp x16, #{_NUMBER}", rf"\[x16(, #{_NUMBER})?\]"
         made = (

@@ -85,9 +85,47 @@ class Ways:
             old = carried.old + at - carried.new
             return old if self.pair.place(old) is not None and self.carriage.begins(at) else End.LOST
         piece = self.pair.pieces.at(at)
-        if piece is not None or self.pair.old_fact(at) is None and self.pair.old.function_at(at) is not None:
+        if piece is not None or (self.pair.old_fact(at) is None and self.pair.old.function_at(at) is not None):
             return End.LOST
         return at
+
+    def taken(self, fact: Fact) -> Way:
+        """Where the direct branch *fact* goes."""
+        assert fact.target is not None
+        now = self.carriage.target(fact)
+        if now == fact.target and fact.target not in self.pair.gone:
+            return Way(now, (), now)
+        return self.follow(now)
+
+    def behind(self, fact: Fact) -> Way:
+        """Where control goes from *fact* to what followed it."""
+        place = self.pair.place(fact.address)
+        assert place is not None, "an instruction that does not exist any more"
+        if place[1] == fact.end and fact.end not in self.pair.gone:
+            return Way(fact.end, (), fact.end)
+        return self.follow(place[1])
+
+    def enter(self, old: int) -> Way:
+        """How what stood at *old* is entered by a jump through a register: there, or where the tables and pointers of
+        moved code lead."""
+        for door in self._doors(old):
+            way = self.follow(door)
+            if self.same(way, old):
+                return way
+        return Way(End.LOST, (), old)
+
+    def _doors(self, old: int) -> Iterator[int]:
+        yield from self.pair.renamed.get(old, ())
+        yield old
+        home = self.pair.old.function_at(old)
+        if home is None:
+            return
+        moved = self.follow(home.start)
+        if moved.events and moved.events[0].what is What.JUMP and moved.events[0].target is not None:
+            yield moved.events[0].target + old - home.start
+        place = self.pair.place(old)
+        if place is not None:
+            yield place[0]
 
     def same(self, way: Way, old: int) -> bool:
         """Whether *way* comes to what control that came to *old* in the old image came to."""
@@ -147,27 +185,21 @@ def _check(ways: Ways, fact: Fact, end: int) -> Iterator[str]:
     if place is None:
         return
     if fact.falls:
-        yield from _falls(ways, fact, place[1], end)
+        yield from _falls(ways, fact, end)
     if fact.target is None:
         return
-    now = ways.carriage.target(fact)
-    if now == fact.target and fact.target not in pair.gone:
-        return
-    way = ways.follow(now)
+    way = ways.taken(fact)
     if not ways.same(way, fact.target) and pair.old.function_at(fact.target) is not None:
         said = f"'{fact.text}' of {pair.old.locate(fact.address)}, now at {pair.within(place[0])}"
         yield f"{said}, goes to {described(ways, way)}"
 
 
-def _falls(ways: Ways, fact: Fact, at: int, end: int) -> Iterator[str]:
-    """The way on behind *fact*, whose new bytes end at *at*; its function ends at *end*."""
-    pair = ways.pair
-    if at == fact.end and fact.end not in pair.gone:
+def _falls(ways: Ways, fact: Fact, end: int) -> Iterator[str]:
+    """The way on behind *fact*, whose function ends at *end*."""
+    way = ways.behind(fact)
+    if ways.same(way, fact.end) or (fact.kind is Kind.CALL and fact.end == end and way.to is not End.LOST):
         return
-    way = ways.follow(at)
-    if ways.same(way, fact.end) or (way.to is End.TRAP and fact.kind is Kind.CALL and fact.end == end):
-        return
-    yield f"behind '{fact.text}' of {pair.old.locate(fact.address)} control goes to {described(ways, way)}"
+    yield f"behind '{fact.text}' of {ways.pair.old.locate(fact.address)} control goes to {described(ways, way)}"
 
 
 def described(ways: Ways, way: Way) -> str:
