@@ -8,10 +8,11 @@ the trace is exact.  What is truly live is the function that made the call: the 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 
 from lab.images.image import Image
-from lab.layout import RewriteMap
+from lab.layout import InsertedRange, RewriteMap
 
 FunctionSet = frozenset[int]
 
@@ -21,7 +22,8 @@ class Coverage:
 
     def __init__(self, image: Image, rewrite: RewriteMap | None) -> None:
         self._image = image
-        self.pieces = rewrite.inserted if rewrite else ()
+        self.pieces = sorted(rewrite.inserted, key=lambda piece: piece.start) if rewrite else []
+        self._edges = [piece.start for piece in self.pieces]
         functions = [f for f in image.functions if f.symbol]
         self._starts = {name: f.start for f in functions for name in f.names}
         self._parents = {
@@ -44,12 +46,15 @@ class Coverage:
     def running(self, address: int) -> int | None:
         """Whose code is really running: out-of-line code belongs to the function whose site it serves."""
         if address not in self._owners:
-            owner = self.by_symbol(address)
-            if owner is None:
-                piece = next((p for p in self.pieces if p.start <= address < p.end), None)
-                owner = self._starts.get(piece.function) if piece else None
-            self._owners[address] = owner
+            piece = self._piece(address)
+            owner = self._starts.get(piece.function) if piece else None
+            self._owners[address] = self.by_symbol(address) if owner is None else owner
         return self._owners[address]
+
+    def _piece(self, address: int) -> InsertedRange | None:
+        index = bisect.bisect_right(self._edges, address) - 1
+        found = self.pieces[index] if index >= 0 else None
+        return found if found is not None and address < found.end else None
 
     def body(self, address: int) -> int | None:
         """Like the function that is running at *address*, with a compiler's ``f.cold`` counted to ``f``."""

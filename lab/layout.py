@@ -18,6 +18,8 @@ from lab.errors import InputError
 
 MAP_SCHEMA = 1
 MAP_SUFFIX = ".rewrite.json"
+#: The section in which a rewriter puts code of its own.
+NEW_TEXT = ".text.unwindlab"
 
 
 class Flavour(enum.Enum):

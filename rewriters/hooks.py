@@ -22,7 +22,7 @@ from lab.images.flow import decode_function
 from lab.images.image import Image
 from lab.layout import Flavour
 from rewriters import encode
-from rewriters.census import JumpShape, Survey
+from rewriters.census import JumpKind, JumpShape, Survey
 from rewriters.detour.trampolines import Line, Writer
 from rewriters.detour.windows import NoWindow, Windows
 from rewriters.plan import Plan, Storage
@@ -45,7 +45,9 @@ class Hook:
         lines = _lines(image.arch, self.flavour, self.shape, storage.cell)
         function = self.shape.function
         window = Windows(image, lambda: decode_function(image, function), (), function.end).at_start(self.shape.entry)
-        Writer(image, plan, function).hook(window, lines)
+        writer = Writer(image, plan, function)
+        writer.hook(window, lines)
+        writer.close()
 
 
 def find_hooks(image: Image, known: Survey, flavour: Flavour) -> tuple[Hook, ...]:
@@ -69,7 +71,7 @@ def refuse_jumps(image: Image, known: Survey, flavour: Flavour) -> None:
     slot = SLOT[image.arch.name]
     for hook in find_hooks(image, known, flavour):
         shape = hook.shape
-        if slot in shape.offsets:
+        if any(offset < slot + 8 and slot < offset + size for offset, size in shape.touches):
             raise RefusedError(
                 f"{image.path}: {shape.function.name} uses the word at {slot:#x} of its jmp_buf, where the "
                 "shadow-stack pointer would go; only the parallel flavour works here"
@@ -97,8 +99,8 @@ def _keeps_pointer(image: Image, shape: JumpShape, flavour: Flavour) -> bool:
 
 def _lines(arch: Arch, flavour: Flavour, shape: JumpShape, cell: int | None) -> tuple[Line, ...]:
     """Save the pointer to, or restore it from, the buffer in the first argument register."""
-    slot = f"[{shape.buffer}, #{SLOT[arch.name]:#x}]" if arch.lr else f"[{shape.buffer} + {SLOT[arch.name]:#x}]"
-    saving = shape.kind == "setjmp"
+    slot = f"[{shape.register}, #{SLOT[arch.name]:#x}]" if arch.lr else f"[{shape.register} + {SLOT[arch.name]:#x}]"
+    saving = shape.kind is JumpKind.SETJMP
     if flavour is Flavour.REGISTER:
         return (_fixed(arch, f"{'str' if saving else 'ldr'} {arch.shadow_register}, {slot}"),)
     at = cell or 0

@@ -11,11 +11,13 @@ from lab.images.image import Image
 from lab.layout import InsertedRange, LayoutRow, Leaves, Policy, Region, Where
 from rewriters import encode
 from rewriters.choose import Chosen, Selection, decode_all, select
+from rewriters.elf_tables import NewSymbol
 from rewriters.flavours import FlavourSpec
 from rewriters.pairing import Paired, State, plain_rows, site_states
-from rewriters.plan import Effort, Plan, Prepared, Storage
+from rewriters.plan import OUT_OF_LINE, Effort, Plan, Prepared, Storage
 from rewriters.sequences import Binding, Emitted, Sequence, assemble, emit
 from rewriters.sites import Ending, Found
+from rewriters.unwind import Span
 
 #: What fills the unreachable rest of a sled after an unconditional jump: NOPs stay NOPs, x86 gets traps.
 _A64_NOP, _X86_NOP, _X86_TRAP = bytes.fromhex("1f2003d5"), b"\x90", b"\xcc"
@@ -83,6 +85,7 @@ class _FunctionWriter:
         rows: list[LayoutRow] = []
         by_address = {chosen.site.address: chosen for chosen in sites}
         done = 0
+        first = self.plan.here
         for i, insn in enumerate(self.paired.graph.code.insns):
             if insn.address in by_address:
                 rows.extend(self._site(by_address[insn.address]))
@@ -90,6 +93,8 @@ class _FunctionWriter:
             elif insn.address >= done:
                 where, offset, reason = self.paired.where(i)
                 rows.append(LayoutRow(insn.address, insn.end, where, offset, reason))
+        if self.plan.here > first:
+            self.plan.symbols.append(NewSymbol(self.name + OUT_OF_LINE, first, self.plan.here - first))
         return rows
 
     def _site(self, chosen: Chosen) -> list[LayoutRow]:
@@ -151,12 +156,14 @@ class _FunctionWriter:
         pieces = assemble(self.arch, chosen.sequence, start, Binding(chosen.scratch, self.cell))
         for piece in pieces:
             self.plan.text.put(piece.raw, piece.text)
+            self.plan.spans.append(Span(piece.address, self.plan.here, site.address, piece.pushed))
         self.plan.rows.extend(self._rows(chosen, pieces))
         last = self.plan.here
         if site.ending is Ending.RETURN:
             self.plan.text.put(_X86_RET, "ret")
         else:
             self.plan.text.put(*self._jump(last, site.end))
+        self.plan.spans.append(Span(last, self.plan.here, site.address))
         self.plan.rows.append(self._row(last, self.plan.here, after, 0))
         self.plan.inserted.append(InsertedRange(start, self.plan.here, Region.TRAMPOLINE, self.name))
         jump, text = self._jump(site.address, start)

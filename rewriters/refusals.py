@@ -5,6 +5,9 @@ from __future__ import annotations
 import bisect
 import re
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lab.arch.decode import Kind, decode_one
 from lab.errors import RefusedError, UnsupportedError
 from lab.images.flow import Code, decode_function
@@ -13,7 +16,7 @@ from lab.images.rawelf import PF_X
 from lab.layout import Flavour, Policy
 from rewriters.flavours import FlavourSpec
 from rewriters.modes import NOP_FILL, unsupported_reason
-from rewriters.sites import Ranges, words
+from rewriters.sites import Ranges, word_columns
 
 #: First bytes of the segment a rewrite adds: what "already rewritten" is recognised by.
 MARKER = b"unwindlab: rewritten image\0\0\0\0\0\0"
@@ -68,11 +71,11 @@ def _refuse_rewritten(image: Image) -> None:
         raise RefusedError(f"{image.path}: already rewritten; start from the image as it was linked")
     if image.arch.lr is None:
         return
-    for address, word in words(image):
-        if word in {_SCS_PUSH, _SCS_POP}:
+    for start, column in word_columns(image):
+        for index in np.flatnonzero((column == _SCS_PUSH) | (column == _SCS_POP))[:1].tolist():
             raise RefusedError(
-                f"{image.path}: already has a shadow stack in x18 ({image.locate(address)}): rewritten before, or "
-                "built with -fsanitize=shadow-call-stack"
+                f"{image.path}: already has a shadow stack in x18 ({image.locate(start + 4 * index)}): rewritten "
+                "before, or built with -fsanitize=shadow-call-stack"
             )
 
 
@@ -91,17 +94,26 @@ def _jump_family(image: Image) -> list[Code]:
     return family
 
 
-def _names_register(word: int, number: int) -> bool:
-    """Whether a register field of an A64 *word* could be *number* (Rd, Rn, Ra/Rt2, Rm): a cheap first sieve."""
-    return any(word >> shift & 31 == number for shift in (0, 5, 10, 16))
+def _naming(column: NDArray[np.uint32], number: int) -> list[int]:
+    """Indices of A64 words one of whose register fields (Rd, Rn, Ra/Rt2, Rm) could be *number*: a first sieve."""
+    hits = (column & 31) == number
+    for shift in (5, 10, 16):
+        hits |= (column >> np.uint32(shift) & 31) == number
+    found: list[int] = np.flatnonzero(hits).tolist()
+    return found
 
 
 def _refuse_register(image: Image, family: list[Code]) -> None:
     exempt = Ranges((code.function.start, code.function.end) for code in family)
-    for address, word in words(image):
-        if not _names_register(word, 18) or address in exempt:
+    named = (
+        (start + 4 * index, column[index].tobytes())
+        for start, column in word_columns(image)
+        for index in _naming(column, 18)
+    )
+    for address, raw in named:
+        if address in exempt:
             continue
-        insn = decode_one(image.arch, word.to_bytes(4, "little"), address)
+        insn = decode_one(image.arch, raw, address)
         if _X18.search(insn.op_str) or "x18" in insn.reads | insn.writes:
             raise RefusedError(
                 f"{image.path}: x18 is in use, first at {image.locate(address)} ('{insn.text}'); "

@@ -10,15 +10,19 @@ from functools import partial
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, parse_image
 from lab.images.rawelf import read_elf_bytes
-from lab.layout import Census, Flavour, Leaves, Policy, RewriteMap, ShadowLayout
+from lab.layout import NEW_TEXT, Census, Flavour, Leaves, Policy, RewriteMap, ShadowLayout
 from rewriters import nopfill, pac, xray
 from rewriters.detour import prepare as detour
+from rewriters.elf_tables import Changes, NewSection, eh_frame_header
 from rewriters.flavours import FlavourSpec, flavour_by_name
 from rewriters.flavours.api import DISTANCE
+from rewriters.modes import ANALYSED
 from rewriters.plan import Plan, Prepared, Storage, begin_plan
-from rewriters.refusals import CELL_SYMBOL, refuse_image
+from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
+from rewriters.unwind import Edits, build
+from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
 from rewriters.verify import require, static_checks
-from rewriters.write import lay_out, no_slot, room, slots_needed, write
+from rewriters.write import Tables, lay_out, no_slot, room, slots_needed, write
 
 #: Mode -> how it decides what to do with an image.  A line here, its name in rewriters.modes and one file make another.
 _PREPARE: dict[str, Callable[[Image, FlavourSpec, Policy, Leaves], Prepared]] = {
@@ -49,7 +53,8 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
     if not work.instrumented:
         why = "; ".join(f"{out.function}: {out.reason}" for out in work.left_out[:2])
         raise RefusedError(f"{image.path}: no function can be rewritten ({why})")
-    data, plan, storage, provider = _apply(image, raw, work, spec.reach)
+    own = spec.reach is not Flavour.PARALLEL or mode in ANALYSED
+    data, plan, storage, provider = _apply(image, raw, work, spec.reach, own=own)
     layout = ShadowLayout(
         flavour=spec.reach,
         name=spec.name,
@@ -95,19 +100,47 @@ def _file(image: Image) -> bytes:
     return raw
 
 
-def _apply(image: Image, raw: bytes, work: Prepared, flavour: Flavour) -> tuple[bytes, Plan, Storage, str]:
-    """Plan and write; who provides the storage: ``image`` if there is room for a stub, else ``environment``."""
+def _apply(
+    image: Image, raw: bytes, work: Prepared, flavour: Flavour, *, own: bool
+) -> tuple[bytes, Plan, Storage, str]:
+    """Plan and write; who provides the storage: ``image`` (*own*: its stub does) or ``environment``."""
     have = room(image, raw)
-    own = flavour is not Flavour.PARALLEL
-    if slots_needed(have, text=own or work.needs_text, storage=own) > have.slots:
+    pointer = flavour is not Flavour.PARALLEL
+    if slots_needed(have, text=own or work.needs_text, storage=pointer) > have.slots:
         if flavour is not Flavour.REGISTER or work.needs_text:
             raise RefusedError(no_slot(image))
-        own = False
-    ground = lay_out(image, have, storage=own, cell=_cell(image) if flavour is Flavour.MEMORY else None)
+        own = pointer = False
+    ground = lay_out(image, have, storage=pointer, cell=_cell(image) if flavour is Flavour.MEMORY else None)
     plan = begin_plan(image, flavour, ground.text, ground.storage, text=work.needs_text, stub=own)
     work.fill(plan, ground.storage)
     plan.finish(image)
-    return write(image, raw, plan, ground), plan, ground.storage, "image" if own else "environment"
+    data = write(image, raw, plan, ground, _tables(image, raw, plan))
+    return data, plan, ground.storage, "image" if own else "environment"
+
+
+def _tables(image: Image, raw: bytes, plan: Plan) -> Tables:
+    """Unwind information for new text, and its names."""
+    if not plan.text.data:
+        return Tables()
+    plan.text.align(UNWIND_ALIGN, b"\0")
+    start = plan.text.base + len(MARKER)
+    sections = [NewSection(NEW_TEXT, start, plan.here - start, executable=True)]
+    edits = Edits(tuple(sorted(plan.spans, key=lambda span: span.new_start)), tuple(plan.dead))
+    made = build(image, edits, plan.here, header=eh_frame_header(raw) is not None) if plan.spans else None
+    if made is not None:
+        sections.append(NewSection(".eh_frame", *made.eh_frame))
+        if made.header is not None:
+            sections.append(NewSection(".eh_frame_hdr", *made.header))
+        if made.tables[1]:
+            sections.append(NewSection(".gcc_except_table.unwindlab", *made.tables))
+    header = made.header if made is not None else None
+    changes = Changes(tuple(sections), tuple(plan.symbols), tuple(plan.moved), _places(plan).get, header)
+    return Tables(made.data if made is not None else b"", changes)
+
+
+def _places(plan: Plan) -> dict[int, int]:
+    """Old address -> new one, of instructions that were carried (the first of each run)."""
+    return {piece.old: piece.new for piece in plan.carried}
 
 
 def _cell(image: Image) -> int | None:

@@ -7,12 +7,13 @@ asks for stack permissions, and 64-bit kernels give a non-executable stack witho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lab.errors import EngineError, InputError, RefusedError
 from lab.images.image import Image
 from lab.images.rawelf import PF_W, PT_GNU_STACK, PT_NOTE, program_headers
+from rewriters.elf_tables import Changes, finish
 from rewriters.plan import Plan, Storage
 
 #: Room for shadow entries (bytes): 131,072 return addresses.  It costs address space, not file size.
@@ -52,6 +53,15 @@ class Ground:
     grows: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """``data``: what is loaded behind the new text, unwind information above all; ``changes``: what section headers
+    and symbols must say."""
+
+    data: bytes = b""
+    changes: Changes = field(default_factory=Changes)
+
+
 def slots_needed(have: Room, *, text: bool, storage: bool) -> int:
     """Program headers to replace."""
     return int(text) + int(storage and have.grow is None)
@@ -69,15 +79,15 @@ def lay_out(image: Image, have: Room, *, storage: bool, cell: int | None) -> Gro
     return Ground(Storage(start + 16, start + 16 + STORAGE_SIZE, own), text, grows=have.grow is not None)
 
 
-def write(image: Image, raw: bytes, plan: Plan, ground: Ground, tables: bytes = b"") -> bytes:
+def write(image: Image, raw: bytes, plan: Plan, ground: Ground, tables: Tables) -> bytes:
     """The rewritten file: *raw* with the edits of *plan*, its text (then *tables*) and the storage of *ground*."""
     import lief
 
-    binary = lief.ELF.parse(list(raw))
+    binary = lief.ELF.parse(raw)
     if binary is None:
         raise EngineError(f"{image.path}: the ELF parser rejects on writing what it took on reading")
     _reserve(image, binary, ground)
-    content = bytes(plan.text.data) + tables
+    content = bytes(plan.text.data) + tables.data
     if content:
         _replace(image, binary, content, ground.text, executable=True)
     for edit in plan.edits:
@@ -85,9 +95,10 @@ def write(image: Image, raw: bytes, plan: Plan, ground: Ground, tables: bytes = 
     if plan.entry is not None:
         binary.header.entrypoint = plan.entry
     try:
-        return bytes(binary.write_to_bytes())
+        data = bytes(binary.write_to_bytes())
     except (ValueError, RuntimeError, MemoryError) as error:
         raise InputError(f"{image.path}: the ELF writer fails ({error}); the file's headers are damaged") from None
+    return finish(data, tables.changes, str(image.path)) if tables.changes.sections else data
 
 
 def _page(address: int) -> int:

@@ -64,6 +64,14 @@ class Section:
     writable: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ProgramHeaders:
+    """Where the table of ``count`` program headers lies in memory; address 0 where no segment holds it."""
+
+    address: int = 0
+    count: int = 0
+
+
 @dataclass(frozen=True)
 class Image:
     """A loaded, checked ELF image."""
@@ -84,6 +92,7 @@ class Image:
     """No symbol tells a function: ``functions`` are the frame descriptions of .eh_frame, called ``sub_<hex start>``."""
     fdes_problem: str = ""
     """Why no function could be told by .eh_frame ("" = read, or there is none)."""
+    headers: ProgramHeaders = ProgramHeaders()
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -143,7 +152,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
     (entry,) = struct.unpack_from("<Q", raw, 24)
     if not any(s.address <= entry < s.end and s.flags & PF_X for s in segments):
         raise InputError(f"{path}: the entry point {entry:#x} lies in no executable segment; link it again")
-    binary = lief.ELF.parse(list(raw))
+    binary = lief.ELF.parse(raw)
     if binary is None:
         raise InputError(f"{path}: the ELF parser rejects this file")
     symbols = read_symbols(binary)
@@ -165,7 +174,18 @@ def parse_image(raw: bytes, path: Path) -> Image:
         build_id=_build_id(binary),
         stripped=not symbols.functions,
         fdes_problem=problem,
+        headers=_headers(path, raw),
     )
+
+
+def _headers(path: Path, raw: bytes) -> ProgramHeaders:
+    """Where Linux finds the table in memory: in the PT_LOAD whose part of the file holds it (v5.18 binfmt_elf.c)."""
+    (offset,) = struct.unpack_from("<Q", raw, 32)
+    headers = program_headers(path, raw)
+    for kind, _, start, address, file_size, _ in headers:
+        if kind == PT_LOAD and start <= offset < start + file_size:
+            return ProgramHeaders(offset - start + address, len(headers))
+    return ProgramHeaders(0, len(headers))
 
 
 def _segments(path: Path, raw: bytes) -> tuple[Segment, ...]:

@@ -139,6 +139,12 @@ class Frames:
         found = self.ordered[index] if index >= 0 else None
         return found if found is not None and address < found.end else None
 
+    def within(self, start: int, end: int) -> tuple[Fde, ...]:
+        """The FDEs that cover some of [start, end), by start (of FDEs that overlap, the nearest)."""
+        first = max(bisect.bisect_right(self._starts, start) - 1, 0)
+        last = bisect.bisect_left(self._starts, end)
+        return tuple(fde for fde in self.ordered[first:last] if fde.end > start)
+
 
 def fdes(data: bytes, address: int, where: str) -> tuple[Fde, ...]:
     """The FDEs in *data*, the contents of .eh_frame loaded at *address*, in file order; discarded ones left out."""

@@ -126,13 +126,13 @@ class Program:
         close(end)
         return found
 
-    def locations(self) -> Iterator[int]:
-        """Offset, in the section, of every operand of DW_CFA_set_loc: an encoded pointer."""
+    def locations(self) -> Iterator[tuple[int, int]]:
+        """(offset in the section of the operand, an encoded pointer; its value) of every DW_CFA_set_loc."""
         machine = _Machine(self, 0, CfiState(Cfa(0), {}))
         machine.relaxed = True
-        for _ in machine.run():
+        for target in machine.run():
             if machine.set_loc_at:
-                yield machine.set_loc_at
+                yield machine.set_loc_at, target
 
 
 class _Machine:
@@ -144,15 +144,19 @@ class _Machine:
         self.code_align, self.data_align, self.encoding = program.code_align, program.data_align, program.encoding
         self.location = start
         self.initial = initial
-        self.cfa, self.registers = initial.cfa, dict(initial.registers)
+        self.cfa, self.registers = initial.cfa, initial.registers
         self.signed, self.args_size = initial.signed, initial.args_size
-        self.remembered: list[tuple[Cfa, dict[int, Rule], bool]] = []
+        self.remembered: list[tuple[Cfa, Mapping[int, Rule], bool]] = []
         self.relaxed = False
         self.set_loc_at = 0
 
     def state(self) -> CfiState:
         """The state now."""
-        return CfiState(self.cfa, dict(self.registers), self.signed, self.args_size)
+        return CfiState(self.cfa, self.registers, self.signed, self.args_size)
+
+    def put(self, register: int, rule: Rule) -> None:
+        """A new rule.  Mappings once given away never change: rows share them."""
+        self.registers = {**self.registers, register: rule}
 
     def run(self) -> Iterator[int]:
         """Execute to the end; each new location, before it is moved to."""
@@ -162,7 +166,7 @@ class _Machine:
             code.at += 1
             high, low = opcode & 0xC0, opcode & 0x3F
             if high == 0x80:  # DW_CFA_offset
-                self.registers[low] = Rule(How.OFFSET, code.uleb() * self.data_align)
+                self.put(low, Rule(How.OFFSET, code.uleb() * self.data_align))
             elif high == 0x40:  # DW_CFA_advance_loc
                 target = self.location + low * self.code_align
                 yield target
@@ -206,9 +210,9 @@ class _Machine:
         """The rule *register* had on entry."""
         rule = self.initial.registers.get(register)
         if rule is None:
-            self.registers.pop(register, None)
+            self.registers = {other: kept for other, kept in self.registers.items() if other != register}
         else:
-            self.registers[register] = rule
+            self.put(register, rule)
 
     def based(self, *, register: int | None = None, offset: int | None = None) -> None:
         """Change one half of a CFA rule of the form register + offset."""
@@ -223,7 +227,7 @@ class _Machine:
         """DW_CFA_remember_state."""
         if len(self.remembered) >= _MOST_REMEMBERED:
             raise self.code.fail(f"more than {_MOST_REMEMBERED} remembered states")
-        self.remembered.append((self.cfa, dict(self.registers), self.signed))
+        self.remembered.append((self.cfa, self.registers, self.signed))
 
     def recall(self) -> None:
         """DW_CFA_restore_state."""
@@ -234,7 +238,7 @@ class _Machine:
     def rule(self, how: How, operand: Callable[[], int]) -> None:
         """``register operand`` instructions."""
         register = self.register()
-        self.registers[register] = Rule(how, operand())
+        self.put(register, Rule(how, operand()))
 
     def scaled(self) -> int:
         """An unsigned factored offset, in bytes."""
@@ -247,7 +251,7 @@ class _Machine:
     def computed(self, how: How) -> None:
         """``register expression`` instructions."""
         register = self.register()
-        self.registers[register] = Rule(how, 0, self.block())
+        self.put(register, Rule(how, 0, self.block()))
 
     def negate(self) -> None:
         """DW_CFA_AARCH64_negate_ra_state."""
@@ -259,7 +263,7 @@ class _Machine:
 
 
 def _plain(m: _Machine, how: How) -> None:
-    m.registers[m.register()] = Rule(how)
+    m.put(m.register(), Rule(how))
 
 
 def _define(m: _Machine, offset: Callable[[], int]) -> None:

@@ -21,6 +21,7 @@ from rewriters.pairing import plain_rows, walk
 from rewriters.plan import Effort, Plan, Prepared, Storage
 from rewriters.sequences import sequence
 from rewriters.sites import Action
+from rewriters.unwind import Obstacles, read_frames
 
 _PACIASP = bytes.fromhex("3f2303d5")
 
@@ -84,6 +85,8 @@ class _Chooser:
                 home = image.function_at(target)
                 if home is not None:
                     self.entered.setdefault(home.start, set()).add(target)
+        frames = read_frames(image)
+        self.obstacles = None if frames is None else Obstacles(image, frames)
         self.shared = {start for group in known.groups for start in group}
 
     def choose(self, left_out: dict[int, SiteOut]) -> tuple[dict[int, Detours], dict[int, SiteOut]]:
@@ -136,7 +139,16 @@ class _Chooser:
                 raise NoWindow(leave.address, f"no {self.pop.scratch} scratch registers are free here")
             exits.append((leave, windows.at_end(leave.address)))
         back = () if body.fragment else tuple(windows.at_end(address) for address in body.to_entry)
+        self._describable([*([entry] if entry else []), *(window for _, window in exits), *back])
         return Detours(body, entry, tuple(exits), back)
+
+    def _describable(self, windows: list[Window]) -> None:
+        """NoWindow unless unwind information can be made for what stands in a trampoline."""
+        if self.obstacles is None:
+            return
+        for window in windows:
+            if why := self.obstacles.why(window.start, window.end, pushes=self.image.arch.lr is None):
+                raise NoWindow(window.start, why)
 
     def _entry(self, body: Body, windows: Windows) -> Window:
         if len(body.scratch) < self.push.scratch:
@@ -164,6 +176,7 @@ def _write(to: Trampolines, detours: Detours) -> None:
         to.exit(window, leave)
     for window in detours.back:
         to.branch_to_entry(window)
+    to.close()
 
 
 def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:

@@ -1,0 +1,176 @@
+"""The census itself: functions to places, places to units, units to verdicts, verdicts to bodies."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+from lab.images.image import Function, Image
+from lab.layout import SiteOut
+from rewriters.census import a64
+from rewriters.census.body import Body, Survey
+from rewriters.census.entries import entry_index
+from rewriters.census.fdes import read_fdes
+from rewriters.census.judge import Judged, Verdict, judge
+from rewriters.census.links import Groups, Links, Owners, find_links
+from rewriters.census.scan import Flow, Op, Scan
+from rewriters.census.unit import Place, Unit
+from rewriters.census.veneers import resolve_veneers
+
+_SPILLS = frozenset({Op.LR_SAVE, Op.LR_LOAD, Op.LR_LOST, Op.LR_REG})
+_CALLS = frozenset({Flow.CALL, Flow.CALL_INDIRECT})
+_MOST_ROUNDS = 12
+
+
+def survey(image: Image) -> Survey:
+    """The census of *image*.  Nothing is decoded in detail but what needs it."""
+    began = time.thread_time()
+    work = _Work(image, scan_image(image))
+    work.run()
+    return Survey(
+        bodies=work.bodies,
+        left_out=work.left_out,
+        groups=tuple(frozenset(group) for group in work.groups.all() if len(group) > 1),
+        jumps={},
+        switches=work.switches,
+        decoded=len(work.scan.addresses),
+        understood=work.scan.understood,
+        seconds=time.thread_time() - began,
+    )
+
+
+def scan_image(image: Image) -> Scan:
+    """The columns of *image*, by its architecture."""
+    return a64.scan(image)
+
+
+class _Work:
+    """One survey under way."""
+
+    def __init__(self, image: Image, scan: Scan) -> None:
+        self.image, self.scan = image, scan
+        self.fdes = read_fdes(image)
+        self.places = tuple(self._place(function) for function in image.functions)
+        self.by_start = {place.function.start: place for place in self.places}
+        self.owners = Owners.of(self.places)
+        self.fragments = {fde.start for fde in self.fdes.values() if fde.fragment and fde.start in self.by_start}
+        self.groups = Groups(list(self.by_start))
+        self.veneers = resolve_veneers(scan, self.owners)
+        self.bodies: dict[int, Body] = {}
+        self.left_out: dict[int, SiteOut] = {}
+        self.switches: dict[int, SiteOut] = {}
+        self.verdicts: dict[int, Verdict] = {}
+
+    def _place(self, function: Function) -> Place:
+        low, high = self.scan.low_high(function.start, function.end)
+        return Place(function, low, high, entry_index(self.image, self.scan, low, high))
+
+    def refuse(self, start: int, address: int, reason: str) -> None:
+        """Leave the function at *start* out; the first reason stands."""
+        self.left_out.setdefault(start, SiteOut(self.by_start[start].function.name, address, reason))
+
+    def run(self) -> None:
+        """Everything, in order."""
+        self._known_before()
+        self._link(find_links(self.scan, self.owners, frozenset(self.fragments), self.veneers.jumps))
+        starts = frozenset(self.by_start) | frozenset(
+            self.scan.addresses[place.entry] for place in self.places if place.low < place.high
+        )
+        self._judge_all(starts)
+        self._believe_noreturn(starts)
+        self._settle()
+
+    def _known_before(self) -> None:
+        for left, right in pairwise(self.places):
+            if right.function.start < left.function.end:
+                self.refuse(left.function.start, left.function.start, f"overlaps {right.function.name}")
+                self.refuse(right.function.start, right.function.start, f"overlaps {left.function.name}")
+        for start, place in self.by_start.items():
+            fde = self.fdes.get(start)
+            if start <= self.image.entry < place.function.end:
+                self.refuse(start, start, "the program's entry: there is nobody to return to")
+            elif fde is not None and fde.signal:
+                self.refuse(start, start, "a signal-return trampoline")
+            elif place.low >= place.high:
+                self.refuse(start, start, "no code of it lies in an executable section")
+
+    def _link(self, links: Links) -> None:
+        for start, address, reason in links.refused:
+            self.refuse(start, address, reason)
+        for one, other in links.pairs:
+            self.groups.unite(one, other)
+
+    def _judge_all(self, starts: frozenset[int]) -> None:
+        """Judge every group; a function entered with its caller's frame up joins that one's group, which is judged
+        again."""
+        done: set[tuple[int, ...]] = set()
+        for _ in range(_MOST_ROUNDS):
+            fresh = [group for group in self.groups.all() if group not in done]
+            if not fresh:
+                return
+            for group in fresh:
+                done.add(group)
+                judged = self._judge(group, starts, frozenset())
+                for fragment in judged.fragments:
+                    self.fragments.add(fragment)
+                    self.groups.unite(group[0], fragment)
+
+    def _judge(self, group: tuple[int, ...], starts: frozenset[int], noreturn: frozenset[int]) -> Judged:
+        places = tuple(self.by_start[start] for start in group)
+        unit = Unit(self.scan, places, self.fragments & frozenset(group), noreturn)
+        judged = judge(self.image, unit, starts)
+        for verdict in judged.verdicts.values():
+            self.verdicts[verdict.place.function.start] = verdict
+        return judged
+
+    def _believe_noreturn(self, starts: frozenset[int]) -> None:
+        """Judge groups with a problem again, now believing that functions without an exit do not return."""
+        known: frozenset[int] = frozenset()
+        for _ in range(_MOST_ROUNDS):
+            found = frozenset(s for s, v in self.verdicts.items() if not v.exits and not v.problem)
+            if found == known:
+                return
+            known = found
+            for group in self.groups.all():
+                before = [self.verdicts[start] for start in group]
+                if not any(verdict.problem for verdict in before):
+                    continue
+                self._judge(group, starts, known)
+                if any(self.verdicts[start].problem for start in group):
+                    self.verdicts.update({v.place.function.start: v for v in before})
+
+    def _settle(self) -> None:
+        for start, verdict in self.verdicts.items():
+            if verdict.problem:
+                self.refuse(start, verdict.where, verdict.problem)
+            if verdict.switch:
+                self.switches[start] = self.left_out[start]
+        for group in self.groups.all():
+            out = next((self.left_out[start] for start in group if start in self.left_out), None)
+            for start in group:
+                if out is None:
+                    self.bodies[start] = self._body(self.verdicts[start])
+                else:
+                    why = f"shares activations with {out.function}, which is left out: {out.reason}"
+                    self.refuse(start, start, why)
+
+    def _body(self, verdict: Verdict) -> Body:
+        place, scan = verdict.place, self.scan
+        events = scan.events_of(place.low, place.high)
+        calls = any(scan.flows[i] in _CALLS for i in events)
+        fde = self.fdes.get(place.function.start)
+        replaced = [pair for pair in self.veneers.used.items() if place.function.start <= pair[0] < place.function.end]
+        return Body(
+            image=self.image,
+            function=place.function,
+            entry=scan.addresses[place.entry] if place.entry < place.high else place.function.start,
+            exits=tuple(verdict.exits),
+            to_entry=tuple(verdict.to_entry),
+            into=tuple(sorted(verdict.into + replaced)),
+            tables=tuple(verdict.tables),
+            calls=calls,
+            spills=calls or any(op[0] in _SPILLS for i in events for op in scan.effects.get(i, ())),
+            landing_pads=fde is not None and fde.lsda,
+            fragment=place.function.start in self.fragments,
+            scratch=(),
+        )
