@@ -17,7 +17,19 @@ from lab.arch import Arch, arch_by_name
 from lab.arch.decode import ENDS_FLOW, Insn, Kind
 from rewriters import encode, moving
 from rewriters.census import Body, Exit, ExitKind
-from rewriters.insertion.items import SHADOW, Answer, CarriedItem, Item, Mark, OwnItem, SequenceItem, Way, away, fixed, jump
+from rewriters.insertion.items import (
+    SHADOW,
+    Answer,
+    CarriedItem,
+    Item,
+    Mark,
+    OwnItem,
+    SequenceItem,
+    Way,
+    away,
+    fixed,
+    jump,
+)
 from rewriters.insertion.placement import Late, late
 from rewriters.sequences import Binding, Sequence, emit
 

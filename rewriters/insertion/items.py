@@ -17,8 +17,9 @@ from rewriters import encode, moving
 from rewriters.insertion.pointers import renamed
 from rewriters.insertion.references import Form, Pointer
 from rewriters.moving import Moved
-from rewriters.plan import Plan, Span
+from rewriters.plan import Plan
 from rewriters.sequences import Binding, Sequence, assemble
+from rewriters.unwind import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,6 @@ class World(Protocol):
     """What an item asks when it is written."""
 
     plan: Plan
-    spans: list[Span]
     arch: Arch
     cell: int | None
 
@@ -106,7 +106,9 @@ class CarriedItem:
         """See Item."""
         at = world.plan.here
         moved = self._moved(world, at)
-        _put(world, moved.parts, self.insn.address, self.answer)
+        for raw, text in moved.parts:
+            world.plan.text.put(raw, text)
+        world.plan.rows.append(self.answer.row(at, world.plan.here))
         world.carried(self.insn, at, len(moved.raw))
 
     def _moved(self, world: World, at: int) -> Moved:
@@ -165,7 +167,7 @@ class SequenceItem:
         for piece in assemble(world.arch, self.sequence, world.plan.here, binding):
             at = world.plan.text.put(piece.raw, piece.text)
             end = at + len(piece.raw)
-            world.spans.append(Span(at, end, self.old, piece.pushed, self.authenticated))
+            world.plan.spans.append(Span(at, end, self.old, piece.pushed, 0, self.authenticated))
             world.plan.rows.append((self.after if piece.flipped else self.before).row(at, end, piece.pushed))
 
 
@@ -185,16 +187,10 @@ class OwnItem:
         """See Item."""
         target = 0 if self.target is None else world.code(self.target)
         part = self.make(world.plan.here, target)
-        _put(world, (part,), self.old, self.answer, authenticated=self.authenticated)
-
-
-def _put(
-    world: World, parts: tuple[encode.Encoded, ...], old: int, answer: Answer, *, authenticated: bool = False
-) -> None:
-    for raw, text in parts:
-        at = world.plan.text.put(raw, text)
-        world.spans.append(Span(at, at + len(raw), old, 0, authenticated))
-        world.plan.rows.append(answer.row(at, at + len(raw)))
+        at = world.plan.text.put(*part)
+        end = at + len(part[0])
+        world.plan.spans.append(Span(at, end, self.old, 0, 0, self.authenticated))
+        world.plan.rows.append(self.answer.row(at, end))
 
 
 def jump(arch: Arch, target: int, old: int, answer: Answer, label: int | None = None) -> OwnItem:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from lab.arch.decode import Kind
 from lab.images.flow import Code, decode_function
 from lab.images.image import Image
-from lab.layout import Flavour, Leaves, Policy, SiteOut
+from lab.layout import Leaves, Policy, SiteOut
 from rewriters.census import Body, Survey, survey
 from rewriters.choose import LEAF
 from rewriters.detour.prepare import other_rows
@@ -24,6 +23,7 @@ from rewriters.pac import bti_property
 from rewriters.plan import Effort, Plan, Prepared, Storage
 from rewriters.sequences import Sequence, sequence
 from rewriters.sites import Action
+from rewriters.unwind import Obstacles, read_frames
 
 _COLLECT: dict[str, Callable[[References, Retained], None]] = {
     "aarch64": references_aarch64.collect,
@@ -33,9 +33,7 @@ _DIRECT = frozenset({Kind.CALL, Kind.JUMP, Kind.BRANCH})
 _NOTHING = Sequence((), 0, False)
 
 
-def prepare(
-    image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, copy_only: bool = False
-) -> Prepared:
+def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, copy_only: bool = False) -> Prepared:
     """Everything decided for *image*; RefusedError where the image as a whole must not be rewritten so.
     *copy_only*: with no sequences at all, to see that moving alone changes nothing."""
     began = time.perf_counter()
@@ -88,6 +86,8 @@ class Chooser:
         _COLLECT[image.arch.name](self.found, kept)
         self.shared = {start for group in known.groups for start in group}
         self.entered = self._entered()
+        frames = read_frames(image)
+        self.obstacles = None if frames is None else Obstacles(image, frames)
 
     def _entered(self) -> dict[int, list[tuple[int, int]]]:
         """Per function, (start of another function, address) jumped to elsewhere than at its entry."""
@@ -129,6 +129,8 @@ class Chooser:
             raise Stays(start, "shorter than the jump that must stand at its old entry (5 bytes)")
         if body.tables and self.image.arch.lr is None and start not in self.found.tables:
             raise Stays(start, f"jumps through a table that is not understood at {body.tables[0]:#x}")
+        if self.obstacles and (why := self.obstacles.why(start, function.end, pushes=self.image.arch.lr is None)):
+            raise Stays(start, why)
         laid = build(body, self.fill, entered=start in self.entered)
         for _, target in self.entered.get(start, ()):
             if target not in laid.offsets:
@@ -157,7 +159,9 @@ class Chooser:
         for start in bodies:
             pointers = self.found.pointers.get(start, ())
             far = (
-                pointer.form is Form.RELATIVE and self.image.arch.lr is not None and not self._moves(pointer.address, bodies)
+                pointer.form is Form.RELATIVE
+                and self.image.arch.lr is not None
+                and not self._moves(pointer.address, bodies)
                 for pointer in pointers
             )
             if pointers and start not in self.found.fixed and not any(far):

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.arch.decode import Insn, Kind
 from lab.errors import EngineError, RefusedError
 from lab.images.image import Image
-from lab.layout import Carried, InsertedRange, Region
+from lab.layout import Carried, InsertedRange, Region, Where
 from lab.layout import LayoutRow as Row
-from lab.layout import Where
 from rewriters import encode, moving
+from rewriters.elf_tables import Moved
 from rewriters.insertion.bodies import Laid
-from rewriters.insertion.items import away
+from rewriters.insertion.items import CarriedItem, away
 from rewriters.insertion.pointers import renamed
 from rewriters.insertion.references import Form, Pointer, References
-from rewriters.plan import Plan, Span
+from rewriters.plan import Plan
+from rewriters.unwind import Span
 
 _ALIGNMENT = 16
 _TRAPS = {"aarch64": encode.A64_TRAP, "x86_64": encode.X86_TRAP}
 _DIRECT = frozenset({Kind.CALL, Kind.JUMP, Kind.BRANCH})
+#: Old address, new address and bytes of the unchanged instructions put last.
+_NO_RUN = (-1, -1, 0)
 _DEAD = "what a moved function left behind: nothing comes here"
 
 
@@ -38,7 +41,6 @@ class Writer:
     def __init__(self, image: Image, plan: Plan, moves: Moves, found: References, cell: int | None) -> None:
         self.image, self.plan, self.arch, self.cell = image, plan, image.arch, cell
         self.moves, self.found = moves, found
-        self.spans: list[Span] = []
         self.pointers = {
             pointer.address: (pointer, start)
             for start in moves.follow
@@ -47,6 +49,7 @@ class Writer:
         }
         self.bases: dict[int, int] = {}
         self._own: Laid | None = None
+        self._run = _NO_RUN
 
     def write(self) -> None:
         """Everything."""
@@ -71,15 +74,17 @@ class Writer:
         begin = self.plan.here
         if begin != self.bases[function.start]:
             raise EngineError(f"{function.name} lands at {begin:#x}, planned at {self.bases[function.start]:#x}")
-        self._own = laid
-        self.spans = self.plan.spans.setdefault(function.start, [])
+        self._own, self._run = laid, _NO_RUN
         for item in laid.items:
             before = self.plan.here
+            if not isinstance(item, CarriedItem):
+                self._run = _NO_RUN
             item.write(self)
             if self.plan.here - before != item.size:
                 raise EngineError(f"{function.name}: {self.plan.here - before} bytes at {before:#x}, not {item.size}")
         self._own = None
         self.plan.inserted.append(InsertedRange(begin, self.plan.here, Region.MOVED, function.name))
+        self.plan.moved.append(Moved(function.start, function.end, begin, self.plan.here))
         self.plan.inline += 1
 
     def code(self, label: int) -> int:
@@ -114,18 +119,17 @@ class Writer:
         return None if found is None else (found[0], self.bases[found[1]])
 
     def carried(self, insn: Insn, start: int, size: int) -> None:
-        """See World."""
-        carried = self.plan.carried
-        if size == insn.size and moving.refers_to(self.arch, insn) is None and carried:
-            last = carried[-1]
-            same = last.old_size == last.new_size and (last.old + last.old_size, last.new + last.new_size)
-            if same == (insn.address, start) and self._verbatim:
-                carried[-1] = Carried(last.old, last.new, last.old_size + size, last.new_size + size)
-                return
-        self._verbatim = size == insn.size and moving.refers_to(self.arch, insn) is None
-        carried.append(Carried(insn.address, start, insn.size, size))
-
-    _verbatim = False
+        """See World.  What follows its predecessor, both unchanged, is one piece with it."""
+        unchanged = size == insn.size and moving.refers_to(self.arch, insn) is None
+        old, new, length = self._run
+        if unchanged and (insn.address, start) == (old + length, new + length):
+            self._run = (old, new, length + size)
+            self.plan.carried[-1] = Carried(old, new, length + size, length + size)
+            self.plan.spans[-1] = Span(new, start + size, old, old_size=length + size)
+            return
+        self.plan.carried.append(Carried(insn.address, start, insn.size, size))
+        self.plan.spans.append(Span(start, start + size, insn.address, old_size=insn.size))
+        self._run = (insn.address, start, size) if unchanged else _NO_RUN
 
     def _old(self, laid: Laid) -> None:
         """The old body: its landing pad, a jump to the new one, traps."""
@@ -144,6 +148,9 @@ class Writer:
         else:
             self.plan.rows.append(answer.row(function.start, end))
         self.plan.inserted.append(InsertedRange(function.start, end, Region.INSERTED, function.name))
+        self.plan.dead.append((function.start, function.end))
+        if not body.fragment:
+            self.plan.spans.append(Span(function.start, end, function.start))
         if end < function.end:
             self.plan.rows.append(Row(end, function.end, Where.UNKNOWN, 0, _DEAD))
             self.plan.inserted.append(InsertedRange(end, function.end, Region.DEAD, function.name))
@@ -200,9 +207,3 @@ class Writer:
         if home is None or laid is None:
             return None
         return self.bases[home.start] + laid.offsets[named]
-
-
-def overlapping(ranges: Iterable[tuple[int, int]]) -> bool:
-    """Whether any two of *ranges* share a byte."""
-    ordered = sorted(ranges)
-    return any(left[1] > right[0] for left, right in zip(ordered, ordered[1:], strict=False))
