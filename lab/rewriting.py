@@ -46,8 +46,11 @@ def rewrite_file(
     *,
     leaves: Leaves = Leaves.ALL,
     limits: Limits | None = None,
+    process: Process | None = None,
 ) -> RewriteMap:
-    """Rewrite *src* into *out* and ``out.rewrite.json``, verified; on any error neither is written."""
+    """Rewrite *src* into *out* and ``out.rewrite.json``, verified; on any error neither is written.
+
+    *process*: how a real program is started for the checks that run it; without one it is a freestanding image."""
     image = load_untrusted(src)
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name a file for the output")
@@ -57,7 +60,7 @@ def rewrite_file(
         raise InputError(f"{out.parent}: no such folder for the output")
     request = Rewrite(mode, rewriters.flavour_by_name(flavour).name, policy, leaves)
     compiled_counter(), compiled_hook()  # here, not in each child anew
-    return _produce(image, out, request, limits or Limits(), trusted=False).map
+    return _produce(image, out, request, limits or Limits(), trusted=False, process=process).map
 
 
 def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path) -> Verified:
@@ -124,7 +127,9 @@ def find_map(image: Image) -> RewriteMap | None:
     return found
 
 
-def _produce(image: Image, out: Path, request: Rewrite, limits: Limits, *, trusted: bool) -> Verified:
+def _produce(
+    image: Image, out: Path, request: Rewrite, limits: Limits, *, trusted: bool, process: Process | None = None
+) -> Verified:
     """Rewrite, prove, then write.  An image that is not *trusted* is worked on in children only."""
 
     def work(stage: Stage, function: Callable[..., Result], *args: object) -> Result:
@@ -135,7 +140,7 @@ def _produce(image: Image, out: Path, request: Rewrite, limits: Limits, *, trust
     with _temporary(out) as temporary:
         temporary.write_bytes(result.data)
         temporary.chmod(0o777 & ~_umask())
-        draft, checks = work(EMULATOR, _proved, image, temporary, result.map, limits)
+        draft, checks = work(EMULATOR, _proved, image, temporary, result.map, limits, process)
         final = replace(result.map, checks=result.map.checks | checks)
         # The map goes first: an image without its map would be judged as if it had no shadow stack.
         with _temporary(map_path(out)) as map_file:
@@ -146,10 +151,12 @@ def _produce(image: Image, out: Path, request: Rewrite, limits: Limits, *, trust
     return Verified(replace(draft, path=out), final)
 
 
-def _proved(old: Image, draft: Path, rewrite: RewriteMap, limits: Limits) -> tuple[Image, dict[str, Any]]:
+def _proved(
+    old: Image, draft: Path, rewrite: RewriteMap, limits: Limits, process: Process | None
+) -> tuple[Image, dict[str, Any]]:
     """The image in the file *draft*, and what running it shows."""
     new = load_image(draft)
-    return new, dynamic_checks(old, new, rewrite, limits)
+    return new, dynamic_checks(old, new, rewrite, limits, process)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ keep capstone's names.  capstone 5.0 is wrong or silent about what some instruct
 * AArch64 ``svc`` writes the link register (it does not); ``ret`` reads nothing (it reads the link register);
 * AArch64 LSE atomics (``cas``, ``swp``, ``ldadd``), ``dc`` and ``ldraa`` access no register operand: every
   operand it is silent about counts as read and as written;
+* AArch64 ``cmp``, ``cmn``, ``tst`` write their first operand (they read it); ``adds`` of an immediate does not;
 * x86 ``enter`` leaves RSP alone; ``rcl``, ``rcr``, ``cmc``, ``adox`` and ``fcmov`` read no flags; ``loop`` is no
   branch, ``iret`` and ``sysret`` do not leave; ``repne movsd`` has no prefix.
 """
@@ -170,6 +171,8 @@ def _convert(arch: Arch, raw: Any) -> Insn:
         silent = _silent_operands(arch, raw)
         reads |= silent
         writes |= silent
+        if raw.mnemonic in _COMPARES or raw.mnemonic in _SETTERS:
+            reads, writes = _by_position(arch, raw, written=raw.mnemonic in _SETTERS)
         if kind is Kind.SYSCALL:
             writes.discard(arch.lr)
         if kind is Kind.RETURN and not raw.operands:
@@ -192,6 +195,17 @@ def _convert(arch: Arch, raw: Any) -> Insn:
 _READS_FLAGS = ("rcl", "rcr", "cmc", "adox", "fcmov")
 _LOOPS = frozenset({"loop", "loope", "loopne"})
 _RETURNS = frozenset({"ret", "retaa", "retab", "eret", "iret", "iretd", "iretq", "sysret", "sysretq", "sysexit"})
+
+
+_COMPARES = frozenset({"cmp", "cmn", "tst"})
+_SETTERS = frozenset({"adds", "subs", "ands", "bics"})
+
+
+def _by_position(arch: Arch, raw: Any, *, written: bool) -> tuple[set[str], set[str]]:
+    """(reads, writes) of a flag-setting A64 instruction: the first operand is the destination if one is *written*."""
+    names = [canonical(arch, raw.reg_name(op.reg)) for op in raw.operands if op.type == capstone.CS_OP_REG]
+    first = {names[0]} if written else set()
+    return set(names[1:] if written else names) - {"xzr", "wzr"}, (first | {"flags"}) - {"xzr", "wzr"}
 
 
 def _silent_operands(arch: Arch, raw: Any) -> set[str]:

@@ -102,7 +102,7 @@ class ReferenceEngine:
     def _delivered(self, ra: int, sp: int) -> None:
         """A signal's handler runs next, as if called: its activation ends when control arrives at *ra*."""
         ssp = self._file.read()[3] if self._has_ssp else 0
-        self.truth.call(ra, sp, self._shadow_pointer(Regs(0, sp, 0, 0, ssp)))
+        self.truth.call(ra, sp, shadow_pointer(self.machine, ssp))
 
     def _confirm(self, event: CallEvent, regs: Regs) -> None:
         """What the processor stored as return address must be what decoding said: two sources that must agree."""

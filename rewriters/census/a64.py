@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from lab.images.image import Image
 from rewriters.census.a64_registers import BITS, Registers, registers
 from rewriters.census.a64_stack import effects
-from rewriters.census.scan import Flow, Ints, Masks, Scan
+from rewriters.census.scan import Effect, Flow, Ints, Masks, Scan
 from rewriters.sites import executable_sections
 
 
-def scan(image: Image, _pieces: object = None) -> Scan:
+def scan(image: Image) -> Scan:
     """Every word of the executable sections; data islands and literal pools are Flow.DATA."""
     address, words = _words(image)
     flow, target = _flow(words, address)
@@ -34,9 +34,11 @@ def scan(image: Image, _pieces: object = None) -> Scan:
         target=target,
         reads=used.reads,
         kills=used.kills,
-        effects=_effects(words, address, flow, target, used),
+        effects=_effects(words, flow, used),
         branch_register=through,
         authenticated=frozenset(signed.tolist()),
+        syscalls=tuple(np.nonzero((words & 0xFFE0_001F == 0xD400_0001) & (flow == Flow.NONE))[0].tolist()),
+        words=words,
     )
 
 
@@ -121,16 +123,7 @@ def _literal_sizes(words: Masks) -> list[tuple[int, NDArray[np.bool_]]]:
     ]
 
 
-def _effects(
-    words: Masks, address: Ints, flow: NDArray[np.uint8], target: Ints, used: Registers
-) -> dict[int, tuple[tuple[int | str, ...], ...]]:
-    goals = frozenset(target[target >= 0].tolist())
-    found = {}
-    plain = flow == Flow.NONE
-    for i in np.nonzero(used.stack & plain)[0].tolist():
-        window = words[max(0, i - 8) : i + 1].tolist()
-        flows = flow[max(0, i - 8) : i + 1].tolist()
-        known = effects(window, flows, int(address[i]), goals)
-        if known:
-            found[i] = known
-    return found
+def _effects(words: Masks, flow: NDArray[np.uint8], used: Registers) -> dict[int, Effect]:
+    marked = np.nonzero(used.stack & (flow == Flow.NONE))[0]
+    found = ((i, effects(word)) for i, word in zip(marked.tolist(), words[marked].tolist(), strict=True))
+    return {i: known for i, known in found if known}

@@ -82,10 +82,10 @@ def _immediate(f: _Fields) -> Effects:
     """Data processing, immediate."""
     kind = f.w >> 23 & 7
     opc = f.w >> 29 & 3
-    relative, wide, field, extract = kind <= 1, kind == 5, kind == 6, kind == 7
-    keeps = (wide & (opc == 3)) | (field & (opc == 1))
+    relative, wide, field, extract = kind <= 1, kind == 5, kind == 6, kind == 7  # noqa: PLR2004
+    keeps = (wide & (opc == 3)) | (field & (opc == 1))  # noqa: PLR2004  movk, bfm
     reads = _pick(~relative & ~wide, f.n) | _pick(keeps, f.d) | _pick(extract, f.m)
-    sets = ((kind == 2) & (opc & 1 == 1)) | ((kind == 4) & (opc == 3))
+    sets = ((kind == 2) & (opc & 1 == 1)) | ((kind == 4) & (opc == 3))  # noqa: PLR2004
     kills = f.d | _flag(sets)
     return reads, kills, kills
 
@@ -102,7 +102,7 @@ def _register(f: _Fields) -> Effects:
     literal = compare & (f.w & 0x800 != 0)
     reads = f.n | _pick(~one & ~literal, f.m) | _pick(three, f.a) | _pick(signing, f.d)
     reads |= _flag(compare | carry | select)
-    logical = (f.w & 0x1F00_0000 == 0x0A00_0000) & (f.w >> 29 & 3 == 3)
+    logical = (f.w & 0x1F00_0000 == 0x0A00_0000) & (f.w >> 29 & 3 == 3)  # noqa: PLR2004
     arithmetic = (f.w & 0x1F00_0000 == 0x0B00_0000) & (f.w >> 29 & 1 == 1)
     subps = f.w & 0xFFE0_FC00 == 0xBAC0_0000
     kills = _pick(~compare & ~odd, f.d) | _flag(logical | arithmetic | compare | subps)
@@ -119,19 +119,22 @@ def _memory(f: _Fields) -> Effects:
     short = single & ~unsigned & (f.w >> 21 & 1 == 0)
     indexed = single & ~unsigned & (f.w & 0x20_0C00 == 0x20_0800)
     plain = unsigned | short | indexed
-    prefetch = plain & ~vector & (f.w >> 30 == 3) & (f.w >> 22 & 3 == 2)
+    prefetch = plain & ~vector & (f.w >> 30 == 3) & (f.w >> 22 & 3 == 2)  # noqa: PLR2004
     stores = plain & ~vector & (f.w >> 22 & 3 == 0)
     loads = plain & ~vector & ~stores & ~prefetch
     structure = vector & ~pair & ~plain & ~literal
-    known = pair | plain | literal | structure
+    tags = f.w & 0xFF20_0000 == 0xD920_0000  # stg, ldg: the register at bit 0 is read; ldg and ldgm also write it
+    known = pair | plain | literal | structure | tags
     moving = (pair & (f.w >> 23 & 1 == 1)) | (short & (f.w >> 10 & 1 == 1))
     reads = _pick(~literal, f.n) | _pick(indexed | structure | ~known, f.m)
     reads |= _pick(stores | (pair & ~vector & ~load) | ~known, f.d)
     reads |= _pick((pair & ~vector & ~load) | ~known, f.a)
-    fixed = literal & ~vector & (f.w >> 30 != 3)
+    fixed = literal & ~vector & (f.w >> 30 != 3)  # noqa: PLR2004
     kills = _pick(loads | (pair & ~vector & load) | fixed, f.d) | _pick(pair & ~vector & load, f.a)
     kills |= _pick(moving, f.n)
+    reads |= _pick(tags, f.d)
     clobbers = kills | _pick(~known, f.d | f.a | f.m | f.n) | _pick(structure, f.n)
+    clobbers |= _pick(tags & (f.w & 0xC00 == 0), f.d) | _pick(tags & (f.w & 0x400 != 0), f.n)
     return reads, kills, clobbers
 
 
@@ -158,14 +161,14 @@ _HINT_1716 = (0xD503211F, 0xD503215F, 0xD503219F, 0xD50321DF, 0xD503251F)  # pac
 
 def _branch(f: _Fields) -> Effects:
     """Branches and system instructions.  Calls are the caller's business."""
-    by_register = f.w >> 25 == 0x6B
+    by_register = f.w >> 25 == 0x6B  # noqa: PLR2004
     tested = f.w & 0x7C00_0000 == 0x3400_0000
-    conditional = f.w >> 24 == 0x54
-    system = f.w >> 24 == 0xD5
+    conditional = f.w >> 24 == 0x54  # noqa: PLR2004
+    system = f.w >> 24 == 0xD5  # noqa: PLR2004
     taking = system & (f.w >> 21 & 1 == 1)  # mrs, sysl: L = 1
     x1716 = np.isin(f.w, _HINT_1716)
     both = np.uint32(1 << 16 | 1 << 17)
-    authenticated = (f.w >> 24 == 0xD7) & by_register
+    authenticated = (f.w >> 24 == 0xD7) & by_register  # noqa: PLR2004
     of_flags = f.w & 0xFFFF_FFE0 == 0xD53B_4200
     reads = _pick(by_register, f.n) | _pick(authenticated | tested, f.d) | _flag(conditional | of_flags)
     reads |= _pick(system & ~taking, f.d) | np.where(x1716, both, np.uint32(0))

@@ -5,9 +5,7 @@ Encodings: DDI 0487, section C4.1.  A form that is not told apart loses what it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rewriters.census.scan import Effect, Flow, Op
+from rewriters.census.scan import Effect, Op
 
 _SP, _FP, _LR = 31, 29, 30
 _BASES = {_SP: 0, _FP: 1}
@@ -19,17 +17,15 @@ def signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def effects(window: Sequence[int], flows: Sequence[int], address: int, goals: frozenset[int]) -> Effect:
-    """Effects of the last word of *window* (it and up to eight words before it) at *address*; *goals* are all
-    addresses direct branches lead to."""
-    word = window[-1]
+def effects(word: int) -> Effect:
+    """Effects of one instruction that is no branch."""
     group = word >> 25 & 15
     if group & 0b0101 == 0b0100:
         return _memory(word)
     if group & 0b1110 == 0b1000:
         return _immediate(word)
     if group & 0b0111 == 0b0101:
-        return _register(window, flows, address, goals)
+        return _register(word)
     return _lost(word & 31)
 
 
@@ -42,11 +38,11 @@ def _lost(register: int) -> Effect:
 def _immediate(word: int) -> Effect:
     d, n = word & 31, word >> 5 & 31
     kind = word >> 23 & 7
-    if kind == 2 and word >> 29 & 1 == 0 and word >> 31:
+    if kind == 2 and word >> 29 & 1 == 0 and word >> 31:  # noqa: PLR2004  add, sub: 64 bits, no flags
         amount = (word >> 10 & 0xFFF) << (12 if word >> 22 & 1 else 0)
         return _sum(d, n, -amount if word >> 30 & 1 else amount)
-    if d == _SP and kind == 4:
-        return () if word >> 29 & 3 == 3 else ((Op.SP_ALIGN,),)
+    if d == _SP and kind == 4:  # noqa: PLR2004  and sp, xN, #mask
+        return () if word >> 29 & 3 == 3 else ((Op.SP_ALIGN,),)  # noqa: PLR2004
     if d == _SP and (word >> 29 & 1):  # cmp, cmn
         return ()
     return _lost(d)
@@ -63,47 +59,20 @@ def _sum(d: int, n: int, amount: int) -> Effect:
     return ((Op.LR_LOST,),) if d == _LR else ()
 
 
-def _register(window: Sequence[int], flows: Sequence[int], address: int, goals: frozenset[int]) -> Effect:
-    word = window[-1]
+def _register(word: int) -> Effect:
     d, n, m = word & 31, word >> 5 & 31, word >> 16 & 31
     if d == _SP and word & 0x1FE0_0000 == 0x0B20_0000:  # add, sub, extended register
         if word >> 29 & 1:
             return ()
-        amount = _constant(window, flows, address, goals, m)
-        if n != _SP or amount is None or not word >> 31 or word >> 10 & 7 or word >> 13 & 3 != 3:
+        whole = word >> 31 and not word >> 10 & 7 and word >> 13 & 3 == 3  # noqa: PLR2004  no shift, all 64 bits
+        if n != _SP or not whole:
             return ((Op.SP_LOST,),)
-        return ((Op.SP_ADD, -amount if word >> 30 & 1 else amount),)
+        return ((Op.SP_MOVE, f"x{m}", -1 if word >> 30 & 1 else 1),)
     if d == _LR and word & 0xFFFF_C000 == 0xDAC1_0000:  # pac*, aut*, xpac* of x30: still the return address
         return ()
     if d == _LR and word & 0xFFE0_FFE0 == 0xAA00_03E0:  # mov x30, xM
         return ((Op.LR_REG, f"x{m}"),)
     return _lost(d)
-
-
-def _constant(
-    window: Sequence[int], flows: Sequence[int], address: int, goals: frozenset[int], register: int
-) -> int | None:
-    """The number a movz (and movk) just before *address* left in *register*; None if something may come between."""
-    pieces: list[tuple[int, int]] = []
-    if address in goals:
-        return None
-    for back in range(2, len(window) + 1):
-        word = window[-back]
-        if flows[-back] != Flow.NONE:
-            return None
-        if word & 31 == register:
-            shift = (word >> 21 & 3) * 16
-            pieces.append((shift, word >> 5 & 0xFFFF))
-            if word & 0x7F80_0000 == 0x5280_0000:  # movz
-                value = 0
-                for at, piece in reversed(pieces):
-                    value = value & ~(0xFFFF << at) | piece << at
-                return value
-            if word & 0xFF80_0000 != 0xF280_0000:  # movk
-                return None
-        if address - 4 * (back - 1) in goals:
-            return None
-    return None
 
 
 def _memory(word: int) -> Effect:
@@ -114,6 +83,9 @@ def _memory(word: int) -> Effect:
     registers = [word & 31, word >> 10 & 31, word >> 16 & 31] if not word >> 26 & 1 else []
     if word & 0x3B20_0C00 == 0x3820_0800:  # register offset: no write-back
         return () if word >> 22 & 3 == 0 or word >> 26 & 1 else _of_each([word & 31], None, ())
+    if word & 0xFF20_0000 == 0xD920_0000:  # stg and its kin: the base is written back where bit 10 is set
+        written = [word & 31] if not word & 0xC00 and word & 31 != _SP else []
+        return _of_each(written + ([word >> 5 & 31] if word & 0x400 else []), None, ())
     if word & 0x3B00_0000 == 0x1800_0000:
         return () if word >> 26 & 1 else _lost(word & 31)
     base = word >> 5 & 31
@@ -136,13 +108,13 @@ def _of_each(registers: list[int], base: int | None, first: Effect) -> Effect:
 def _pair(word: int) -> Effect:
     mode, vector, load = word >> 23 & 3, word >> 26 & 1, word >> 22 & 1
     opc = word >> 30
-    scale = 4 << opc if vector else (8 if opc == 2 else 4)
+    scale = 4 << opc if vector else (8 if opc == 2 else 4)  # noqa: PLR2004
     if opc == 1 and not vector and not load:
         scale = 16  # stgp
     offset = signed(word >> 15, 7) * scale
     size = scale if vector or opc != 1 else 4
     parts = [] if vector else [(word & 31, 0), (word >> 10 & 31, size)]
-    whole = opc == 2 or (opc == 1 and not load)
+    whole = opc == 2 or (opc == 1 and not load)  # noqa: PLR2004
     return _access(word, {1: "post", 2: "", 3: "pre", 0: ""}[mode], offset, parts, load=bool(load), whole=whole)
 
 
@@ -154,8 +126,8 @@ def _single(word: int) -> Effect:
         mode, offset = "", (word >> 10 & 0xFFF) << scale
     else:
         mode, offset = {0: "", 1: "post", 2: "", 3: "pre"}[word >> 10 & 3], signed(word >> 12, 9)
-    parts = [] if vector or (size == 3 and opc == 2) else [(word & 31, 0)]
-    return _access(word, mode, offset, parts, load=load, whole=size == 3)
+    parts = [] if vector or (size == 3 and opc == 2) else [(word & 31, 0)]  # noqa: PLR2004  prfm has no register
+    return _access(word, mode, offset, parts, load=load, whole=size == 3)  # noqa: PLR2004
 
 
 def _access(word: int, mode: str, offset: int, parts: list[tuple[int, int]], *, load: bool, whole: bool) -> Effect:

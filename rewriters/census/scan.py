@@ -6,6 +6,7 @@ The scanners (a64, x64) fill a Scan; everything after them is common to both arc
 from __future__ import annotations
 
 import enum
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -56,7 +57,8 @@ class Op(enum.IntEnum):
     LR_REG = 11  # (register)
     SP_LOAD = 12  # from memory that is no stack slot
     PUSH = 13  # (register): stored at SP, after SP_ADD
-    SLOT_WRITE = 14  # (base, n): 8 bytes at base + n are written
+    SLOT_WRITE = 14  # (base, n): memory from base + n on is written
+    SP_MOVE = 15  # (register, sign): SP = SP + sign * register
 
 
 Effect = tuple[tuple[Any, ...], ...]
@@ -80,7 +82,17 @@ class Scan:
     kills: Masks
     effects: dict[int, Effect]
     branch_register: dict[int, str | None]
-    authenticated: frozenset[int]
+    authenticated: frozenset[int] = frozenset()
+    prefixes: frozenset[int] = frozenset()
+    """Indices of lock prefixes, which count as instructions of their own."""
+    syscalls: tuple[int, ...] = ()
+    """Indices of instructions that enter the kernel and come back."""
+    words: Masks | None = None
+    """Instruction words, where all have the same size."""
+
+    def same(self, one: int, other: int) -> bool:
+        """Whether two instructions of a fixed-size architecture have the same bytes."""
+        return self.words is not None and bool(self.words[one] == self.words[other])
 
     @cached_property
     def events(self) -> list[int]:
@@ -101,6 +113,20 @@ class Scan:
         """``flow`` as Python numbers."""
         found: list[int] = self.flow.tolist()
         return found
+
+    @cached_property
+    def targets(self) -> list[int]:
+        """``target`` as Python numbers."""
+        found: list[int] = self.target.tolist()
+        return found
+
+    def low_high(self, start: int, end: int) -> tuple[int, int]:
+        """[low, high) of the instructions that begin in [start, end)."""
+        return bisect_left(self.addresses, start), bisect_left(self.addresses, end)
+
+    def events_of(self, low: int, high: int) -> list[int]:
+        """The events of instructions [low, high)."""
+        return self.events[bisect_left(self.events, low) : bisect_left(self.events, high)]
 
     def indices(self, addresses: Ints) -> Ints:
         """Index of the first instruction at or after each address."""

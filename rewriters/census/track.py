@@ -6,14 +6,14 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from rewriters.census.origins import Made, Origins
-from rewriters.census.scan import ENDS, Flow, Op
+from rewriters.census.scan import Flow, Op
 from rewriters.census.unit import Place, Unit
 
 State = tuple[int | None, int | None, bool]
 """SP and FP minus SP at entry (None: unknown), and whether the return address is where it was at entry: in the link
 register (AArch64), in its slot (x86-64).  A rounded-down SP counts from a base of its own."""
 
-_ALIGNED = 1 << 40
+ALIGNED = 1 << 40
 _QUIET = frozenset({Flow.TRAP, Flow.DATA, Flow.BAD})
 
 
@@ -80,7 +80,7 @@ class Track:
             if node in self.tables:
                 for leader in self.leaders:
                     self.seed(leader, state, node)
-            if kind not in ENDS:
+            if not unit.ends_at(index):
                 self._next(node, index, state)
 
     def _next(self, node: int, index: int, state: State) -> None:
@@ -112,8 +112,11 @@ class Track:
                     fp = None
                 case Op.SP_REG:
                     sp = self._from_register(node, index, operands[0], operands[1])
+                case Op.SP_MOVE:
+                    amount = self.origins.constant(index, operands[0])
+                    sp = None if sp is None or amount is None else sp + operands[1] * amount
                 case Op.SP_ALIGN:
-                    sp = _ALIGNED * (index + 1)
+                    sp = ALIGNED * (index + 1)
                 case Op.SP_LOST:
                     sp = None
                 case Op.SP_LOAD:
@@ -144,9 +147,11 @@ class Track:
         return lr and slot != 0  # SLOT_WRITE
 
     def holds_return(self, index: int, register: str) -> bool:
-        """Whether *register* holds the return address before *index*: copied from the link register while it did."""
+        """Whether *register* holds the return address before *index*: copied from the link register while it did.
+
+        A caller-saved register in which hand-written code keeps it across a call is believed to be kept."""
         lr = self.origins.image.arch.lr
-        found = self.origins.of(index, register)
+        found = self.origins.of(index, register, through_calls=True)
         return bool(found) and all(o.made is Made.ENTRY and o.register == lr and not o.offset for o in found)
 
     def _from_register(self, node: int, index: int, register: str, offset: int) -> int | None:
@@ -197,7 +202,7 @@ class Track:
                 continue
             place = unit.places[unit.owner[node]]
             previous = unit.events[node - 1] if node and unit.owner[node - 1] == unit.owner[node] else place.low - 1
-            if previous >= place.low and flows[previous] not in ENDS and self.before[node - 1] is None:
+            if previous >= place.low and not unit.ends_at(previous) and self.before[node - 1] is None:
                 continue
             start = previous + 1
             first = first or [start]

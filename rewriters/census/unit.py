@@ -25,19 +25,22 @@ class Place:
 
 @dataclass
 class Unit:
-    """Functions whose activations may go on in one another.  Nodes are events: positions in ``events``."""
+    """Functions whose activations may go on in one another.  Nodes are events: positions in ``events``.
+
+    ``fragments``: starts of members that are entered with another's activation; ``noreturn``: addresses of functions
+    whose calls are believed not to come back."""
 
     scan: Scan
     places: tuple[Place, ...]
     fragments: frozenset[int] = frozenset()
+    noreturn: frozenset[int] = frozenset()
     events: list[int] = field(init=False)
     owner: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.events, self.owner = [], []
-        whole = self.scan.events
         for number, place in enumerate(self.places):
-            piece = whole[bisect_left(whole, place.low) : bisect_left(whole, place.high)]
+            piece = self.scan.events_of(place.low, place.high)
             self.events += piece
             self.owner += [number] * len(piece)
 
@@ -86,6 +89,7 @@ class Unit:
         home = self.places[self.owner[node]]
         return place is home or goal > place.entry or place.function.start in self.fragments
 
-    def ends(self, node: int) -> bool:
-        """Whether control never goes on from *node* to the next instruction."""
-        return self.scan.flows[self.events[node]] in ENDS
+    def ends_at(self, index: int) -> bool:
+        """Whether control never goes on from instruction *index* to the next."""
+        kind = self.scan.flows[index]
+        return kind in ENDS or (kind == Flow.CALL and self.scan.targets[index] in self.noreturn)
