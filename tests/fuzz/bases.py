@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.arch import ARCHES
@@ -43,6 +43,13 @@ class Base:
     path: Path
     modes: tuple[str, ...]
     flavours: tuple[str, ...]
+    all_modes: tuple[str, ...] = REWRITERS
+
+
+def restricted(bases: Iterable[Base], modes: Sequence[str]) -> list[Base]:
+    """*bases* that suit some of *modes*, asked for those only."""
+    found = [(base, tuple(mode for mode in base.modes if mode in modes)) for base in bases]
+    return [replace(base, modes=left, all_modes=tuple(modes)) for base, left in found if left]
 
 
 def guest_bases(folder: Path) -> list[Base]:
