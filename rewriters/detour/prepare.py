@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from rewriters.flavours import FlavourSpec
 from rewriters.hooks import Hook, find_hooks, refuse_jumps
 from rewriters.pac import bti_property
 from rewriters.pairing import plain_rows, walk
-from rewriters.plan import Effort, Plan, Prepared, Storage
+from rewriters.plan import Plan, Prepared, Storage
 from rewriters.sequences import sequence
 from rewriters.sites import Action
 from rewriters.unwind import Obstacles, read_frames, registered
@@ -38,7 +37,6 @@ class Detours:
 
 def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> Prepared:
     """Everything decided for *image*; RefusedError where the image as a whole must not be rewritten so."""
-    began = time.thread_time()
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
     chooser = _Chooser(image, known, spec, policy)
@@ -66,7 +64,8 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> 
         sites=sites,
         left_out=tuple(left_out[start] for start in sorted(left_out)),
         scan={},
-        effort=Effort(known.decoded, known.understood, time.thread_time() - began),
+        decoded=known.decoded,
+        understood=known.understood,
         registrations=chooser.registrations,
         calling=sum(body.calls for body in known.bodies.values())
         + sum(_calls(image, start) for start in known.left_out),
