@@ -12,7 +12,7 @@ from rewriters import encode
 from rewriters.choose import Chosen, Selection, decode_all, select
 from rewriters.elf_tables import NewSymbol
 from rewriters.flavours import FlavourSpec
-from rewriters.pairing import Paired, State, plain_rows, site_states
+from rewriters.pairing import Paired, State, entry_rows, plain_rows, site_states
 from rewriters.plan import OUT_OF_LINE, Plan, Prepared, Storage
 from rewriters.sequences import Binding, Emitted, Sequence, assemble, emit
 from rewriters.sites import Ending, Found
@@ -207,7 +207,7 @@ def _all_rows(image: Image, selection: Selection, own: dict[int, list[LayoutRow]
         if function.start in own:
             rows.extend(own[function.start])
         elif function.start <= image.entry < function.end:
-            rows.append(LayoutRow(function.start, end, Where.OUTERMOST))
+            rows.extend(entry_rows(image, function, end))
         elif function.start in selection.strangers:
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, selection.strangers[function.start]))
         else:

@@ -85,10 +85,10 @@ class Prepared:
     """A mode's decisions for one image: all but the addresses.
 
     ``fill``(plan, storage) does the work on a plan whose text begins with mark and stub; it may be called more than
-    once.  ``needs_text``: whether it adds any new text of its own.  ``instrumented``: functions that get a shadow entry;
-    ``sites``: places found; ``scan``: how well other ways to find them did; ``decoded`` and ``understood``: instructions
-    (row 49); ``registrations``: code that hands the unwind tables to the unwinder; ``calling``: functions that make a
-    call, and how many of them get an entry."""
+    once.  ``needs_text``: whether it adds any new text of its own.  ``instrumented``: functions that get a shadow
+    entry; ``sites``: places found; ``scan``: how well other ways to find them did; ``decoded`` and ``understood``:
+    instructions (row 49); ``registrations``: code that hands the unwind tables to the unwinder; ``calling``: functions
+    that make a call, and how many of them get an entry."""
 
     fill: Callable[[Plan, Storage], None]
     needs_text: bool

@@ -16,7 +16,7 @@ from rewriters.detour.windows import NoWindow, Window, Windows
 from rewriters.flavours import FlavourSpec
 from rewriters.hooks import Hook, find_hooks, refuse_jumps
 from rewriters.pac import bti_property
-from rewriters.pairing import plain_rows, walk
+from rewriters.pairing import entry_rows, plain_rows, walk
 from rewriters.plan import Plan, Prepared, Storage
 from rewriters.sequences import sequence
 from rewriters.sites import Action
@@ -202,7 +202,7 @@ def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Ho
         if function.start in chosen or end <= function.start:
             continue
         if function.start <= image.entry < function.end:
-            rows.append(LayoutRow(function.start, end, Where.OUTERMOST))
+            rows.extend(entry_rows(image, function, end))
         elif function.start in known.left_out and function.start not in hooked:
             reason = f"not instrumented: {known.left_out[function.start].reason}"
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, reason))
