@@ -16,6 +16,7 @@ from rewriters.detour import prepare as detour
 from rewriters.elf_tables import Changes, NewSection, eh_frame_header
 from rewriters.flavours import FlavourSpec, flavour_by_name
 from rewriters.flavours.api import DISTANCE
+from rewriters.insertion import prepare as insertion
 from rewriters.modes import ANALYSED
 from rewriters.plan import Effort, Plan, Prepared, Storage, begin_plan
 from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
@@ -29,6 +30,7 @@ _PREPARE: dict[str, Callable[[Image, FlavourSpec, Policy, Leaves], Prepared]] = 
     "pac": partial(nopfill.prepare, pac.find),
     "xray": partial(nopfill.prepare, xray.find),
     "detour": detour.prepare,
+    "insertion": insertion.prepare,
 }
 
 

@@ -56,7 +56,7 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> 
             _write(Trampolines(image, plan, chosen[start].body, what), chosen[start])
         for hook in hooks:
             hook.write(image, plan, storage)
-        plan.rows.extend(_other_rows(image, set(chosen), known, hooks))
+        plan.rows.extend(other_rows(image, set(chosen), known, hooks))
 
     sites = sum(len(d.exits) + len(d.back) + (d.entry is not None) for d in chosen.values())
     return Prepared(
@@ -194,7 +194,7 @@ def _write(to: Trampolines, detours: Detours) -> None:
     to.close()
 
 
-def _other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:
+def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:
     """Rows of functions that are not detoured: what was not understood has unknown ones."""
     hooked = {hook.shape.function.start for hook in hooks}
     rows: list[LayoutRow] = []
