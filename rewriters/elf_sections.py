@@ -88,6 +88,11 @@ class SectionTable:
             raise self.damaged("section (its bytes end outside the file)")
         return bytes(self.raw[section.offset : section.offset + section.size])
 
+    def loaded(self, section: Header) -> bool:
+        """Whether bytes of *section* are loaded with a segment."""
+        start, end = section.offset, section.offset + section.size
+        return any(start < entry[2] + entry[5] and entry[2] < end for entry in self._loads)
+
     def name(self, section: Header) -> str:
         """The name of *section*."""
         table = self.contents(self.sections[self._header[_SHSTRNDX]])

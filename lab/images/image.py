@@ -30,6 +30,7 @@ from lab.images.rawelf import (
     PT_GNU_EH_FRAME,
     PT_LOAD,
     check_sections,
+    loaded_headers,
     program_headers,
     read_elf_bytes,
 )
@@ -94,6 +95,8 @@ class Image:
     fdes_problem: str = ""
     """Why no function could be told by .eh_frame ("" = read, or there is none)."""
     headers: ProgramHeaders = ProgramHeaders()
+    header_ranges: tuple[tuple[int, int], ...] = ()
+    """[start, end) of loaded bytes of the ELF header and the program headers."""
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -174,6 +177,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
         stripped=not symbols.functions,
         fdes_problem=problem,
         headers=_headers(path, raw),
+        header_ranges=loaded_headers(path, raw),
     )
 
 
