@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 import hashlib
 import struct
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -156,9 +155,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
     (entry,) = struct.unpack_from("<Q", raw, 24)
     if not any(s.address <= entry < s.end and s.flags & PF_X for s in segments):
         raise InputError(f"{path}: the entry point {entry:#x} lies in no executable segment; link it again")
-    with warnings.catch_warnings():  # of a type number without a name, say: it means nothing here
-        warnings.simplefilter("ignore", RuntimeWarning)
-        symbols, sections, build_id = _parsed(path, raw)
+    symbols, sections, build_id = _parsed(path, raw)
     fdes, problem = _fdes(path, raw, segments, sections)
     code = [(s.address, s.end) for s in segments if s.flags & PF_X]
     stubs = [(s.address, s.address + s.size) for s in sections if s.name in PLT_SECTIONS]
