@@ -167,7 +167,8 @@ class Writer:
                 if insn.kind in _DIRECT and insn.target is not None:
                     self._redirect(insn)
                 elif found := self.name(insn):
-                    self._patch(insn.address, renamed(self.arch, insn, found[0], insn.address, found[1]).raw)
+                    moved = renamed(self.arch, insn, found[0], insn.address, found[1])
+                    self._patch(insn.address, moved.read_back(self.arch, insn.address))
 
     def _redirect(self, insn: Insn) -> None:
         assert insn.target is not None
@@ -178,7 +179,7 @@ class Writer:
             moved = moving.retarget(self.arch, insn, insn.address, goal)
         except RefusedError:
             return  # too far for its form: by way of the old entry
-        self._patch(insn.address, moved.raw)
+        self._patch(insn.address, moved.read_back(self.arch, insn.address))
 
     def _patch(self, address: int, data: bytes) -> None:
         self.plan.edit(address, data)
