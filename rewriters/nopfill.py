@@ -17,7 +17,7 @@ from rewriters.pairing import Paired, State, plain_rows, site_states
 from rewriters.plan import OUT_OF_LINE, Effort, Plan, Prepared, Storage
 from rewriters.sequences import Binding, Emitted, Sequence, assemble, emit
 from rewriters.sites import Ending, Found
-from rewriters.unwind import Span
+from rewriters.unwind import Span, registered
 
 #: What fills the unreachable rest of a sled after an unconditional jump: NOPs stay NOPs, x86 gets traps.
 _A64_NOP, _X86_NOP, _X86_TRAP = bytes.fromhex("1f2003d5"), b"\x90", b"\xcc"
@@ -28,7 +28,7 @@ def prepare(
     find: Callable[[Image], Found], image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves
 ) -> Prepared:
     """The sites *find* knows in *image*, decided."""
-    began = time.perf_counter()
+    began = time.thread_time()
     found = find(image)
     codes = decode_all(image)
     selection = select(image, found, codes, spec, policy, leaves=leaves)
@@ -41,15 +41,19 @@ def prepare(
             own_rows[start] = writer.write(sites)
         plan.rows.extend(_all_rows(image, selection, own_rows))
 
+    out_of_line = any(not _fits(image.arch, chosen) for sites in selection.chosen.values() for chosen in sites)
     return Prepared(
         fill=fill,
-        needs_text=any(not _fits(image.arch, chosen) for sites in selection.chosen.values() for chosen in sites),
+        needs_text=out_of_line,
         instrumented=len(selection.chosen),
         sites=found.total,
         left_out=selection.left_out,
         scan=found.scan,
         # Pairing follows every instruction's effect on the stack pointer: what is decoded has to be understood.
-        effort=Effort(decoded, decoded, time.perf_counter() - began),
+        effort=Effort(decoded, decoded, time.thread_time() - began),
+        registrations=registered(image) if out_of_line else (),
+        calling=sum(bool(code.calls) for code in codes.values()),
+        calling_instrumented=sum(bool(codes[start].calls) for start in selection.chosen),
     )
 
 

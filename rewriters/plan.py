@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.images.image import Image
-from lab.layout import Carried, Flavour, InsertedRange, LayoutRow, Region, SiteOut, Where
+from lab.layout import Carried, Flavour, InsertedRange, LayoutRow, Patched, Region, SiteOut, Where
 from rewriters.elf_tables import Moved, NewSymbol
 from rewriters.refusals import MARKER
 from rewriters.rows import gaps, merged
 from rewriters.sequences import Places, entry_stub
 from rewriters.text import NewText
-from rewriters.unwind import Span
+from rewriters.unwind import Registration, Span
 
 #: What the symbol of a function's out-of-line code ends in.
 OUT_OF_LINE = ".detour"
@@ -48,6 +48,7 @@ class Plan:
     inserted: list[InsertedRange] = field(default_factory=list)
     rows: list[LayoutRow] = field(default_factory=list)
     carried: list[Carried] = field(default_factory=list)
+    patched: list[Patched] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     dead: list[tuple[int, int]] = field(default_factory=list)
     symbols: list[NewSymbol] = field(default_factory=list)
@@ -64,6 +65,11 @@ class Plan:
         """Replace what is at *address*."""
         self.edits.append(Edit(address, data))
 
+    def patch(self, address: int, data: bytes, old: int, new: int) -> None:
+        """Replace what is at *address* and named *old* by *data*, which names *new*."""
+        self.edit(address, data)
+        self.patched.append(Patched(address, len(data), old, new))
+
     def finish(self, image: Image) -> None:
         """Put everything in order, say "unknown" for code no row covers, and read all new text back."""
         spans = [(s.address, s.address + s.size) for s in image.sections if s.executable]
@@ -76,7 +82,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Effort:
-    """Row 49: instructions the tool decoded and had to understand, and the seconds that took."""
+    """Row 49: instructions the tool decoded and had to understand, and the seconds of processor time that took."""
 
     decoded: int
     understood: int
@@ -89,7 +95,8 @@ class Prepared:
 
     ``fill``(plan, storage) does the work on a plan whose text begins with mark and stub; it may be called more than
     once.  ``needs_text``: whether it adds any new text of its own.  ``instrumented``: functions that get a shadow
-    entry; ``sites``: places found; ``scan``: how well other ways to find them did."""
+    entry; ``sites``: places found; ``scan``: how well other ways to find them did; ``registrations``: code that hands
+    the unwind tables to the unwinder; ``calling``: functions that make a call, and how many of them get an entry."""
 
     fill: Callable[[Plan, Storage], None]
     needs_text: bool
@@ -98,6 +105,9 @@ class Prepared:
     left_out: tuple[SiteOut, ...]
     scan: dict[str, Any]
     effort: Effort
+    registrations: tuple[Registration, ...] = ()
+    calling: int = 0
+    calling_instrumented: int = 0
 
 
 def begin_plan(image: Image, flavour: Flavour, base: int, storage: Storage, *, text: bool, stub: bool) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from lab.errors import InputError, RefusedError
@@ -18,9 +18,9 @@ from rewriters.flavours import FlavourSpec, flavour_by_name
 from rewriters.flavours.api import DISTANCE
 from rewriters.insertion import prepare as insertion
 from rewriters.modes import ANALYSED
-from rewriters.plan import Plan, Prepared, Storage, begin_plan
+from rewriters.plan import Effort, Plan, Prepared, Storage, begin_plan
 from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
-from rewriters.unwind import Edits, build
+from rewriters.unwind import Edits, Registration, build
 from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
 from rewriters.verify import require, static_checks
 from rewriters.write import Tables, lay_out, no_slot, room, slots_needed, write
@@ -36,10 +36,11 @@ _PREPARE: dict[str, Callable[[Image, FlavourSpec, Policy, Leaves], Prepared]] = 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """``data``: the new ELF file.  ``map``: what was done, to be saved beside it."""
+    """``data``: the new ELF file.  ``map``: what was done, to be saved beside it.  ``effort``: what deciding took."""
 
     data: bytes
     map: RewriteMap
+    effort: Effort = field(compare=False)
 
 
 def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, leaves: Leaves = Leaves.ALL) -> Rewritten:
@@ -77,6 +78,10 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
         out_of_line=plan.out_of_line,
         left_out=work.left_out,
         scan=work.scan,
+        calling=work.calling,
+        calling_instrumented=work.calling_instrumented,
+        decoded=work.effort.decoded,
+        understood=work.effort.understood,
     )
     result = RewriteMap(
         mode=mode,
@@ -88,11 +93,12 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
         census=census,
         checks={},
         carried=tuple(plan.carried),
+        patched=tuple(plan.patched),
         leaves=leaves,
     )
     checks = static_checks(image, parse_image(data, image.path), result)
     require(checks, str(image.path))
-    return Rewritten(data, replace(result, checks=checks))
+    return Rewritten(data, replace(result, checks=checks), work.effort)
 
 
 def _file(image: Image) -> bytes:
@@ -116,11 +122,11 @@ def _apply(
     plan = begin_plan(image, flavour, ground.text, ground.storage, text=work.needs_text, stub=own)
     work.fill(plan, ground.storage)
     plan.finish(image)
-    data = write(image, raw, plan, ground, _tables(image, raw, plan))
+    data = write(image, raw, plan, ground, _tables(image, raw, plan, work.registrations))
     return data, plan, ground.storage, "image" if own else "environment"
 
 
-def _tables(image: Image, raw: bytes, plan: Plan) -> Tables:
+def _tables(image: Image, raw: bytes, plan: Plan, registered: tuple[Registration, ...]) -> Tables:
     """Unwind information for new text, and its names."""
     if not plan.text.data:
         return Tables()
@@ -130,6 +136,10 @@ def _tables(image: Image, raw: bytes, plan: Plan) -> Tables:
     edits = Edits(tuple(sorted(plan.spans, key=lambda span: span.new_start)), tuple(plan.dead))
     made = build(image, edits, plan.here, header=eh_frame_header(raw) is not None) if plan.spans else None
     if made is not None:
+        for site in registered:
+            new = made.entries[site.entry]
+            for address, code in site.patches(new):
+                plan.patch(address, code, site.entry, new)
         sections.append(NewSection(".eh_frame", *made.eh_frame))
         if made.header is not None:
             sections.append(NewSection(".eh_frame_hdr", *made.header))

@@ -92,8 +92,6 @@ class Machine:
         if self.arch.name == "x86_64":
             self.cpu.hook_add(unicorn.UC_HOOK_INSN, self._on_syscall, None, 1, 0, x86_const.UC_X86_INS_SYSCALL)
 
-    # -- looking ------------------------------------------------------------------------------------------
-
     def registers(self) -> dict[str, int]:
         """Every general register, ``pc`` and ``flags`` by canonical name."""
         return dict(zip(self._all.names, self._all.read(), strict=True))
@@ -124,8 +122,6 @@ class Machine:
     def changeable(self) -> list[tuple[int, int]]:
         """[start, end) of what the guest can both write and execute: code that can change under a run."""
         return list(self._code.changeable)
-
-    # -- writing ------------------------------------------------------------------------------------------
 
     def write(self, address: int, data: bytes) -> None:
         """Write guest memory from the host, code included, before the run or from a hook in a run that has a CODE
@@ -171,8 +167,6 @@ class Machine:
                 )
             self.cpu.ctl_remove_cache(start, end)
         self._code.forget(start, end)
-
-    # -- running ------------------------------------------------------------------------------------------
 
     def execute(
         self,

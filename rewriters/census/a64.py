@@ -37,6 +37,7 @@ def scan(image: Image) -> Scan:
         effects=_effects(words, flow, used),
         branch_register=through,
         authenticated=frozenset(signed.tolist()),
+        syscalls=tuple(np.nonzero((words & 0xFFE0_001F == 0xD400_0001) & (flow == Flow.NONE))[0].tolist()),
         words=words,
     )
 

@@ -49,7 +49,8 @@ class Body:
     middle of another function of its group: the activation goes on there.  ``tables``: addresses of indirect jumps
     that stay inside.  ``spills``: the return address leaves the link register (x86-64: the function calls).
     ``landing_pads``: its FDE has an LSDA.  ``fragment``: a piece of another function (``f.cold``): entered with that
-    one's activation, so nothing is pushed at its entry.  ``scratch``: registers free at the entry and, minus an exit's
+    one's activation, so nothing is pushed at its entry.  ``over_prefix``: addresses of branches to the second byte of an
+    instruction with a lock prefix, which they skip.  ``scratch``: registers free at the entry and, minus an exit's
     ``keeps``, at every exit.
     """
 
@@ -64,6 +65,7 @@ class Body:
     spills: bool = False
     landing_pads: bool = False
     fragment: bool = False
+    over_prefix: tuple[int, ...] = ()
     scratch: tuple[str, ...] = ()
 
     @cached_property

@@ -12,6 +12,15 @@ _NOP = 0xD503201F
 
 def entry_index(image: Image, scan: Scan, low: int, high: int) -> int:
     """Index of the first instruction of [low, high) that is neither."""
+    if image.arch.lr is None:
+        patchable = image.section("__patchable_function_entries") is not None
+        index = low
+        while index < high:
+            raw = image.read(scan.addresses[index], int(scan.size[index]))
+            if raw != b"\xf3\x0f\x1e\xfa" and not (patchable and raw == b"\x90"):
+                break
+            index += 1
+        return index
     patchable = image.section("__patchable_function_entries") is not None
     index = low
     while index < high:

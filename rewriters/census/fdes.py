@@ -21,7 +21,7 @@ _ADVANCES = frozenset({1, 2, 3, 4})
 #: Opcodes by which a description differs from the CIE's state at once: CFA and saved registers (offset, val_offset,
 #: their signed and expression forms).
 _DIFFERS = frozenset({0x05, 0x0C, 0x0D, 0x0E, 0x0F, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16})
-_HIGH_ADVANCE, _HIGH_OFFSET = 1, 2
+_HIGH_ADVANCE, _HIGH_OFFSET, _UNDEFINED = 1, 2, 0x07
 #: Opcodes that say nothing about the state and their LEB128 operands: nop, remember_state, restore_state,
 #: negate_ra_state, undefined, same_value, GNU_args_size.
 _PASSED = {0x00: 0, 0x0A: 0, 0x0B: 0, 0x2D: 0, 0x07: 1, 0x08: 1, 0x2E: 1}
@@ -30,13 +30,14 @@ _PASSED = {0x00: 0, 0x0A: 0, 0x0B: 0, 0x2D: 0, 0x07: 1, 0x08: 1, 0x2E: 1}
 @dataclass(frozen=True, slots=True)
 class Fde:
     """[start, start + size).  ``lsda``: has landing pads or cleanups; ``signal``: a signal-return trampoline;
-    ``fragment``: a frame is already up at its start."""
+    ``fragment``: a frame is already up at its start; ``outermost``: there is no return address from its start on."""
 
     start: int
     size: int
     lsda: bool
     signal: bool
     fragment: bool
+    outermost: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class _Cie:
     encoding: int
     lsda_encoding: int
     signal: bool
+    return_register: int
 
 
 def read_fdes(image: Image) -> dict[int, Fde]:
@@ -88,7 +90,7 @@ def _entry(body: Cursor, cies: dict[int, _Cie]) -> Fde | None:
         length = extra.uleb()
         body.at = extra.at + length
         lsda = cie.lsda_encoding != _OMIT and length > 0 and _pointer(extra, cie.lsda_encoding, raw=True) != 0
-    return Fde(first, size, lsda, cie.signal, _differs(body))
+    return Fde(first, size, lsda, cie.signal, *_at_start(body, cie.return_register))
 
 
 def _pointer(body: Cursor, encoding: int, *, raw: bool = False) -> int:
@@ -110,7 +112,7 @@ def _read_cie(body: Cursor) -> _Cie:
         text.append(byte)
     body.uleb()
     body.uleb()
-    body.unsigned(1) if version == 1 else body.uleb()
+    register = body.unsigned(1) if version == 1 else body.uleb()
     encoding, lsda = 0, _OMIT
     if text[:1] == b"z":
         body.uleb()
@@ -128,18 +130,19 @@ def _read_cie(body: Cursor) -> _Cie:
                 raise body.fail(f"CIE augmentation {text.decode('latin-1')!r}")
     if encoding & 15 not in _SIZES or encoding & _APPLICATION not in {0, _PCREL} or encoding & _INDIRECT:
         raise body.fail(f"pointer encoding {encoding:#x}")
-    return _Cie(text[:1] == b"z", encoding, lsda, b"S"[0] in text)
+    return _Cie(text[:1] == b"z", encoding, lsda, b"S"[0] in text, register)
 
 
-def _differs(body: Cursor) -> bool:
-    """Whether the description changes the CIE's state before it advances."""
+def _at_start(body: Cursor, return_register: int) -> tuple[bool, bool]:
+    """Whether, before the description advances, it changes the CIE's state, and whether it says there is no caller."""
     while body.at < body.end:
         opcode = body.unsigned(1)
         high = opcode >> 6
         if high == _HIGH_ADVANCE or opcode in _ADVANCES:
-            return False
+            return False, False
         if high == _HIGH_OFFSET or opcode in _DIFFERS:
-            return True
-        for _ in range(_PASSED.get(opcode, 0)):
-            body.uleb()
-    return False
+            return True, False
+        operands = [body.uleb() for _ in range(_PASSED.get(opcode, 0))]
+        if opcode == _UNDEFINED and operands == [return_register]:
+            return False, True
+    return False, False

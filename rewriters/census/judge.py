@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from lab.images.image import Image
 from rewriters.census.body import Exit, ExitKind
 from rewriters.census.origins import Made, Origin, Origins
-from rewriters.census.scan import Flow
+from rewriters.census.scan import Flow, Op
 from rewriters.census.track import ALIGNED, State, Track
 from rewriters.census.unit import Place, Unit
 
 _DIRECT = {Flow.JUMP: ExitKind.TAIL, Flow.BRANCH: ExitKind.TAIL_CONDITIONAL, Flow.SHORT: ExitKind.TAIL_CONDITIONAL}
+_COMPUTES = frozenset({Op.SP_REG, Op.SP_MOVE, Op.SP_LOST})
 _LEAVING = frozenset({Flow.RETURN, Flow.INDIRECT, Flow.FAR})
 _POINTERS = frozenset({Made.ENTRY, Made.LOAD, Made.MIXED, Made.FRAME, Made.CALL, Made.ADDRESS, Made.CONSTANT})
 
@@ -25,6 +26,7 @@ class Verdict:
     to_entry: list[int] = field(default_factory=list)
     into: list[tuple[int, int]] = field(default_factory=list)
     tables: list[int] = field(default_factory=list)
+    over_prefix: list[int] = field(default_factory=list)
     problem: str = ""
     where: int = 0
     switch: bool = False
@@ -111,14 +113,24 @@ def _event(track: Track, node: int, index: int, verdict: Verdict, starts: frozen
     scan = track.unit.scan
     address, kind, state = scan.addresses[index], Flow(scan.flows[index]), track.before[node]
     goal = track.unit.goals[node]
+    if node in track.switches:
+        verdict.switch = True
+        verdict.refuse(address, "switches stacks: loads SP from memory or a register that held no SP")
+    elif kind in {Flow.RETURN, Flow.INDIRECT} and state is not None and _computed_sp(track, node):
+        verdict.switch = True
+        verdict.refuse(address, "unwinds: leaves with SP at a computed value")
     if kind in _DIRECT and goal is not None:
         home = track.unit.places[track.unit.owner[node]]
+        if goal - 1 in scan.prefixes:
+            verdict.over_prefix.append(address)
         if home.low <= goal <= home.entry and state is not None:
             verdict.to_entry.append(address)
         elif not home.low <= goal < home.high:
             verdict.into.append((address, scan.addresses[goal]))
     elif kind in _DIRECT or kind in _LEAVING:
-        if state is None:
+        if state is None and kind is Flow.RETURN:
+            verdict.exits.append(_returning(track, index))  # dead, or reached by means that must leave it a return
+        elif state is None:
             verdict.refuse(address, "no path of the flow analysis reaches this exit")
         elif kind in _DIRECT:
             _direct(track, index, kind, state, verdict, starts, fragments)
@@ -130,11 +142,23 @@ def _event(track: Track, node: int, index: int, verdict: Verdict, starts: frozen
             verdict.refuse(address, "returns from an exception or interrupt")
     elif kind in {Flow.BAD, Flow.DATA} and state is not None and not _after_call(track, node):
         verdict.refuse(address, "control runs into undecodable bytes" if kind is Flow.BAD else "control runs into data")
-    if node in track.switches:
-        verdict.switch = True
-        verdict.refuse(address, "switches stacks: loads SP from memory or a register that held no SP")
     if state is not None and state[0] is not None and 0 < state[0] < ALIGNED // 2:
         verdict.refuse(address, "moves the stack pointer above its value at entry")
+
+
+def _computed_sp(track: Track, node: int) -> bool:
+    """Whether SP gets a computed value on the straight way to *node*, and nothing else afterwards but constants."""
+    unit = track.unit
+    state = track.before[node]
+    if state is None or state[0] is not None or node in track.tables:
+        return False
+    for back in range(node - 1, -1, -1):
+        index = unit.events[back]
+        if unit.owner[back] != unit.owner[node] or unit.scan.flows[index] != Flow.NONE:
+            return False
+        if any(op[0] in _COMPUTES for op in unit.scan.effects.get(index, ())):
+            return True
+    return False
 
 
 def _after_call(track: Track, node: int) -> bool:
@@ -195,15 +219,14 @@ def _return(track: Track, index: int, state: State, verdict: Verdict) -> None:
     if problem:
         verdict.refuse(scan.addresses[index], problem)
         return
-    verdict.exits.append(
-        Exit(
-            scan.addresses[index],
-            int(scan.size[index]),
-            ExitKind.RETURN,
-            register,
-            authenticates=index in scan.authenticated,
-        )
-    )
+    verdict.exits.append(_returning(track, index))
+
+
+def _returning(track: Track, index: int) -> Exit:
+    scan = track.unit.scan
+    register = scan.branch_register.get(index)
+    signed = index in scan.authenticated
+    return Exit(scan.addresses[index], int(scan.size[index]), ExitKind.RETURN, register, authenticates=signed)
 
 
 def _indirect(track: Track, node: int, index: int, state: State, verdict: Verdict) -> None:

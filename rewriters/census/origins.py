@@ -20,7 +20,7 @@ class Made(enum.Enum):
     """How a value was made."""
 
     ENTRY = "entry"  # there when the function was entered
-    STACK = "stack"  # SP or FP plus a constant
+    STACK = "stack"  # SP plus a constant
     FRAME = "frame"  # loaded from SP or FP plus a constant
     LOAD = "load"  # loaded from elsewhere
     SUM = "sum"  # computed from registers
@@ -33,7 +33,8 @@ class Made(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One way.  ``register``: of ENTRY; STACK, FRAME: the base; ``offset``: what was added to it on the way."""
+    """One way.  ``register``: of ENTRY; FRAME: the base; ``offset``: what was added to it on the way, FRAME: to the
+    base; CONSTANT: the number."""
 
     made: Made
     index: int
@@ -138,22 +139,20 @@ class Origins:
         for pattern, kind in _A64 if arch.lr is not None else _X86:
             match = pattern.match(insn.text)
             if match:
-                return self._known(index, insn, match, kind, offset, found)
+                return self._known(index, match, kind, offset, found)
         found.add(Origin(Made.UNKNOWN, index))
         return []
 
     def _known(
-        self, index: int, insn: Insn, match: re.Match[str], kind: str, offset: int, found: set[Origin]
+        self, index: int, match: re.Match[str], kind: str, offset: int, found: set[Origin]
     ) -> list[tuple[int, str, int]]:
         arch = self.image.arch
         fields = match.groupdict()
         amount = int(fields.get("i") or "0", 0) << (12 if fields.get("s") else 0)
         amount = -amount if fields.get("op") in {"sub", "-"} else amount
         match kind:
-            case "copy" if fields["n"] in {arch.sp, arch.fp} and not (
-                fields["n"] == arch.fp and arch.fp in insn.writes
-            ):
-                found.add(Origin(Made.STACK, index, fields["n"], offset + amount))
+            case "copy" if fields["n"] == arch.sp:
+                found.add(Origin(Made.STACK, index, arch.sp, offset + amount))
             case "copy":
                 return [(index, fields["n"], offset + amount)]
             case "either":

@@ -82,7 +82,11 @@ class Scan:
     kills: Masks
     effects: dict[int, Effect]
     branch_register: dict[int, str | None]
-    authenticated: frozenset[int]
+    authenticated: frozenset[int] = frozenset()
+    prefixes: frozenset[int] = frozenset()
+    """Indices of lock prefixes, which count as instructions of their own."""
+    syscalls: tuple[int, ...] = ()
+    """Indices of instructions that enter the kernel and come back."""
     words: Masks | None = None
     """Instruction words, where all have the same size."""
 

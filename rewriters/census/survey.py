@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from lab.images.image import Function, Image
 from lab.layout import SiteOut
-from rewriters.census import a64
+from rewriters.census import a64, x64
 from rewriters.census.body import Body, Survey
 from rewriters.census.entries import entry_index
 from rewriters.census.fdes import read_fdes
@@ -41,7 +41,7 @@ def survey(image: Image) -> Survey:
 
 def scan_image(image: Image) -> Scan:
     """The columns of *image*, by its architecture."""
-    return a64.scan(image)
+    return a64.scan(image) if image.arch.lr is not None else x64.scan(image)
 
 
 class _Work:
@@ -54,6 +54,7 @@ class _Work:
         self.by_start = {place.function.start: place for place in self.places}
         self.owners = Owners.of(self.places)
         self.fragments = {fde.start for fde in self.fdes.values() if fde.fragment and fde.start in self.by_start}
+        self.outermost = [fde.start for fde in self.fdes.values() if fde.outermost]
         self.groups = Groups(list(self.by_start))
         self.veneers = resolve_veneers(scan, self.owners)
         self.bodies: dict[int, Body] = {}
@@ -91,8 +92,13 @@ class _Work:
                 self.refuse(start, start, "the program's entry: there is nobody to return to")
             elif fde is not None and fde.signal:
                 self.refuse(start, start, "a signal-return trampoline")
+            elif self._outermost(place):
+                self.refuse(start, start, "its unwind information says that nobody called it, or a part of it")
             elif place.low >= place.high:
                 self.refuse(start, start, "no code of it lies in an executable section")
+
+    def _outermost(self, place: Place) -> bool:
+        return any(place.function.start <= start < place.function.end for start in self.outermost)
 
     def _link(self, links: Links) -> None:
         for start, address, reason in links.refused:
@@ -171,6 +177,7 @@ class _Work:
             calls=calls,
             spills=calls or any(op[0] in _SPILLS for i in events for op in scan.effects.get(i, ())),
             landing_pads=fde is not None and fde.lsda,
+            over_prefix=tuple(verdict.over_prefix),
             fragment=place.function.start in self.fragments,
             scratch=(),
         )

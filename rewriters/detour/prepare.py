@@ -21,7 +21,7 @@ from rewriters.pairing import plain_rows, walk
 from rewriters.plan import Effort, Plan, Prepared, Storage
 from rewriters.sequences import sequence
 from rewriters.sites import Action
-from rewriters.unwind import Obstacles, read_frames
+from rewriters.unwind import Obstacles, read_frames, registered
 
 _PACIASP = bytes.fromhex("3f2303d5")
 
@@ -38,7 +38,7 @@ class Detours:
 
 def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> Prepared:
     """Everything decided for *image*; RefusedError where the image as a whole must not be rewritten so."""
-    began = time.perf_counter()
+    began = time.thread_time()
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
     chooser = _Chooser(image, known, spec, policy)
@@ -66,8 +66,20 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> 
         sites=sites,
         left_out=tuple(left_out[start] for start in sorted(left_out)),
         scan={},
-        effort=Effort(known.decoded, known.understood, time.perf_counter() - began),
+        effort=Effort(known.decoded, known.understood, time.thread_time() - began),
+        registrations=chooser.registrations,
+        calling=sum(body.calls for body in known.bodies.values())
+        + sum(_calls(image, start) for start in known.left_out),
+        calling_instrumented=sum(detours.body.calls for detours in chosen.values()),
     )
+
+
+def _calls(image: Image, start: int) -> bool:
+    """Whether the function at *start*, not understood, makes a call.  The entry counts as none: nobody called it."""
+    function = image.function_at(start)
+    if function is None or function.start <= image.entry < function.end:
+        return False
+    return bool(decode_function(image, function).calls)
 
 
 class _Chooser:
@@ -87,6 +99,7 @@ class _Chooser:
                     self.entered.setdefault(home.start, set()).add(target)
         frames = read_frames(image)
         self.obstacles = None if frames is None else Obstacles(image, frames)
+        self.registrations = registered(image)
         self.shared = {start for group in known.groups for start in group}
 
     def choose(self, left_out: dict[int, SiteOut]) -> tuple[dict[int, Detours], dict[int, SiteOut]]:
@@ -145,8 +158,10 @@ class _Chooser:
     def _describable(self, windows: list[Window]) -> None:
         """NoWindow unless unwind information can be made for what stands in a trampoline."""
         if self.obstacles is None:
-            return
+            return  # no unwind information, nothing to describe
         for window in windows:
+            if any(window.start < site.end and site.start < window.end for site in self.registrations):
+                raise NoWindow(window.start, "hands the unwind tables to the unwinder here")
             if why := self.obstacles.why(window.start, window.end, pushes=self.image.arch.lr is None):
                 raise NoWindow(window.start, why)
 

@@ -157,9 +157,13 @@ class States:
             self._independent(state, changed, fde)
         if span.authenticated:
             state = CfiState(cfa, state.registers, signed=False, args_size=state.args_size)
-        if not span.pushed or cfa.register != self.stack or cfa.expression is not None:
+        if not span.pushed:
             return state
-        return CfiState(cfa._replace(offset=cfa.offset + span.pushed), state.registers, state.signed, state.args_size)
+        if cfa.register == self.stack and cfa.expression is None:
+            cfa = cfa._replace(offset=cfa.offset + span.pushed)
+        # A landing pad expects the stack without it, as it does without outgoing arguments.
+        args_size = state.args_size + (span.pushed if fde.lsda else 0)
+        return CfiState(cfa, state.registers, state.signed, args_size)
 
     def _changed(self, span: Span) -> frozenset[int]:
         """Registers whose value is not what it was in the old code."""

@@ -172,3 +172,4 @@ def pop_frame(k: Kernel) -> None:
     for name, value in registers.items():
         k.set(name, value)
     k.signals.set_mask(struct.unpack_from("<Q", data, layout.mask)[0])
+    k.late = k.signals.resume(frame)

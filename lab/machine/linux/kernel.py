@@ -27,7 +27,7 @@ from lab.machine.linux.pages import Pages
 from lab.machine.linux.paths import FileSystem
 from lab.machine.linux.process import Process
 from lab.machine.linux.refusal import Refusal
-from lab.machine.linux.signals import Signals
+from lab.machine.linux.signals import Delivery, Signals
 from lab.machine.linux.table import CALLS
 from lab.machine.linux.trace import Call, Recorder, Trace
 from lab.machine.linux.tree import copied
@@ -78,6 +78,8 @@ class Kernel:
         self.remark = ""
         self.resumed = False
         """Set by a call that has set all registers itself."""
+        self.late: list[Delivery] = []
+        """Signals whose turn has come because a handler returned."""
         self._memory, self._write, self._on_delivery = guest.memory, guest.write, guest.on_delivery
         self._ids = register_ids(guest.arch)
         self._number, self._arguments, self._result = REGISTERS[guest.arch.name]
@@ -187,9 +189,11 @@ class Kernel:
             self.set("r11", self.get("flags"))
 
     def _deliver(self) -> None:
-        delivery = self.signals.next()
-        if delivery is None:
+        due = self.late + self.signals.due()
+        self.late = []
+        if not due:
             return
+        *others, delivery = due
         if delivery.fatal:
             self.finish(End.SIGNAL, delivery.number, delivery.name)
             return
@@ -198,6 +202,7 @@ class Kernel:
         except Refusal:
             self.finish(End.SIGNAL, SIGSEGV, "SIGSEGV: no room for a signal's frame")
             return
+        self.signals.postpone(sp - self.arch.call_pushes, others)
         for callback in self._on_delivery:
             callback(ra, sp)
 

@@ -1,4 +1,4 @@
-"""Signals a process sends itself: actions, mask, what is pending, and which is delivered when a system call returns.
+"""Signals a process sends itself: actions, mask, what is pending, and what is delivered when a system call returns.
 
 Sources: signal(7); Linux v6.1 kernel/signal.c.  A fault of the guest is not turned into a signal: it ends the run.
 """
@@ -71,6 +71,8 @@ class Signals:
     """[low, high) of the alternate stack."""
     restore: int | None = None
     """The mask sigsuspend found, to be set once its signal was handled."""
+    postponed: list[tuple[int, list[Delivery]]] = field(default_factory=list)
+    """(a frame's address, deliveries that wait for its handler to return)."""
 
     def action(self, number: int) -> Action:
         """What is to be done."""
@@ -95,29 +97,38 @@ class Signals:
         action = self.action(number)
         return action.handler == SIG_IGN or (action.handler == SIG_DFL and number in _IGNORED)
 
-    def next(self) -> Delivery | None:
-        """The signal whose handler must run first, no longer pending; None where there is none.
-
-        Linux puts the frames of all deliverable signals on the stack, the lowest number's first, so the last one's
-        handler is the first to run, unless an earlier one's mask blocks it.
-        """
-        mask, chosen = self.mask, None
+    def due(self) -> list[Delivery]:
+        """The signals to deliver now, in Linux's order, no longer pending; one that is fatal is the last."""
+        found = []
         for number in sorted(self.pending):
-            if mask & bit(number):
+            if self.mask & bit(number):
                 continue
-            action, chosen = self.action(number), number
-            if action.handler == SIG_DFL:
+            action, saved = self.action(number), self.mask if self.restore is None else self.restore
+            self.restore = None
+            found.append(Delivery(number, action, saved, self.pending.pop(number)))
+            if found[-1].fatal:
                 break
-            mask |= action.mask | bit(number) * (not action.flags & SA_NODEFER)
-        if chosen is None:
-            return None
-        action, code = self.action(chosen), self.pending.pop(chosen)
-        saved = self.mask if self.restore is None else self.restore
-        self.restore = None
-        if action.flags & SA_RESETHAND:
-            self.actions[chosen] = Action()
-        self.set_mask(self.mask | action.mask | bit(chosen) * (not action.flags & SA_NODEFER))
-        return Delivery(chosen, action, saved, code)
+            if action.flags & SA_RESETHAND:
+                self.actions[number] = Action()
+            self.set_mask(self.mask | action.mask | bit(number) * (not action.flags & SA_NODEFER))
+        return found
+
+    def postpone(self, frame: int, deliveries: list[Delivery]) -> None:
+        """Deliver these once the handler returns whose frame is at *frame*.
+
+        Linux puts the frames of all signals that are due on the stack at once, so that the last one's handler runs
+        first, and the others as each returns.  Here each frame is made when its handler is to run, so that there is
+        one call at a time; a handler that never returns (siglongjmp) takes the others with it, as in Linux.
+        """
+        self.postponed = [(at, others) for at, others in self.postponed if at > frame]
+        if deliveries:
+            self.postponed.append((frame, deliveries))
+
+    def resume(self, frame: int) -> list[Delivery]:
+        """The handler whose frame is at *frame* has returned: what waited for that."""
+        found = [others for at, others in self.postponed if at == frame]
+        self.postponed = [(at, others) for at, others in self.postponed if at > frame]
+        return found[0] if found else []
 
     def frame_top(self, sp: int, action: Action) -> int:
         """Where the frame of a handler goes below: SP, or the alternate stack's top."""
