@@ -23,7 +23,7 @@ from rewriters.pac import bti_property
 from rewriters.plan import Effort, Plan, Prepared, Storage
 from rewriters.sequences import Sequence, sequence
 from rewriters.sites import Action
-from rewriters.unwind import Obstacles, read_frames
+from rewriters.unwind import Obstacles, read_frames, registered
 
 _COLLECT: dict[str, Callable[[References, Retained], None]] = {
     "aarch64": references_aarch64.collect,
@@ -36,7 +36,7 @@ _NOTHING = Sequence((), 0, False)
 def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, copy_only: bool = False) -> Prepared:
     """Everything decided for *image*; RefusedError where the image as a whole must not be rewritten so.
     *copy_only*: with no sequences at all, to see that moving alone changes nothing."""
-    began = time.perf_counter()
+    began = time.thread_time()
     kept = retained(image)
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
@@ -61,7 +61,10 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, 
         sites=sum(len(laid.body.exits) + (not laid.body.fragment) for laid in moves.bodies.values()),
         left_out=tuple(left_out[start] for start in sorted(left_out)),
         scan={},
-        effort=Effort(known.decoded, known.understood, time.perf_counter() - began),
+        effort=Effort(known.decoded, known.understood, time.thread_time() - began),
+        registrations=chooser.registrations,
+        calling=sum(bool(code.calls) for code in chooser.codes.values()),
+        calling_instrumented=sum(laid.body.calls for laid in moves.bodies.values()),
     )
 
 
@@ -86,6 +89,7 @@ class Chooser:
         _COLLECT[image.arch.name](self.found, kept)
         self.shared = {start for group in known.groups for start in group}
         self.entered = self._entered()
+        self.registrations = registered(image)
         frames = read_frames(image)
         self.obstacles = None if frames is None else Obstacles(image, frames)
 
@@ -129,6 +133,8 @@ class Chooser:
             raise Stays(start, "shorter than the jump that must stand at its old entry (5 bytes)")
         if body.tables and self.image.arch.lr is None and start not in self.found.tables:
             raise Stays(start, f"jumps through a table that is not understood at {body.tables[0]:#x}")
+        if any(site.start < function.end and start < site.end for site in self.registrations):
+            raise Stays(start, "hands the unwind tables to the unwinder")
         if self.obstacles and (why := self.obstacles.why(start, function.end, pushes=self.image.arch.lr is None)):
             raise Stays(start, why)
         laid = build(body, self.fill, entered=start in self.entered)
