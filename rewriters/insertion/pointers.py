@@ -37,4 +37,3 @@ def _field(insn: Insn, pointer: Pointer, target: int) -> Moved:
     raw = insn.raw[: pointer.at] + target.to_bytes(pointer.width, "little") + insn.raw[pointer.at + pointer.width :]
     text = insn.text.removesuffix(f"{old:#x}") + f"{target:#x}"
     return Moved(raw, ((raw, text),))
-

@@ -137,7 +137,8 @@ class Chooser:
             raise Stays(start, "hands the unwind tables to the unwinder")
         if self.obstacles and (why := self.obstacles.why(start, function.end, pushes=self.image.arch.lr is None)):
             raise Stays(start, why)
-        laid = build(body, self.fill, entered=start in self.entered)
+        tables = references_aarch64.tables_of(self.found, body.insns, body.tables) if self.image.arch.lr else ()
+        laid = build(body, self.fill, tables, entered=start in self.entered)
         for _, target in self.entered.get(start, ()):
             if target not in laid.offsets:
                 raise Stays(start, f"another function jumps into the middle of an instruction at {target:#x}")

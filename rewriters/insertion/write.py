@@ -168,7 +168,9 @@ class Writer:
                     self._redirect(insn)
                 elif found := self.name(insn):
                     moved = renamed(self.arch, insn, found[0], insn.address, found[1])
-                    self.plan.patch(insn.address, moved.read_back(self.arch, insn.address), found[1], self.bases[found[1]])
+                    self.plan.patch(
+                        insn.address, moved.read_back(self.arch, insn.address), found[1], self.bases[found[1]]
+                    )
 
     def _redirect(self, insn: Insn) -> None:
         assert insn.target is not None
@@ -190,12 +192,13 @@ class Writer:
                     self.plan.patch(pointer.address, new.to_bytes(8, "little"), start, new)
         for start in sorted(self.moves.bodies):
             laid = self.moves.bodies[start]
-            for entry in self.found.tables.get(start, ()):
+            for entry in (*self.found.tables.get(start, ()), *laid.tables):
                 to = self.bases[start] + laid.offsets[entry.label]
                 if entry.base is None:
-                    data = to.to_bytes(8, "little")
+                    data = to.to_bytes(entry.width, "little")
                 else:
-                    data = (to - entry.base).to_bytes(4, "little", signed=True)
+                    distance = to - (self._moved_place(entry.base) or entry.base)
+                    data = (distance // entry.scale).to_bytes(entry.width, "little", signed=entry.signed)
                 self.plan.patch(entry.address, data, entry.label, to)
         for address, named in sorted(self.found.words.items()):
             if (goal := self._moved_place(named)) is not None:
