@@ -75,8 +75,8 @@ def refuse_jumps(image: Image, known: Survey, flavour: Flavour) -> None:
     frames = read_frames(image)
     for fde in catching(image, frames) if frames is not None else ():
         raise RefusedError(
-            f"{image.path}: {image.locate(fde.start)} catches exceptions, which leave functions without a pop; only the "
-            "parallel flavour stands that"
+            f"{image.path}: {image.locate(fde.start)} catches exceptions, which leave functions without a pop; only "
+            "the parallel flavour stands that"
         )
     slot = SLOT[image.arch.name]
     for hook in find_hooks(image, known, flavour):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 
 from lab.arch.decode import Kind
@@ -20,7 +19,7 @@ from rewriters.insertion.references import Form, References
 from rewriters.insertion.relocations import Retained, retained
 from rewriters.insertion.write import Moves, Writer
 from rewriters.pac import bti_property
-from rewriters.plan import Effort, Plan, Prepared, Storage
+from rewriters.plan import Plan, Prepared, Storage
 from rewriters.sequences import Sequence, sequence
 from rewriters.sites import Action
 from rewriters.unwind import Obstacles, read_frames, registered
@@ -36,7 +35,6 @@ _NOTHING = Sequence((), 0, False)
 def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, copy_only: bool = False) -> Prepared:
     """Everything decided for *image*; RefusedError where the image as a whole must not be rewritten so.
     *copy_only*: with no sequences at all, to see that moving alone changes nothing."""
-    began = time.thread_time()
     kept = retained(image)
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
@@ -61,7 +59,8 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, 
         sites=sum(len(laid.body.exits) + (not laid.body.fragment) for laid in moves.bodies.values()),
         left_out=tuple(left_out[start] for start in sorted(left_out)),
         scan={},
-        effort=Effort(known.decoded, known.understood, time.thread_time() - began),
+        decoded=known.decoded,
+        understood=known.understood,
         registrations=chooser.registrations,
         calling=sum(bool(code.calls) for code in chooser.codes.values()),
         calling_instrumented=sum(laid.body.calls for laid in moves.bodies.values()),
