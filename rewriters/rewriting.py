@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, parse_image
@@ -16,8 +18,9 @@ from rewriters.detour import prepare as detour
 from rewriters.elf_tables import Changes, NewSection, eh_frame_header
 from rewriters.flavours import FlavourSpec, flavour_by_name
 from rewriters.flavours.api import DISTANCE
+from rewriters.insertion import prepare as insertion
 from rewriters.modes import ANALYSED
-from rewriters.plan import Effort, Plan, Prepared, Storage, begin_plan
+from rewriters.plan import Plan, Prepared, Storage, begin_plan
 from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
 from rewriters.unwind import Edits, Registration, build
 from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
@@ -29,16 +32,26 @@ _PREPARE: dict[str, Callable[[Image, FlavourSpec, Policy, Leaves], Prepared]] = 
     "pac": partial(nopfill.prepare, pac.find),
     "xray": partial(nopfill.prepare, xray.find),
     "detour": detour.prepare,
+    "insertion": insertion.prepare,
 }
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """``data``: the new ELF file.  ``map``: what was done, to be saved beside it.  ``effort``: what deciding took."""
+    """``data``: the new ELF file.  ``map``: what was done, to be saved beside it.  ``took``: what that took."""
 
     data: bytes
     map: RewriteMap
-    effort: Effort = field(compare=False)
+    took: Took = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds of processor time: reading sites and deciding, planning and writing, and the static checks."""
+
+    deciding: float
+    writing: float
+    checking: float
 
 
 def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, leaves: Leaves = Leaves.ALL) -> Rewritten:
@@ -47,10 +60,21 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
     UnsupportedError: the combination does not exist on this architecture.  RefusedError: it does, but this image
     must not be rewritten so.  InputError: the image is damaged or changed on disk.  EngineError: the result
     failed its own static checks (never returned)."""
-    spec = flavour_by_name(flavour)
+    try:
+        return _rewrite(image, mode, flavour_by_name(flavour), policy, leaves)
+    except RefusedError as error:
+        where = f"{image.path}: "
+        if str(error).startswith(where):
+            raise
+        raise RefusedError(where + str(error)) from None  # what encodes an instruction does not know of files
+
+
+def _rewrite(image: Image, mode: str, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> Rewritten:
     refuse_image(image, mode, spec, policy)
     raw = _file(image)
+    clock = [time.thread_time()]
     work = _PREPARE[mode](image, spec, policy, leaves)
+    clock.append(time.thread_time())
     if not work.instrumented:
         why = "; ".join(f"{out.function}: {out.reason}" for out in work.left_out[:2])
         raise RefusedError(f"{image.path}: no function can be rewritten ({why})")
@@ -78,8 +102,8 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
         scan=work.scan,
         calling=work.calling,
         calling_instrumented=work.calling_instrumented,
-        decoded=work.effort.decoded,
-        understood=work.effort.understood,
+        decoded=work.decoded,
+        understood=work.understood,
     )
     result = RewriteMap(
         mode=mode,
@@ -94,9 +118,11 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
         patched=tuple(plan.patched),
         leaves=leaves,
     )
+    clock.append(time.thread_time())
     checks = static_checks(image, parse_image(data, image.path), result)
     require(checks, str(image.path))
-    return Rewritten(data, replace(result, checks=checks), work.effort)
+    clock.append(time.thread_time())
+    return Rewritten(data, replace(result, checks=checks), Took(*(end - start for start, end in pairwise(clock))))
 
 
 def _file(image: Image) -> bytes:

@@ -34,6 +34,7 @@ def scan(image: Image) -> Scan:
         target=target,
         reads=used.reads,
         kills=used.kills,
+        writes=used.clobbers,
         effects=_effects(words, flow, used),
         branch_register=through,
         authenticated=frozenset(signed.tolist()),

@@ -44,18 +44,26 @@ class Judged:
 
     verdicts: dict[int, Verdict]
     fragments: set[int]
+    leads: list[tuple[int, int]]
+    """(index of an indirect jump, index of code it may lead to)"""
 
 
 def judge(image: Image, unit: Unit, starts: frozenset[int]) -> Judged:
     """Track *unit* and judge its members; *starts* are all functions' starts and entries."""
     track = _solve(image, unit)
-    judged = Judged({place.low: Verdict(place) for place in unit.places}, set())
+    judged = Judged({place.low: Verdict(place) for place in unit.places}, set(), _leads(track))
     for node, index in enumerate(unit.events):
         verdict = judged.verdicts[unit.places[unit.owner[node]].low]
         _event(track, node, index, verdict, starts, judged.fragments)
     for node, (place, state) in track.falls.items():
         _fall(track, node, state, judged.verdicts[place.low])
     return judged
+
+
+def _leads(track: Track) -> list[tuple[int, int]]:
+    unit = track.unit
+    goals = track.leaders + track.orphans()
+    return [(i, goal) for i in unit.events if unit.scan.flows[i] == Flow.INDIRECT for goal in goals]
 
 
 def _solve(image: Image, unit: Unit) -> Track:

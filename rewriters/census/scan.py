@@ -55,7 +55,7 @@ class Op(enum.IntEnum):
     LR_LOAD = 9  # (base, n)
     LR_LOST = 10
     LR_REG = 11  # (register)
-    SP_LOAD = 12  # from memory that is no stack slot
+    SP_LOAD = 12  # (register or ""): from memory at the register, or in a way not told apart
     PUSH = 13  # (register): stored at SP, after SP_ADD
     SLOT_WRITE = 14  # (base, n): memory from base + n on is written
     SP_MOVE = 15  # (register, sign): SP = SP + sign * register
@@ -68,7 +68,8 @@ Effect = tuple[tuple[Any, ...], ...]
 class Scan:
     """Columns over all instructions, ascending by ``address``.
 
-    ``target`` is -1 where there is none.  ``reads`` and ``kills`` (surely overwrites) are masks over ``bits``.
+    ``target`` is -1 where there is none.  ``reads``, ``kills`` (surely overwrites) and ``writes`` (may write) are masks over
+    ``bits``.
     ``effects``: index -> effects on the stack, in order.  ``branch_register``: index of an indirect jump, call or return
     -> register it goes through (None: memory).  ``authenticated``: indices of returns that authenticate."""
 
@@ -80,6 +81,7 @@ class Scan:
     target: Ints
     reads: Masks
     kills: Masks
+    writes: Masks
     effects: dict[int, Effect]
     branch_register: dict[int, str | None]
     authenticated: frozenset[int] = frozenset()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 from lab.images.image import Function, Image
 from lab.layout import SiteOut
 from rewriters.census import a64, x64
-from rewriters.census.body import Body, Survey
+from rewriters.census.body import Body, Exit, ExitKind, Survey
 from rewriters.census.entries import entry_index
 from rewriters.census.fdes import read_fdes
 from rewriters.census.judge import Judged, Verdict, judge
 from rewriters.census.links import Groups, Links, Owners, find_links
+from rewriters.census.live import find_ways
+from rewriters.census.scratch import Scratch, find_scratch
 from rewriters.census.scan import Flow, Op, Scan
 from rewriters.census.unit import Place, Unit
 from rewriters.census.veneers import resolve_veneers
@@ -20,6 +23,8 @@ from rewriters.census.veneers import resolve_veneers
 _SPILLS = frozenset({Op.LR_SAVE, Op.LR_LOAD, Op.LR_LOST, Op.LR_REG})
 _CALLS = frozenset({Flow.CALL, Flow.CALL_INDIRECT})
 _MOST_ROUNDS = 12
+#: System V x86-64 psABI 3.2.3: r10 carries a nested function's static chain.
+_CHAIN = {"x86_64": "r10"}
 
 
 def survey(image: Image) -> Survey:
@@ -52,15 +57,19 @@ class _Work:
         self.fdes = read_fdes(image)
         self.places = tuple(self._place(function) for function in image.functions)
         self.by_start = {place.function.start: place for place in self.places}
+        self.number = {place.function.start: number for number, place in enumerate(self.places)}
         self.owners = Owners.of(self.places)
         self.fragments = {fde.start for fde in self.fdes.values() if fde.fragment and fde.start in self.by_start}
         self.outermost = [fde.start for fde in self.fdes.values() if fde.outermost]
+        self.noreturn: frozenset[int] = frozenset()
+        self.scratch: Scratch | None = None
         self.groups = Groups(list(self.by_start))
         self.veneers = resolve_veneers(scan, self.owners)
         self.bodies: dict[int, Body] = {}
         self.left_out: dict[int, SiteOut] = {}
         self.switches: dict[int, SiteOut] = {}
         self.verdicts: dict[int, Verdict] = {}
+        self.leads: dict[tuple[int, ...], list[tuple[int, int]]] = {}
 
     def _place(self, function: Function) -> Place:
         low, high = self.scan.low_high(function.start, function.end)
@@ -79,6 +88,10 @@ class _Work:
         )
         self._judge_all(starts)
         self._believe_noreturn(starts)
+        leads = [lead for group in self.groups.all() for lead in self.leads[group]]
+        stops = [i for i in self.scan.events if self.scan.flows[i] == Flow.CALL and self.scan.targets[i] in self.noreturn]
+        ways = find_ways(self.scan, self.owners, leads, frozenset(self.fragments), stops)
+        self.scratch = find_scratch(self.scan, self.owners, ways, stops)
         self._settle()
 
     def _known_before(self) -> None:
@@ -127,25 +140,30 @@ class _Work:
         judged = judge(self.image, unit, starts)
         for verdict in judged.verdicts.values():
             self.verdicts[verdict.place.function.start] = verdict
+        self.leads[group] = judged.leads
         return judged
 
     def _believe_noreturn(self, starts: frozenset[int]) -> None:
         """Judge groups with a problem again, now believing that functions without an exit do not return."""
-        known: frozenset[int] = frozenset()
         for _ in range(_MOST_ROUNDS):
             found = frozenset(s for s, v in self.verdicts.items() if not v.exits and not v.problem)
-            if found == known:
+            if found == self.noreturn:
                 return
-            known = found
+            self.noreturn = found
             for group in self.groups.all():
                 before = [self.verdicts[start] for start in group]
                 if not any(verdict.problem for verdict in before):
                     continue
-                self._judge(group, starts, known)
+                self._judge(group, starts, self.noreturn)
                 if any(self.verdicts[start].problem for start in group):
                     self.verdicts.update({v.place.function.start: v for v in before})
 
     def _settle(self) -> None:
+        assert self.scratch is not None
+        for number, place in enumerate(self.places):
+            problem = self.scratch.flags_matter(number, place.entry) if place.entry < place.high else ""
+            if problem and place.function.start not in self.fragments:
+                self.refuse(place.function.start, place.function.start, problem)
         for start, verdict in self.verdicts.items():
             if verdict.problem:
                 self.refuse(start, verdict.where, verdict.problem)
@@ -161,6 +179,7 @@ class _Work:
                     self.refuse(start, start, why)
 
     def _body(self, verdict: Verdict) -> Body:
+        assert self.scratch is not None
         place, scan = verdict.place, self.scan
         events = scan.events_of(place.low, place.high)
         calls = any(scan.flows[i] in _CALLS for i in events)
@@ -170,7 +189,7 @@ class _Work:
             image=self.image,
             function=place.function,
             entry=scan.addresses[place.entry] if place.entry < place.high else place.function.start,
-            exits=tuple(verdict.exits),
+            exits=tuple(self._kept(place, way) for way in verdict.exits),
             to_entry=tuple(verdict.to_entry),
             into=tuple(sorted(verdict.into + replaced)),
             tables=tuple(verdict.tables),
@@ -179,5 +198,19 @@ class _Work:
             landing_pads=fde is not None and fde.lsda,
             over_prefix=tuple(verdict.over_prefix),
             fragment=place.function.start in self.fragments,
-            scratch=(),
+            scratch=self.scratch.free(self.number[place.function.start], min(place.entry, place.high - 1)),
         )
+
+    def _kept(self, place: Place, way: Exit) -> Exit:
+        """*way* with what its target reads among the registers to keep."""
+        assert self.scratch is not None
+        more: tuple[str, ...] = ()
+        if way.target is not None:
+            index = self.scan.low_high(way.target, way.target)[0]
+            if index < len(self.scan.addresses) and self.scan.addresses[index] == way.target:
+                more = self.scratch.wanted(index)
+        elif way.kind is ExitKind.TAIL_INDIRECT and self.scan.arch.name in _CHAIN:
+            chain = _CHAIN[self.scan.arch.name]
+            if (self.scan.kills[place.low : place.high] & self.scan.bits[chain]).any():
+                more = (chain,)
+        return replace(way, keeps=tuple(dict.fromkeys(way.keeps + more)))

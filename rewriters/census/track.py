@@ -121,7 +121,8 @@ class Track:
                     sp = None
                 case Op.SP_LOAD:
                     sp = None
-                    self.switches.add(node)
+                    if not self._in_frame(index, operands[0]):
+                        self.switches.add(node)
                 case Op.PUSH:
                     if sp is not None:
                         self.slots[sp] = (operands[0], index)
@@ -164,6 +165,11 @@ class Track:
             found.add(value)
         value = found.pop() if len(found) == 1 else None
         return None if value is None else value + offset
+
+    def _in_frame(self, index: int, register: str) -> bool:
+        """Whether *register* points into the stack."""
+        found = self.origins.of(index, register) if register else frozenset()
+        return bool(found) and all(origin.made is Made.STACK for origin in found)
 
     def _stack_value(self, made: Made, index: int, base: str, offset: int) -> int | None:
         if made not in {Made.STACK, Made.FRAME}:

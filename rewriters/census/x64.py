@@ -95,6 +95,7 @@ class _Rows:
             target=np.array(self.target, np.int64),
             reads=np.array([f.reads for f in self.facts], np.uint32),
             kills=np.array([f.kills for f in self.facts], np.uint32),
+            writes=np.array([f.writes for f in self.facts], np.uint32),
             effects=effects,
             branch_register=through,
             prefixes=frozenset(self.prefixes),

@@ -14,7 +14,6 @@ from rewriters.sites import Ranges
 from rewriters.verify.pair import IN_NEW_TEXT, Pair
 from rewriters.verify.units import Units, What
 
-_ELF_HEADER, _PHDR = 64, 56
 _BLOCK = 256
 
 
@@ -28,16 +27,9 @@ def check_sources(pair: Pair) -> Iterator[str]:
 
 def _planned(pair: Pair) -> Ranges:
     """Ranges that may differ: the ELF header with its program headers (where loaded), and what the map lists."""
-    first = pair.new.segments[0]
-    header = []
-    if first.data[:4] == b"\x7fELF":
-        table = int.from_bytes(first.data[32:40], "little")
-        count = int.from_bytes(first.data[56:58], "little")
-        header = [(first.address, first.address + _ELF_HEADER)]
-        header.append((first.address + table, first.address + table + _PHDR * count))
     changed = [(piece.start, piece.end) for piece in pair.map.inserted]
     changed += [(entry.address, entry.address + entry.size) for entry in pair.map.patched]
-    return Ranges(header + changed)
+    return Ranges([*pair.new.header_ranges, *changed])
 
 
 def check_outside(pair: Pair) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,7 +21,7 @@ from lab.layout import Leaves, Policy, map_path
 from lab.machine.machine import Limits
 from lab.rewriting import find_map, load_map, rewrite_file
 from lab.untrusted import EMULATOR, apart, load_untrusted
-from rewriters import REWRITERS, all_flavours, unsupported_reason
+from rewriters import all_flavours, unsupported_reason
 from rewriters.verify import static_checks
 from tests.fuzz.bases import Base
 from tests.fuzz.maps import mutate_map
@@ -113,18 +115,21 @@ def _request(random: Random, base: Base) -> tuple[str, str, Policy, Leaves]:
     flavours = [spec.name for spec in all_flavours()]
     while True:
         odd = random.random() < 0.1
-        mode = random.choice(REWRITERS if odd else base.modes)
+        mode = random.choice(base.all_modes if odd else base.modes)
         flavour = random.choice(flavours if odd else base.flavours)
         policy, leaves = random.choice(list(Policy)), random.choice(list(Leaves))
         if odd or unsupported_reason(arch_by_name(base.arch), mode, flavour, policy) is None:
             return mode, flavour, policy, leaves
 
 
-def _map_case(random: Random, base: Base, _bases: Sequence[Base], folder: Path) -> Case:
+def _map_case(random: Random, base: Base, bases: Sequence[Base], folder: Path) -> Case:
     out, data, text = _sound_output(base, folder.parent)
+    while not text:
+        base = random.choice(bases)
+        out, data, text = _sound_output(base, folder.parent)
     image = folder / out.name
     image.write_bytes(data)
-    map_path(image).write_bytes(mutate_map(random, text) if text else b"{}")
+    map_path(image).write_bytes(mutate_map(random, text))
     place = f"{random.choice(load_image(out).functions).start:x}"
 
     def work() -> None:
@@ -154,7 +159,7 @@ def _sound_output(base: Base, folder: Path) -> tuple[Path, bytes, str]:
             try:
                 rewrite_file(base.path, out, mode, base.flavours[0], Policy.CHECK, limits=LIMITS)
                 break
-            except InputError:
+            except LabError:
                 continue
         else:
             out.write_bytes(base.path.read_bytes())
@@ -164,8 +169,10 @@ def _sound_output(base: Base, folder: Path) -> tuple[Path, bytes, str]:
 
 def _ends(work: Callable[[], None], folder: Path) -> tuple[str, str, str]:
     """(kind, reason without names and numbers, fault)."""
+    said = io.StringIO()
     try:
-        work()
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            work()
     except LabError as error:
         text = str(error)
         kind = next((k for k, words in _KINDS.items() if words in text), "refused")
@@ -176,11 +183,13 @@ def _ends(work: Callable[[], None], folder: Path) -> tuple[str, str, str]:
             fault = f"exit code {error.exit_code}: {text}"
         elif str(folder) not in text:
             fault = f"names no file: {text}"
+        elif said.getvalue():
+            fault = f"prints {said.getvalue()!r}"
         return kind, _general(text.replace(str(folder), "")), fault
     except Exception as error:
         notes = "".join(getattr(error, "__notes__", []))
         return "traceback", type(error).__name__, f"{type(error).__name__}: {error}\n{notes}"
-    return "done", "", ""
+    return "done", "", f"prints {said.getvalue()!r}" if said.getvalue() else ""
 
 
 _KINDS = {"crash": " crashed on this file", "hang": " did not end within ", "memory": " of memory for this file"}

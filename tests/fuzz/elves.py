@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.workers import cores, spread
-from tests.fuzz.bases import Base, corpus_bases, given_bases, guest_bases
+from rewriters import REWRITERS
+from tests.fuzz.bases import Base, corpus_bases, given_bases, guest_bases, restricted
 from tests.fuzz.cases import SLOW, Ending, Tally, run_case
 
 _BATCH = 25
@@ -99,6 +100,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of everything random (default: 1)")
     parser.add_argument("--only", metavar="SEED/INDEX", help="repeat one case")
     parser.add_argument("--images", type=Path, nargs="*", default=[], metavar="PATH", help="more images, or folders")
+    parser.add_argument("--modes", nargs="*", default=list(REWRITERS), choices=REWRITERS, help="default: all")
     parser.add_argument("--small", action="store_true", help="only the guests of the tests")
     parser.add_argument("--jobs", type=int, default=0, help="processes (default: one per core)")
     parser.add_argument("--keep", type=Path, help="where the files of faulty cases stay")
@@ -106,6 +108,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="unwindlab-fuzz-") as scratch:
         bases = guest_bases(Path(scratch, "bases"))
         bases += [] if asked.small else [*corpus_bases(), *given_bases(asked.images)]
+        bases = restricted(bases, asked.modes)
         work = Path(tempfile.mkdtemp(dir=asked.keep)) if asked.keep else Path(scratch, "work")
         if asked.only:
             seed, index = map(int, asked.only.split("/"))
