@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lab.images.image import Function
 from rewriters.verify.pairs import Walk
 
 
@@ -32,12 +33,14 @@ def _excused(walk: Walk, touched: set[int]) -> dict[int, str]:
     """Functions (by start) the census leaves out, with the reason.  What names a place inside an instrumented function
     speaks of that place only."""
     found: dict[int, str] = {}
+    named: dict[str, list[Function]] = {}
+    for function in walk.pair.old.functions:
+        for name in function.names:
+            named.setdefault(name, []).append(function)
     for out in walk.pair.map.census.left_out:
-        home = walk.pair.old.function_at(out.address)
-        if home is None or out.function not in home.names:
-            continue
-        if home.start not in touched or out.address == home.start:
-            found.setdefault(home.start, out.reason)
+        homes = [f for f in named.get(out.function, []) if f.start <= out.address <= f.end]
+        if homes and (homes[-1].start not in touched or out.address == homes[-1].start):
+            found.setdefault(homes[-1].start, out.reason)
     return found
 
 

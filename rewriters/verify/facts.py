@@ -16,6 +16,9 @@ from lab.images.flow import code_pieces
 from lab.images.image import Function, Image
 
 
+_FALLING = frozenset(Kind) - ENDS_FLOW
+
+
 class Fact(NamedTuple):
     """One instruction.  ``target``: of a direct branch or call."""
 
@@ -32,7 +35,7 @@ class Fact(NamedTuple):
     @property
     def falls(self) -> bool:
         """Whether control may go on behind it."""
-        return self.kind not in ENDS_FLOW
+        return self.kind in _FALLING
 
     @property
     def mnemonic(self) -> str:
@@ -100,11 +103,14 @@ def facts(arch: Arch, code: bytes, address: int) -> Iterator[Fact]:
 
 
 class Reading:
-    """The code of an image's functions, each decoded when first asked for."""
+    """The code of an image's functions, each decoded when first asked for.  ``home``: instruction -> start of the
+    function in which it was found."""
 
     def __init__(self, image: Image) -> None:
         self.image, self.arch = image, image.arch
         self._by_function: dict[int, dict[int, Fact]] = {}
+        self._all: dict[int, Fact] = {}
+        self.home: dict[int, int] = {}
         self._full: dict[bytes, Insn | None] = {}
         names = (self.arch.sp, self.arch.fp, self.arch.lr or self.arch.sp)
         self._names = re.compile(r"leave|enter|push|pop|\b(" + "|".join({*names, *_SHORTER[self.arch.name]}) + r")\b")
@@ -116,10 +122,14 @@ class Reading:
             known = self._by_function[function.start] = {}
             for start, end in code_pieces(self.image, function.start, function.end):
                 known.update((f.address, f) for f in facts(self.arch, self.image.read(start, end - start), start))
+            self._all |= known
+            self.home |= dict.fromkeys(known, function.start)
         return known
 
     def at(self, address: int) -> Fact | None:
         """The instruction that begins at *address* in a function."""
+        if address in self._all:
+            return self._all[address]
         home = self.image.function_at(address)
         return None if home is None else self.of(home).get(address)
 

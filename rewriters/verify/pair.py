@@ -98,19 +98,30 @@ class Pair:
         """The original instruction at *address*; None where none begins."""
         return self.reading.at(address)
 
+    @cached_property
+    def changed(self) -> dict[int, tuple[int, int] | None]:
+        """Every original instruction that no longer stands where it stood: old address -> [start, end) of its new
+        bytes; None: it no longer exists."""
+        found: dict[int, tuple[int, int] | None] = {}
+        for piece in self.map.inserted:
+            if piece.region in IN_OLD_TEXT:
+                found |= dict.fromkeys(range(piece.start, piece.end, self.arch.insn_align))
+        for carried in self.map.carried:
+            at, end = carried.old, carried.old + carried.old_size
+            while at < end and (fact := self.old_fact(at)) is not None:
+                start = carried.new + at - carried.old
+                whole = at == carried.old and fact.end == end
+                found[at] = (start, start + (carried.new_size if whole else fact.size))
+                at = fact.end
+        return found
+
     def place(self, old: int) -> tuple[int, int] | None:
         """[start, end) of the new bytes of the original instruction at *old*: carried, or where it always was; None
         where it no longer exists."""
-        piece = self.places.carrying(old)
+        if old in self.changed:
+            return self.changed[old]
         fact = self.old_fact(old)
-        if fact is None:
-            return None
-        if piece is not None:
-            if verbatim(piece):
-                start = piece.new + old - piece.old
-                return start, start + fact.size
-            return (piece.new, piece.new + piece.new_size) if piece.old == old else None
-        return None if old in self.gone else (old, fact.end)
+        return None if fact is None else (old, fact.end)
 
     def within(self, address: int) -> str:
         """*address*, for a message: the function it is in or serves, and how far."""

@@ -7,17 +7,20 @@ what they had.  Nothing is taken from what the rewriter thought of the code.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from lab.arch.decode import Kind
-from lab.images.flow import decode_function, noreturn_functions
 from lab.images.frame import Frame, step
 from lab.images.image import Function
 from lab.layout import Flavour
+from lab.metadata.cfi_lsda import CallSite
+from rewriters.unwind import read_frames, read_lsda
 from rewriters.verify.facts import Fact
+from rewriters.verify.noreturn import noreturn
 from rewriters.verify.templates import Templates
 from rewriters.verify.units import Unit, What
 from rewriters.verify.ways import End, Way, Ways
@@ -46,7 +49,7 @@ class State(NamedTuple):
 
 ENTERED = State(pushed=False, lr=True, sp=0, fp=None)
 #: Fillers between blocks: unreached ones are no jump-table target.
-_PADDING = frozenset({"nop", "nopw", "int3", "udf", "brk", "ud2"})
+_PADDING = frozenset({"nop", "nopw", "int3", "udf", "brk", "ud2", ".byte"})
 
 
 @dataclass
@@ -70,6 +73,7 @@ class Walk:
         self.silent = not Templates(self.arch, layout).pop.lines
         self.at_entry_sp = layout.flavour is Flavour.PARALLEL or self.arch.lr is None
         self._indirect: dict[int, set[int]] = {}
+        self._unreached: dict[int, list[Fact]] = {}
         self._open: list[int] = []
 
     # -- from where ---------------------------------------------------------------------------------------
@@ -119,25 +123,26 @@ class Walk:
 
     def _tables(self, function: Function) -> bool:
         """Let an indirect jump that must stay inside *function* reach the first block nobody reaches."""
-        orphan = self._orphan(function)
-        states = [self.before[at] for at in self._indirect[function.start] if at in self.before]
-        if orphan is None or not states:
+        jumps = [at for at in sorted(self._indirect[function.start]) if at in self.before]
+        up = [at for at in jumps if self.before[at].pushed is not False or self.before[at].sp != 0] or jumps
+        way = self._orphan(function, up[0]) if up else None
+        if way is None:
             return False
-        up = [state for state in states if state.pushed is not False or state.sp != 0] or states
-        joined = up[0]
-        for state in up[1:]:
-            joined = joined.join(state)
-        self._enter(orphan, joined)
-        if not self._reached(orphan):
-            return False
+        joined = self.before[up[0]]
+        for at in up[1:]:
+            joined = joined.join(self.before[at])
+        self._arrive(way[1], joined, way[0])
         self._flow()
-        return True
+        return self._reached(way[0])
 
-    def _orphan(self, function: Function) -> int | None:
-        for fact in self.reading.of(function).values():
-            idle = fact.mnemonic in _PADDING or fact.kind is Kind.UNDECODED
-            if not idle and not self._reached(fact.address) and not isinstance(self.ways.enter(fact.address).to, End):
-                return fact.address
+    def _orphan(self, function: Function, jump: int) -> tuple[int, Way] | None:
+        """The first instruction nobody reaches that is no padding, and how *jump* gets there."""
+        code = self._unreached.setdefault(function.start, list(self.reading.of(function).values()))
+        code[:] = [fact for fact in code if not self._reached(fact.address) and fact.mnemonic not in _PADDING]
+        for fact in code:
+            way = self.ways.enter(fact.address, jump)
+            if not isinstance(way.to, End):
+                return fact.address, way
         return None
 
     def _reached(self, old: int) -> bool:
@@ -151,28 +156,61 @@ class Walk:
     # -- along the ways -----------------------------------------------------------------------------------
 
     def _flow(self) -> None:
+        changed = self.pair.changed
         while self._open:
-            at = self._open.pop()
-            state = self.before[at]
-            fact = self.pair.old_fact(at)
-            if fact is not None and self.pair.place(at) is not None:
-                self._leave(fact, state)
+            at: int | None = self._open.pop()
+            while at is not None:
+                fact = self.reading.at(at)
+                if fact is None:
+                    break
+                state = self.before[at]
+                if fact.kind is Kind.OTHER and at not in changed and fact.end not in changed:
+                    at = self._on(fact, state)
+                    continue
+                if self.pair.place(at) is not None:
+                    self._leave(fact, state)
+                break
+
+    def _on(self, fact: Fact, state: State) -> int | None:
+        """Straight on behind *fact*, all of it where it always was; None if nothing new comes of it."""
+        after = self._after(fact, state)
+        end = fact.end
+        known = self.before.get(end)
+        new = after if known is None else known.join(after)
+        if new == known or end in self.seeds:
+            return None
+        self.before[end] = new
+        return end
 
     def _leave(self, fact: Fact, state: State) -> None:
+        """One instruction's ways.  Nothing falls into a function that is called: what seems to is behind a call that
+        does not return."""
         match fact.kind:
             case Kind.RETURN:
                 self._ended(state, fact.address, "returns without a pop")
             case Kind.INDIRECT:
-                home = self.pair.old.function_at(fact.address)
-                if home is not None:
-                    self._indirect.setdefault(home.start, set()).add(fact.address)
+                self._indirect.setdefault(self.reading.home[fact.address], set()).add(fact.address)
             case Kind.CALL:
                 self._call(fact, state)
+                self._throw(fact, state._replace(lr=False))
             case Kind.JUMP | Kind.BRANCH:
                 if fact.target is not None:
                     self._jump(fact, self.ways.taken(fact), state)
-        if fact.falls and not (fact.kind is Kind.CALL and self._last_call(fact)):
+        if fact.falls and fact.end not in self.seeds and not (fact.kind is Kind.CALL and self._last_call(fact)):
             self._arrive(self.ways.behind(fact), self._after(fact, state), fact.address)
+
+    @cached_property
+    def pads(self) -> list[CallSite]:
+        """Call sites with a landing pad, by address."""
+        frames = read_frames(self.pair.old)
+        tables = [] if frames is None else [read_lsda(self.pair.old, fde) for fde in frames.fdes if fde.lsda]
+        return sorted(site for table in tables for site in table.sites if site.landing_pad)
+
+    def _throw(self, fact: Fact, state: State) -> None:
+        """An exception thrown by the call *fact* goes to its landing pad."""
+        index = bisect.bisect_left(self.pads, fact.end, key=lambda site: site.start) - 1
+        if index >= 0 and fact.end <= self.pads[index].end:
+            self._arrive(self.ways.enter(self.pads[index].landing_pad), state, fact.address)
 
     def _last_call(self, fact: Fact) -> bool:
         """Whether nothing comes back from the call *fact*: its function ends there, or what it calls never returns."""
@@ -189,8 +227,7 @@ class Walk:
         return State(state.pushed, state.lr and self.arch.lr not in insn.writes, frame.sp, frame.fp)
 
     def _call(self, fact: Fact, state: State) -> None:
-        home = self.pair.old.function_at(fact.address)
-        if home is None or home.start not in self.pushing or fact.target in self.noreturn:
+        if self.reading.home[fact.address] not in self.pushing or fact.target in self.noreturn:
             return
         if state.pushed is False and fact.target != fact.end:
             self._wrong(fact.address, "calls while its return address is not on the shadow stack")
@@ -277,11 +314,5 @@ class Walk:
 
 
 def walk(ways: Ways) -> Walk:
-    """Walk as if every call came back; where that is not consistent, believe that calls of functions which cannot
-    return do not."""
-    first = Walk(ways).run()
-    if not first.found:
-        return first
-    old = ways.pair.old
-    codes = {function.start: decode_function(old, function) for function in old.functions}
-    return Walk(ways, noreturn_functions(codes)).run()
+    """Walk everything; calls of functions that cannot return do not come back."""
+    return Walk(ways, noreturn(ways.pair.reading)).run()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from lab.layout import Patched
+from lab.layout import Patched, Region
 from lab.metadata.cfi import Frames
 from rewriters.unwind import read_frames
 from rewriters.verify.carried import constants
@@ -15,10 +15,9 @@ from rewriters.verify.meaning import named
 from rewriters.verify.ways import Ways
 
 _PAGE = ~0xFFF
+_WORD = 8
 _LOW = re.compile(r"add (x\d+), (x\d+), #(0x[0-9a-f]+|\d+)$")
 _ADRP = re.compile(r"adrp (x\d+), #(0x[0-9a-f]+|\d+)$")
-#: Instructions between an ``adrp`` and what completes the address.
-_NEAR = 64
 
 
 class References:
@@ -51,8 +50,16 @@ class References:
         }
         behind_old = [fde.start for fde in old.fdes if old.address + fde.offset >= was]
         behind_new = [fde.start for fde in new.fdes if new.address + fde.offset >= now]
-        left = [start for start in behind_old if start in set(behind_new)]
+        left = [start for start in behind_old if not self._moved(start)]
         return now in entries and behind_new[: len(left)] == left
+
+    def _moved(self, start: int) -> bool:
+        """Whether the function at *start* stands elsewhere now."""
+        piece = self.pair.pieces.at(start)
+        return piece is not None and any(
+            unit.target is not None and (home := self.pair.pieces.at(unit.target)) and home.region is Region.MOVED
+            for unit in self.ways.follow(start).events
+        )
 
     def check(self) -> Iterator[str]:
         """Everything the map says or comparing found."""
@@ -74,33 +81,29 @@ class References:
             )
         low, again = _LOW.match(old.text), _LOW.match(new.text)
         if self.pair.arch.lr is not None and low and again:
-            page = self._page_of(old, low[2])
-            if page is None:
-                return "no adrp before it"
-            was = _number(page, _ADRP) + int(low[3], 0)
-            now = _number(renamed.get(page.address, (page, page))[1], _ADRP) + int(again[3], 0)
-            return "" if self.leads(now, was) else f"it forms {now:#x}, the original {self.pair.old.locate(was)}"
+            return self._low(old, int(low[3], 0), int(again[3], 0), renamed)
         changed = constants(old.text, new.text)
-        if changed is None or not self.leads(changed[1], changed[0]):
-            return "another number"
-        return ""
+        return "" if changed is not None and self.leads(changed[1], changed[0]) else "another number"
+
+    def _low(self, old: Fact, was: int, now: int, renamed: dict[int, tuple[Fact, Fact]]) -> str:
+        """Low bits of an address changed from *was* to *now*: with a page before it they are the same thing's."""
+        for page in self._pages(old):
+            whole = _number(page, _ADRP) + was
+            if self.leads(_number(renamed.get(page.address, (page, page))[1], _ADRP) + now, whole):
+                return ""
+        return "with no page before it is it what it was"
 
     def _completes(self, page: Fact, low: Fact) -> bool:
-        match = _LOW.match(low.text)
-        return match is not None and self._page_of(low, match[2]) == page
+        return _LOW.match(low.text) is not None and page in self._pages(low)
 
-    def _page_of(self, low: Fact, register: str) -> Fact | None:
-        """The nearest ``adrp`` of *register* before *low* in its function."""
-        home = self.pair.old.function_at(low.address)
-        at = low.address
-        for _ in range(_NEAR):
-            at -= 4
-            if home is None or at < home.start:
-                return None
-            fact = self.pair.old_fact(at)
-            if fact is not None and (match := _ADRP.match(fact.text)) and match[1] == register:
-                return fact
-        return None
+    def _pages(self, low: Fact) -> list[Fact]:
+        """Every ``adrp`` of the function of *low*, first those of the register that *low* adds to (others may be copied
+        into it)."""
+        match, home = _LOW.match(low.text), self.pair.old.function_at(low.address)
+        if match is None or home is None:
+            return []
+        pages = [fact for fact in self.pair.reading.of(home).values() if fact.text.startswith("adrp ")]
+        return sorted(pages, key=lambda fact: not fact.text.startswith(f"adrp {match[2]}, "))
 
     def _patched(self, entry: Patched) -> Iterator[str]:
         """One entry of the map: the bytes say what it says, and what it names now stands for what it named."""
@@ -108,17 +111,30 @@ class References:
         said = f"{pair.old.locate(entry.address)} is said to name {entry.new:#x} instead of {entry.old:#x}"
         if not self.leads(entry.new, entry.old):
             yield f"{said}, which does not stand for it"
-        fact = pair.old_fact(entry.address)
+        fact = pair.old_fact(entry.address) or self._stray(entry)
         if fact is not None and fact.size == entry.size:
             if not self._says(fact, entry):
                 yield f"{said}, and does not"
             return
-        if pair.old.function_at(entry.address) is not None or entry.size > 8:
+        if pair.old.function_at(entry.address) is not None or entry.size > _WORD:
             yield f"{said}, and is neither an instruction nor a word of data"
             return
-        old, new = (int.from_bytes(i.read(entry.address, entry.size), "little") for i in (pair.old, pair.new))
-        if (new - old - entry.new + entry.old) % (1 << 8 * entry.size):
+        if not any(self._holds(entry, scale, signed) for scale in (1, 4) for signed in (False, True)):
             yield f"{said}, and its {entry.size} bytes do not change so"
+
+    def _stray(self, entry: Patched) -> Fact | None:
+        """The instruction at *entry* in code that belongs to no function (start files without symbols)."""
+        if not any(s.executable and s.address <= entry.address < s.address + s.size for s in self.pair.old.sections):
+            return None
+        return next(facts(self.pair.arch, self.pair.old.read(entry.address, entry.size), entry.address))
+
+    def _holds(self, entry: Patched, scale: int, signed: bool) -> bool:
+        """Whether the word, which counts units of *scale* bytes from some base, changes as *entry* says, with the same
+        base or the new place of it (0: a whole address; a table may stand relative to code)."""
+        images = (self.pair.old, self.pair.new)
+        words = (int.from_bytes(i.read(entry.address, entry.size), "little", signed=signed) for i in images)
+        was, now = (named - scale * word for named, word in zip((entry.old, entry.new), words, strict=True))
+        return was == now or self.leads(now, was)
 
     def _says(self, fact: Fact, entry: Patched) -> bool:
         """Whether the instruction *fact*, as it reads now, differs from the original as *entry* says."""

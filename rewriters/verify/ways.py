@@ -93,7 +93,7 @@ class Ways:
         """Where the direct branch *fact* goes."""
         assert fact.target is not None
         now = self.carriage.target(fact)
-        if now == fact.target and fact.target not in self.pair.gone:
+        if now == fact.target and fact.target not in self.pair.changed:
             return Way(now, (), now)
         return self.follow(now)
 
@@ -101,28 +101,26 @@ class Ways:
         """Where control goes from *fact* to what followed it."""
         place = self.pair.place(fact.address)
         assert place is not None, "an instruction that does not exist any more"
-        if place[1] == fact.end and fact.end not in self.pair.gone:
+        if place[1] == fact.end and fact.end not in self.pair.changed:
             return Way(fact.end, (), fact.end)
         return self.follow(place[1])
 
-    def enter(self, old: int) -> Way:
+    def enter(self, old: int, near: int | None = None) -> Way:
         """How what stood at *old* is entered by a jump through a register: there, or where the tables and pointers of
-        moved code lead."""
-        for door in self._doors(old):
+        moved code lead; or as far from its new place as it was from that of *near*, the jump, where code computes the
+        address and distances were kept."""
+        for door in self._doors(old, near):
             way = self.follow(door)
             if self.same(way, old):
                 return way
         return Way(End.LOST, (), old)
 
-    def _doors(self, old: int) -> Iterator[int]:
+    def _doors(self, old: int, near: int | None) -> Iterator[int]:
         yield from self.pair.renamed.get(old, ())
         yield old
-        home = self.pair.old.function_at(old)
-        if home is None:
-            return
-        moved = self.follow(home.start)
-        if moved.events and moved.events[0].what is What.JUMP and moved.events[0].target is not None:
-            yield moved.events[0].target + old - home.start
+        jump = None if near is None else self.pair.place(near)
+        if near is not None and jump is not None:
+            yield jump[0] + old - near
         place = self.pair.place(old)
         if place is not None:
             yield place[0]
