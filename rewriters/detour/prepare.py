@@ -195,7 +195,7 @@ def _write(to: Trampolines, detours: Detours) -> None:
 
 def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:
     """Rows of functions that are not detoured: what was not understood has unknown ones."""
-    hooked = {hook.shape.function.start for hook in hooks}
+    hooked = {hook.function.start for hook in hooks}
     rows: list[LayoutRow] = []
     for i, function in enumerate(image.functions):
         end = min(function.end, image.functions[i + 1].start) if i + 1 < len(image.functions) else function.end
