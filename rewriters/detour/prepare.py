@@ -196,6 +196,7 @@ def _write(to: Trampolines, detours: Detours) -> None:
 def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:
     """Rows of functions that are not detoured: what was not understood has unknown ones."""
     hooked = {hook.function.start for hook in hooks}
+    shared = {start for group in known.groups for start in group}
     rows: list[LayoutRow] = []
     for i, function in enumerate(image.functions):
         end = min(function.end, image.functions[i + 1].start) if i + 1 < len(image.functions) else function.end
@@ -206,6 +207,8 @@ def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Ho
         elif function.start in known.left_out and function.start not in hooked:
             reason = f"not instrumented: {known.left_out[function.start].reason}"
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, reason))
+        elif function.start in shared:
+            rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, "not instrumented: others jump into it"))
         else:
             code = decode_function(image, function)
             rows.extend(plain_rows(image, walk(Graph(code), [], Flavour.PARALLEL), function.start, end))
