@@ -18,6 +18,7 @@ SHN_LORESERVE = 0xFF00
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _SHDR = struct.Struct("<IIQQQQIIQQ")
 _SHT_STRTAB = 3
+_MOST_ALIGN = 0x1000  # of tables that nothing loads; a damaged header may ask for anything
 _PHOFF, _MACHINE, _SHOFF, _PHNUM, _SHENTSIZE, _SHNUM, _SHSTRNDX = 5, 2, 6, 10, 11, 12, 13
 
 
@@ -61,7 +62,7 @@ class SectionTable:
             raise self.damaged("number of section headers")
         try:
             self.sections = [Header(*_SHDR.unpack_from(raw, offset + _SHDR.size * index)) for index in range(count)]
-        except struct.error:
+        except (struct.error, OverflowError):
             raise self.damaged("section headers") from None
         if not self.sections:
             nothing = Header(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -118,11 +119,18 @@ class SectionTable:
                 return offset + address - start
         raise InputError(f"{self.where}: no segment holds {size} bytes at {address:#x}")
 
+    def overwrite(self, section: Header, data: bytes) -> None:
+        """New contents for *section* of the same length, in its old place, which nothing loads."""
+        end = section.offset + len(data)
+        if any(start < end and section.offset < start + size for _, _, start, _, _, size, _, _ in self._loads):
+            raise self.damaged("relocation section (its bytes are loaded)")
+        self.raw[section.offset : end] = data
+
     def write(self) -> bytes:
         """The file: new contents behind the old, the section headers last."""
         for section in self.sections:
             if section.data is not None:
-                self.raw += bytes(-len(self.raw) % max(section.align, 1))
+                self.raw += bytes(-len(self.raw) % min(max(section.align, 1), _MOST_ALIGN))
                 section.offset, section.size = len(self.raw), len(section.data)
                 self.raw += section.data
         self.raw += bytes(-len(self.raw) % 8)

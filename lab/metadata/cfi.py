@@ -139,6 +139,26 @@ class Frames:
         found = self.ordered[index] if index >= 0 else None
         return found if found is not None and address < found.end else None
 
+    def table(self, fde: Fde) -> tuple[list[int], list[StateRow]]:
+        """(starts, rows) of *fde*, kept for the next time.  InputError if it is damaged."""
+        known = self._tables.get(fde.offset)
+        if known is None:
+            found = rows(fde)
+            known = self._tables[fde.offset] = ([row.start for row in found], found)
+        return known
+
+    def state(self, address: int) -> CfiState | None:
+        """The state before the instruction at *address*; None where no FDE tells.  InputError for a damaged FDE."""
+        fde = self.at(address)
+        if fde is None:
+            return None
+        starts, found = self.table(fde)
+        return found[bisect.bisect_right(starts, address) - 1].state
+
+    @cached_property
+    def _tables(self) -> dict[int, tuple[list[int], list[StateRow]]]:
+        return {}
+
     def within(self, start: int, end: int) -> tuple[Fde, ...]:
         """The FDEs that cover some of [start, end), by start (of FDEs that overlap, the nearest)."""
         first = max(bisect.bisect_right(self._starts, start) - 1, 0)

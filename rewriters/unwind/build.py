@@ -38,12 +38,15 @@ class UnwindTables:
     entries: dict[int, int]
 
 
-def build(image: Image, edits: Edits, address: int, *, header: bool) -> UnwindTables | None:
+def build(
+    image: Image, edits: Edits, address: int, *, header: bool, frames: Frames | None = None
+) -> UnwindTables | None:
     """Unwind information for *image* after *edits*, to stand at *address* (a multiple of 8); None if the image has
-    none.  *header*: with a .eh_frame_hdr.  Its length does not depend on any address.
+    none.  *header*: with a .eh_frame_hdr.  Its length does not depend on any address, but *address* and all code must
+    be within 2 GiB.  *frames*: what read_frames(image) gave, if it was called already (it remembers states).
 
     RefusedError, naming the function by address, for what cannot be described; InputError for a damaged image."""
-    old = read_frames(image)
+    old = frames or read_frames(image)
     if old is None:
         return None
     refuse_encodings(old, image.position_independent)
