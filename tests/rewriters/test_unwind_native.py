@@ -5,12 +5,14 @@ The old tables are spoiled where it says so: what works then works by the new on
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from lab.images.image import Image, parse_image
 from rewriters.unwind import catching, read_frames, read_lsda
-from tests.metadata.images import CXX_LINES, host_image
+from tests.metadata.images import CXX_LINES, SPEC_SOURCE, host_image, host_program
+from tests.rewriters.movers import Carriage, carry, detour_calls
 from tests.rewriters.unwinding import rebuilt, run, saved, tool_is_silent
 
 ARCHES = ("x86_64", "aarch64")
@@ -56,6 +58,27 @@ def test_exceptions_pass_through_moved_functions(arch: str, link: str) -> None:
     for name in OURS:
         assert new.symbols[name] != image.symbols[name]
         assert new.symbols[f"{name}.detour"] == new.symbols[name]
+
+
+@pytest.mark.parametrize("link", [link for link in LINKS if link != "stripped"])
+@pytest.mark.parametrize("arch", ARCHES)
+def test_exceptions_pass_through_calls_with_more_on_the_stack(arch: str, link: str) -> None:
+    """The landing pads stay in the old bodies, and find the stack as they expect it."""
+    image, outcome = original(arch, link)
+    assert run(arch, saved(rebuilt(image, OURS, "old", detour_calls))) == outcome
+
+
+@pytest.mark.parametrize("change", [carry, detour_calls])
+@pytest.mark.parametrize("arch", ARCHES)
+def test_exception_specifications_hold_elsewhere(arch: str, change: Callable[..., Carriage]) -> None:
+    image = host_program(arch, "c++", SPEC_SOURCE, ("-static", "-std=c++14", "-w"))
+    names = ("_Z6throwsi", "_Z8promisedi", "_Z8narroweri", "_Z7guardedi", "main")
+    assert run(arch, image.path) == (0, "kept\nso\ntotal 208\n")
+    assert run(arch, saved(rebuilt(image, names, "old", change))) == (0, "kept\nso\ntotal 208\n")
+    found = read_frames(image)
+    assert found is not None
+    tables = [read_lsda(image, fde) for fde in found.fdes if fde.lsda]
+    assert len([table for table in tables if min(table.filters, default=0) < 0 and table.specs]) >= 2
 
 
 @pytest.mark.parametrize("arch", ARCHES)
