@@ -13,7 +13,7 @@ from lab.errors import InputError, RefusedError
 from lab.images.image import Image
 from lab.metadata.cfi import Cie, Fde, Frames
 from lab.metadata.cfi_reader import OMIT
-from rewriters.unwind.copy import copy_cie, copy_fde, refuse_encodings
+from rewriters.unwind.copy import copy_cie, copy_fde, refuse
 from rewriters.unwind.encode import instructions, number, pointer, uleb
 from rewriters.unwind.lsda import encode_lsda
 from rewriters.unwind.source import read_frames, read_lsda
@@ -29,7 +29,8 @@ _PAIR = struct.Struct("<ii")
 class UnwindTables:
     """``data`` is to stand at the address it was built for.  In it, as (address, size): ``eh_frame``, ``header``
     (None without one), ``tables`` (exception tables of new code; size 0 without any).  ``entries``: old entry of
-    .eh_frame -> where it, or the first kept one behind it, stands now (for code that registers its frames)."""
+    .eh_frame -> where it, or the first kept one behind it, stands now (for code that registers its frames), and the
+    old end -> the new one."""
 
     data: bytes
     eh_frame: tuple[int, int]
@@ -49,7 +50,7 @@ def build(
     old = frames or read_frames(image)
     if old is None:
         return None
-    refuse_encodings(old, image.position_independent)
+    refuse(old, image.position_independent)
     return _Builder(image, old, edits).build(address, header=header)
 
 
@@ -81,6 +82,7 @@ class _Builder:
         blobs = bytearray()
         for group, program in zip(self.groups, programs, strict=True):
             blobs += self.add(group, program, self.tables + len(blobs))
+        self.entries[self.old.address + self.old.end] = self.start + len(self.out)
         self.out += _TERMINATOR
         end = self.start + len(self.out)
         data = self.header(address, size) if header else b""
@@ -105,7 +107,6 @@ class _Builder:
                 self.out += copy_fde(self.old, entry, place, self.cies[entry.cie.offset])
                 if entry.size and entry.start:
                     self.found.append((entry.start, place))
-        self.entries[self.old.address + self.old.end] = self.start + len(self.out)
 
     def program(self, group: Group) -> bytes:
         """The new FDE of *group* from its augmentation's length on, the pointer to its exception table null."""
