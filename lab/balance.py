@@ -13,11 +13,11 @@ from lab.covers import Coverage
 from lab.engine.native.cells import S
 from lab.engine.native.engine import NativeEngine
 from lab.engine.native.tables import TooWideError
-from lab.engine.plan import Plan, make_reader
+from lab.engine.plan import Plan, make_reader, shadow_pointer
 from lab.errors import EngineError
 from lab.images.image import Image
 from lab.layout import RewriteMap
-from lab.machine.machine import End, Limits, Machine, Outcome
+from lab.machine.machine import End, Limits, Machine, Outcome, Process
 from lab.truth import Activation, TruthStack
 from lab.unwind.api import ON_SHADOW, ON_STACK, OUTERMOST, UNKNOWN
 from lab.unwind.reader import Reader
@@ -55,16 +55,12 @@ class Balance:
         got = "nothing" if found is None else f"{found:#x}"
         return f"{place}: {name} is {got}, the true return address {innermost.ra:#x}"
 
-    def _pointer(self, register: int) -> int:
-        cell = self.layout.cell
-        return register if cell is None else self.machine.memory.load(cell) or 0
-
     def _top(self, innermost: Activation, register: int) -> int | None:
         if self.layout.distance is not None:
             slot = innermost.sp_at_call - self.image.arch.call_pushes - self.layout.distance
             return self.machine.memory.load(slot)
         base, _ = self.machine.shadow_bounds
-        pointer = self._pointer(register)
+        pointer = shadow_pointer(self.machine, register)
         return self.machine.memory.load(pointer - 8) if pointer > base else None
 
     def at_exit(self, pc: int, register: int, return_addresses: tuple[int, ...]) -> None:
@@ -73,10 +69,11 @@ class Balance:
         if self.layout.distance is not None:
             return  # a parallel shadow stack has no pointer: nothing to be empty
         base, limit = self.machine.shadow_bounds
-        if not base <= self._pointer(register) <= limit:
-            self.problem = f"at exit the shadow-stack pointer {self._pointer(register):#x} is outside its storage"
+        pointer = shadow_pointer(self.machine, register)
+        if not base <= pointer <= limit:
+            self.problem = f"at exit the shadow-stack pointer {pointer:#x} is outside its storage"
             return
-        left = [self.machine.memory.load(at) for at in range(base, self._pointer(register), 8)]
+        left = [self.machine.memory.load(at) for at in range(base, pointer, 8)]
         expected = []
         inside = pc
         for ra in return_addresses:
@@ -89,12 +86,13 @@ class Balance:
             )
 
 
-def check_balance(image: Image, rewrite: RewriteMap, limits: Limits) -> Balance:
+def check_balance(image: Image, rewrite: RewriteMap, limits: Limits, process: Process | None = None) -> Balance:
     """Execute *image* once; the first imbalance, and at how many stops the shadow top was compared."""
+    plan = Plan((), (), limits, process=process)
     try:
-        engine = _NativeBalance(image, rewrite, limits)
+        engine = _NativeBalance(image, rewrite, plan)
     except TooWideError:
-        return check_balance_plainly(image, rewrite, limits)
+        return check_balance_plainly(image, rewrite, limits, process)
     engine.execute()
     return engine.balance
 
@@ -102,8 +100,8 @@ def check_balance(image: Image, rewrite: RewriteMap, limits: Limits) -> Balance:
 class _NativeBalance(NativeEngine):
     """The check in compiled code; where that finds an imbalance, Python is asked for its words."""
 
-    def __init__(self, image: Image, rewrite: RewriteMap, limits: Limits) -> None:
-        super().__init__(image, rewrite, Plan((), (), limits), balance=True)
+    def __init__(self, image: Image, rewrite: RewriteMap, plan: Plan) -> None:
+        super().__init__(image, rewrite, plan, balance=True)
         self.balance = Balance(image, rewrite, self.machine, self.reader)
 
     def execute(self) -> None:
@@ -123,14 +121,15 @@ class _NativeBalance(NativeEngine):
             raise EngineError(f"{self.image.path}: compiled and plain balance checks disagree at {place}")
 
 
-def check_balance_plainly(image: Image, rewrite: RewriteMap, limits: Limits) -> Balance:
+def check_balance_plainly(image: Image, rewrite: RewriteMap, limits: Limits, process: Process | None = None) -> Balance:
     """The same in plain Python, with the reference engine's truth: what ``check_balance`` is compared with."""
-    machine = Machine(image, rewrite.layout, limits)
+    machine = Machine(image, rewrite.layout, limits, process)
     balance = Balance(image, rewrite, machine, make_reader(machine))
     truth = TruthStack(Coverage(image, rewrite).body)
     arch = image.arch
     file = machine.register_file((arch.sp, arch.shadow_register or arch.sp, arch.lr or arch.sp))
     last = (0, 0)
+    machine.on_delivery(truth.call)
 
     def instruction(pc: int) -> None:
         nonlocal last

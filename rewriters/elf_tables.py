@@ -1,8 +1,8 @@
 """The parts of a rewritten file that nothing loads, finished: section headers, symbols, and PT_GNU_EH_FRAME.
 
-lief writes segments; what debuggers and binary tools read beside them is written here, behind everything else, so that
-no loaded byte changes but in the ELF header and the program headers.  Sources: System V gABI chapter 4 (symbol tables:
-local symbols come first, ``sh_info`` counts them); AAELF64 section 5.5.3 (mapping symbols ``$x``).
+rewriters.segments writes segments; what debuggers and binary tools read beside them is written here, behind everything
+else, so that no loaded byte changes but in the ELF header and the program headers.  Sources: System V gABI chapter 4
+(symbol tables: local symbols come first, ``sh_info`` counts them); AAELF64 section 5.5.3 (mapping symbols ``$x``).
 """
 
 from __future__ import annotations

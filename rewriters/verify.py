@@ -165,7 +165,7 @@ def _template_patterns(new: Image, rewrite_map: RewriteMap) -> list[re.Pattern[s
             if text is None:
                 text = re.escape(line.text)
                 text = re.sub(r"\\\{s\d\\\}", "(x(9|1[0-7])|r1[01])", text)
-                text = text.replace(r"\{lo\}", r"(, \#\w+)?").replace(r"\#", "#")
+                text = text.replace(r"\{lo\}", r"(, \#\w+)?").replace(r"\{lr\}", r"x\d+").replace(r"\#", "#")
             patterns.append(re.compile(text + "$"))
     return patterns
 

@@ -6,6 +6,7 @@ keep capstone's names.  capstone 5.0 is wrong or silent about what some instruct
 * AArch64 ``svc`` writes the link register (it does not); ``ret`` reads nothing (it reads the link register);
 * AArch64 LSE atomics (``cas``, ``swp``, ``ldadd``), ``dc`` and ``ldraa`` access no register operand: every
   operand it is silent about counts as read and as written;
+* AArch64 ``cmp``, ``cmn``, ``tst`` write their first operand (they read it); ``adds`` of an immediate does not;
 * x86 ``enter`` leaves RSP alone; ``rcl``, ``rcr``, ``cmc``, ``adox`` and ``fcmov`` read no flags; ``loop`` is no
   branch, ``iret`` and ``sysret`` do not leave; ``repne movsd`` has no prefix.
 """
@@ -78,6 +79,14 @@ def decode(arch: Arch, code: bytes, address: int) -> Iterator[Insn]:
         offset += insn.size
 
 
+def disassemble(arch: Arch, code: bytes, address: int) -> Iterator[tuple[int, int, str]]:
+    """(address, size in bytes, text) of every instruction of *code* up to the first that cannot be decoded.
+
+    The text is that of ``Insn.text``.  Fast: capstone is not asked what an instruction does."""
+    for at, size, mnemonic, operands in _engine(arch.name, detail=False).disasm_lite(code, address):
+        yield at, size, f"{mnemonic} {operands}".strip()
+
+
 def decode_one(arch: Arch, code: bytes, address: int) -> Insn:
     """The first instruction of *code* (at most 16 bytes are looked at); UNDECODED and empty where there is none."""
     if not code:
@@ -102,7 +111,7 @@ def _decode_at(arch: Arch, window: bytes, address: int) -> Insn:
         return Insn(address, known.raw, known.mnemonic, known.op_str, known.kind, None, known.reads, known.writes)
     if len(_seen) >= _SEEN_LIMIT:
         _seen.clear()
-    raw = next(_engine(arch.name).disasm(window, address, 1), None)
+    raw = next(_engine(arch.name, detail=True).disasm(window, address, 1), None)
     found = _undecoded(arch, window, address) if raw is None else _convert(arch, raw)
     _seen[arch.name, window, address if _pc_relative(arch, found) else _ANYWHERE] = found
     return found
@@ -127,12 +136,12 @@ def _undecoded(arch: Arch, window: bytes, address: int) -> Insn:
 
 
 @cache
-def _engine(name: str) -> Any:
+def _engine(name: str, *, detail: bool) -> Any:
     if name == "aarch64":
         engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
     else:
         engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    engine.detail = True
+    engine.detail = detail
     return engine
 
 
@@ -162,6 +171,8 @@ def _convert(arch: Arch, raw: Any) -> Insn:
         silent = _silent_operands(arch, raw)
         reads |= silent
         writes |= silent
+        if raw.mnemonic in _COMPARES or raw.mnemonic in _SETTERS:
+            reads, writes = _by_position(arch, raw, written=raw.mnemonic in _SETTERS)
         if kind is Kind.SYSCALL:
             writes.discard(arch.lr)
         if kind is Kind.RETURN and not raw.operands:
@@ -184,6 +195,17 @@ def _convert(arch: Arch, raw: Any) -> Insn:
 _READS_FLAGS = ("rcl", "rcr", "cmc", "adox", "fcmov")
 _LOOPS = frozenset({"loop", "loope", "loopne"})
 _RETURNS = frozenset({"ret", "retaa", "retab", "eret", "iret", "iretd", "iretq", "sysret", "sysretq", "sysexit"})
+
+
+_COMPARES = frozenset({"cmp", "cmn", "tst"})
+_SETTERS = frozenset({"adds", "subs", "ands", "bics"})
+
+
+def _by_position(arch: Arch, raw: Any, *, written: bool) -> tuple[set[str], set[str]]:
+    """(reads, writes) of a flag-setting A64 instruction: the first operand is the destination if one is *written*."""
+    names = [canonical(arch, raw.reg_name(op.reg)) for op in raw.operands if op.type == capstone.CS_OP_REG]
+    first = {names[0]} if written else set()
+    return set(names[1:] if written else names) - {"xzr", "wzr"}, (first | {"flags"}) - {"xzr", "wzr"}
 
 
 def _silent_operands(arch: Arch, raw: Any) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab.errors import InputError
 
-PT_LOAD, PT_NOTE, PT_GNU_STACK = 1, 4, 0x6474E551
+PT_LOAD, PT_NOTE, PT_GNU_EH_FRAME, PT_GNU_STACK = 1, 4, 0x6474E550, 0x6474E551
 ET_EXEC, ET_DYN = 2, 3
 SHT_NULL, SHT_NOBITS = 0, 8
 PF_X, PF_W, PF_R = 1, 2, 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rewriters.unwind.build import UnwindTables, build
-from rewriters.unwind.registration import Registration, registrations
+from rewriters.unwind.registration import Registration, registered, registrations
 from rewriters.unwind.source import Obstacles, catching, read_frames, read_lsda
 from rewriters.unwind.spans import Edits, Places, Span
 
@@ -18,5 +18,6 @@ __all__ = [
     "catching",
     "read_frames",
     "read_lsda",
+    "registered",
     "registrations",
 ]

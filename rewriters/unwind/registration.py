@@ -20,6 +20,7 @@ from lab.images.image import Image, Segment
 from lab.images.rawelf import PF_X
 from lab.metadata.cfi import Frames
 from rewriters.encode import a64_adrp, number, read_back, x86_lea
+from rewriters.unwind.source import read_frames
 
 _REGISTRAR = "__register_frame_info"
 _NEAR = 8  # instructions between the argument and the call
@@ -42,6 +43,12 @@ class Registration:
     def patches(self, new: int) -> tuple[tuple[int, bytes], ...]:
         """(address, bytes) to write, for the entry to be *new*.  RefusedError if the form cannot reach it."""
         return _patch_a64(self, new) if self.arch.name == "aarch64" else _patch_x86(self, new)
+
+
+def registered(image: Image) -> tuple[Registration, ...]:
+    """``registrations`` of what *image* itself brings; none without unwind information."""
+    found = read_frames(image)
+    return () if found is None else registrations(image, found)
 
 
 def registrations(image: Image, found: Frames) -> tuple[Registration, ...]:

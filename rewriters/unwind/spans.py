@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from lab.arch import Arch
@@ -27,13 +27,15 @@ class Span:
     ``old_size`` 0: code of the rewriter's own, in the state before *old_address*.  Otherwise it is the old code
     [old_address, old_address + old_size), carried here: of equal size when carried unchanged (any number of
     instructions), of whatever size when it is one instruction, encoded anew.  ``pushed``: bytes the new code has
-    pushed on the stack and not yet popped, all through the span."""
+    pushed on the stack and not yet popped, all through the span.  ``authenticated``: the new code has authenticated the
+    return address that the old code had signed there."""
 
     new_start: int
     new_end: int
     old_address: int
     pushed: int = 0
     old_size: int = 0
+    authenticated: bool = False
 
     @property
     def linear(self) -> bool:
@@ -101,7 +103,7 @@ def _split(frames: Frames, span: Span) -> Iterator[tuple[Fde, Span]]:
     move = span.new_start - span.old_address
     for fde in frames.within(span.old_address, stop):
         low, high = max(fde.start, span.old_address), min(fde.end, stop)
-        yield fde, Span(low + move, high + move, low, span.pushed, high - low)
+        yield fde, replace(span, new_start=low + move, new_end=high + move, old_address=low, old_size=high - low)
 
 
 class States:
@@ -153,6 +155,8 @@ class States:
         used = self._read(state, fde)
         if used and (pushed or span.new_start != span.old_address):
             self._independent(used, span, fde)
+        if span.authenticated:
+            state = CfiState(state.cfa, state.registers, signed=False, args_size=state.args_size)
         if not pushed:
             return state
         cfa = state.cfa

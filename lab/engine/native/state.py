@@ -167,7 +167,7 @@ class State:
         self[S.WATCH_ONE] = NOWHERE
         self[S.WATCH_TWO] = self[S.SHADOW_CELL] or NOWHERE
         self[S.TOP_AT_CALL] = NOWHERE
-        self[S.KNOWS_FUNCTIONS] = bool(self._machine.image.functions)
+        self[S.KNOWS_FUNCTIONS] = any(f.symbol for f in self._machine.image.functions)
 
     def set_unwinders(self, evaluators: list[tuple[int, int, int, int]], places: int) -> None:
         """(evaluator's address or 0 for the oracle, words of its cursor, P.READS, P.TRACKED) of each unwinder."""
@@ -178,6 +178,12 @@ class State:
         self[S.UNWINDER_COUNT] = len(pointers)
         self[S.SEEN] = self.array("seen", np.zeros(2 * places * max(1, len(pointers)), np.uint8))
         self[S.VECTOR] = self[S.VECTOR_CALL] = 0
+
+    def delivered(self, ra: int, sp: int) -> None:
+        """A signal's handler runs next, as if a call with these had retired."""
+        cell = self[S.SHADOW_CELL]
+        self[S.PENDING], self[S.PENDING_RA], self[S.PENDING_SP] = 1, ra, sp
+        self[S.PENDING_MARKER] = (self._machine.memory.load(cell) or 0) if cell else self[S.SSP]
 
     def forget(self) -> None:
         """Nothing memoised holds any more (the host has written)."""
