@@ -18,7 +18,7 @@ SHN_LORESERVE = 0xFF00
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _SHDR = struct.Struct("<IIQQQQIIQQ")
 _SHT_STRTAB = 3
-_MOST_ALIGN = 0x1000  # of tables that nothing loads; a damaged header may ask for anything
+_MOST_ALIGNED = 1 << 16
 _PHOFF, _MACHINE, _SHOFF, _PHNUM, _SHENTSIZE, _SHNUM, _SHSTRNDX = 5, 2, 6, 10, 11, 12, 13
 
 
@@ -89,6 +89,11 @@ class SectionTable:
             raise self.damaged("section (its bytes end outside the file)")
         return bytes(self.raw[section.offset : section.offset + section.size])
 
+    def loaded(self, section: Header) -> bool:
+        """Whether bytes of *section* are loaded with a segment."""
+        start, end = section.offset, section.offset + section.size
+        return any(start < entry[2] + entry[5] and entry[2] < end for entry in self._loads)
+
     def name(self, section: Header) -> str:
         """The name of *section*."""
         table = self.contents(self.sections[self._header[_SHSTRNDX]])
@@ -119,18 +124,13 @@ class SectionTable:
                 return offset + address - start
         raise InputError(f"{self.where}: no segment holds {size} bytes at {address:#x}")
 
-    def overwrite(self, section: Header, data: bytes) -> None:
-        """New contents for *section* of the same length, in its old place, which nothing loads."""
-        end = section.offset + len(data)
-        if any(start < end and section.offset < start + size for _, _, start, _, _, size, _, _ in self._loads):
-            raise self.damaged("relocation section (its bytes are loaded)")
-        self.raw[section.offset : end] = data
-
     def write(self) -> bytes:
         """The file: new contents behind the old, the section headers last."""
         for section in self.sections:
             if section.data is not None:
-                self.raw += bytes(-len(self.raw) % min(max(section.align, 1), _MOST_ALIGN))
+                if section.align > _MOST_ALIGNED:
+                    raise self.damaged("section alignment")
+                self.raw += bytes(-len(self.raw) % max(section.align, 1))
                 section.offset, section.size = len(self.raw), len(section.data)
                 self.raw += section.data
         self.raw += bytes(-len(self.raw) % 8)
