@@ -6,7 +6,7 @@ keep capstone's names.  capstone 5.0 is wrong or silent about what some instruct
 * AArch64 ``svc`` writes the link register (it does not); ``ret`` reads nothing (it reads the link register);
 * AArch64 LSE atomics (``cas``, ``swp``, ``ldadd``), ``dc`` and ``ldraa`` access no register operand: every
   operand it is silent about counts as read and as written;
-* AArch64 ``cmp``, ``cmn``, ``tst`` write their first operand (they read it); ``adds`` of an immediate does not write it;
+* AArch64 ``cmp``, ``cmn``, ``tst`` write their first operand (they read it), ``adds`` of an immediate does not;
 * x86 ``enter`` leaves RSP alone; ``rcl``, ``rcr``, ``cmc``, ``adox`` and ``fcmov`` read no flags; ``loop`` is no
   branch, ``iret`` and ``sysret`` do not leave; ``repne movsd`` has no prefix.
 """

@@ -44,7 +44,8 @@ _RULES = {
         frozenset({"rdi", "rsi", "rdx", "rcx", "r8", "r9"}),
         4,
         re.compile(
-            rf"(?:mov|pop|push) (?:(?P<to>\w+), )?(?P<size>\w+) ptr \[(?P<n>r\w+)(?: \+ (?P<i>{_N}))?\](?:, (?P<from>\w+))?$"
+            r"(?:mov|pop|push) (?:(?P<to>\w+), )?(?P<size>\w+) ptr "
+            rf"\[(?P<n>r\w+)(?: \+ (?P<i>{_N}))?\](?:, (?P<from>\w+))?$"
         ),
     ),
 }
@@ -67,8 +68,8 @@ def jump_shape(origins: Origins, scan: Scan, place: Place) -> JumpShape | None:
     rules = _RULES[scan.arch.name]
     accesses = [
         access
-        for access in map(lambda i: _access(rules, i, origins.insn(i)), range(place.low, place.high))
-        if access is not None and _argument(origins, access, rules)
+        for index in range(place.low, place.high)
+        if (access := _access(rules, index, origins.insn(index))) and _argument(origins, access, rules)
     ]
     stored = {name for access in accesses if access.store for name in access.registers}
     loaded = {name for access in accesses if not access.store for name in access.registers}
