@@ -17,7 +17,7 @@ from lab.engine.plan import Plan, make_reader, shadow_pointer
 from lab.errors import EngineError
 from lab.images.image import Image
 from lab.layout import RewriteMap
-from lab.machine.machine import End, Limits, Machine, Outcome
+from lab.machine.machine import End, Limits, Machine, Outcome, Process
 from lab.truth import Activation, TruthStack
 from lab.unwind.api import ON_SHADOW, ON_STACK, OUTERMOST, UNKNOWN
 from lab.unwind.reader import Reader
@@ -86,12 +86,13 @@ class Balance:
             )
 
 
-def check_balance(image: Image, rewrite: RewriteMap, limits: Limits) -> Balance:
+def check_balance(image: Image, rewrite: RewriteMap, limits: Limits, process: Process | None = None) -> Balance:
     """Execute *image* once; the first imbalance, and at how many stops the shadow top was compared."""
+    plan = Plan((), (), limits, process=process)
     try:
-        engine = _NativeBalance(image, rewrite, limits)
+        engine = _NativeBalance(image, rewrite, plan)
     except TooWideError:
-        return check_balance_plainly(image, rewrite, limits)
+        return check_balance_plainly(image, rewrite, limits, process)
     engine.execute()
     return engine.balance
 
@@ -99,8 +100,8 @@ def check_balance(image: Image, rewrite: RewriteMap, limits: Limits) -> Balance:
 class _NativeBalance(NativeEngine):
     """The check in compiled code; where that finds an imbalance, Python is asked for its words."""
 
-    def __init__(self, image: Image, rewrite: RewriteMap, limits: Limits) -> None:
-        super().__init__(image, rewrite, Plan((), (), limits), balance=True)
+    def __init__(self, image: Image, rewrite: RewriteMap, plan: Plan) -> None:
+        super().__init__(image, rewrite, plan, balance=True)
         self.balance = Balance(image, rewrite, self.machine, self.reader)
 
     def execute(self) -> None:
@@ -120,14 +121,15 @@ class _NativeBalance(NativeEngine):
             raise EngineError(f"{self.image.path}: compiled and plain balance checks disagree at {place}")
 
 
-def check_balance_plainly(image: Image, rewrite: RewriteMap, limits: Limits) -> Balance:
+def check_balance_plainly(image: Image, rewrite: RewriteMap, limits: Limits, process: Process | None = None) -> Balance:
     """The same in plain Python, with the reference engine's truth: what ``check_balance`` is compared with."""
-    machine = Machine(image, rewrite.layout, limits)
+    machine = Machine(image, rewrite.layout, limits, process)
     balance = Balance(image, rewrite, machine, make_reader(machine))
     truth = TruthStack(Coverage(image, rewrite).body)
     arch = image.arch
     file = machine.register_file((arch.sp, arch.shadow_register or arch.sp, arch.lr or arch.sp))
     last = (0, 0)
+    machine.on_delivery(truth.call)
 
     def instruction(pc: int) -> None:
         nonlocal last

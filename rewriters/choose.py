@@ -60,7 +60,7 @@ def select(
     noreturn = noreturn_functions(codes)
     graphs = {start: Graph(code, noreturn) for start, code in codes.items()}
     allowed = _allowed_scratch(image.arch, graphs)
-    strangers = _overlaps(image) | _jumps_into_the_middle(image, codes)
+    odd = strangers(image, codes)
 
     def fill(site: Site) -> Sequence:
         return sequence(image.arch, spec.name, site.action, policy)
@@ -71,18 +71,18 @@ def select(
     for function in image.functions:
         graph = graphs[function.start]
         sites = sorted(found.sites.get(function.start, []), key=lambda s: s.address)
-        out = _early_reason(image, function, found, sites, strangers)
+        out = _early_reason(image, function, found, sites, odd)
         if out is None and leaves is Leaves.SKIP and not _lets_go(graph.code):
             out = SiteOut(function.name, function.start, LEAF)
         if out is None:
-            paired = _walk_sites(graph, sites, spec.reach)
+            paired = walk_sites(graph, sites, spec.reach)
             picked, out = _pick(paired, sites, allowed, fill)
         if out is None:
             chosen[function.start], walks[function.start] = picked, paired
         else:
             left_out.append(out)
             walks[function.start] = walk(graph, [], spec.reach)
-    return Selection(chosen, walks, tuple(left_out), strangers)
+    return Selection(chosen, walks, tuple(left_out), odd)
 
 
 def _lets_go(code: Code) -> bool:
@@ -91,7 +91,7 @@ def _lets_go(code: Code) -> bool:
     return bool(code.calls) or (lr is not None and any(lr in insn.writes for insn in code.insns))
 
 
-def _walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
+def walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
     """Walk as if every call came back, so that sites in dead code behind one are known too; where that gives no
     consistent answer, believe that calls to functions which cannot return do not."""
     paired = walk(Graph(graph.code), sites, flavour)
@@ -99,7 +99,7 @@ def _walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
 
 
 def _early_reason(
-    image: Image, function: Function, found: Found, sites: list[Site], strangers: dict[int, str]
+    image: Image, function: Function, found: Found, sites: list[Site], odd: dict[int, str]
 ) -> SiteOut | None:
     """A reason known before any walk."""
     if not sites:
@@ -108,8 +108,8 @@ def _early_reason(
         return found.refused[function.start]
     if function.start <= image.entry < function.end:
         return SiteOut(function.name, function.start, "the program's entry: there is nobody to return to")
-    if function.start in strangers:
-        return SiteOut(function.name, function.start, strangers[function.start])
+    if function.start in odd:
+        return SiteOut(function.name, function.start, odd[function.start])
     return None
 
 
@@ -144,6 +144,11 @@ def _allowed_scratch(arch: Arch, graphs: dict[int, Graph]) -> tuple[str, ...]:
             kept |= kept_across_calls(graph, frames(graph))
     bits = abi(arch).bits
     return tuple(name for name in arch.scratch if not bits[name] & kept)
+
+
+def strangers(image: Image, codes: dict[int, Code]) -> dict[int, str]:
+    """Functions (by start) that others enter or share, and why that leaves open where the return address is."""
+    return _overlaps(image) | _jumps_into_the_middle(image, codes)
 
 
 def _jumps_into_the_middle(image: Image, codes: dict[int, Code]) -> dict[int, str]:

@@ -28,9 +28,11 @@ from rewriters.detour.windows import NoWindow, Windows
 from rewriters.plan import Plan, Storage
 from rewriters.refusals import CELL_SYMBOL, references
 from rewriters.text import NewText
+from rewriters.unwind import catching, read_frames
 
 #: Offset of the word in a jmp_buf (bytes).
 SLOT = {"aarch64": 96, "x86_64": 0x60}
+_UNWINDS = "unwinds:"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Hook:
         lines = _lines(image.arch, self.flavour, self.shape, storage.cell)
         function = self.shape.function
         window = Windows(image, lambda: decode_function(image, function), (), function.end).at_start(self.shape.entry)
-        Writer(image, plan, function).hook(window, lines)
+        writer = Writer(image, plan, function)
+        writer.hook(window, lines)
+        writer.close()
 
 
 def find_hooks(image: Image, known: Survey, flavour: Flavour) -> tuple[Hook, ...]:
@@ -62,9 +66,17 @@ def refuse_jumps(image: Image, known: Survey, flavour: Flavour) -> None:
     if flavour is Flavour.PARALLEL:
         return
     for out in known.switches.values():
+        if out.reason.startswith(_UNWINDS):
+            continue  # harmless unless somebody catches: a cleanup's landing pad pushes on top and never returns
         raise RefusedError(
-            f"{image.path}: {out.function} switches stacks ({out.reason}): a shadow stack with one pointer does not "
-            "follow; only the parallel flavour stands that"
+            f"{image.path}: {out.function} {out.reason}: a shadow stack with one pointer does not follow; only the "
+            "parallel flavour stands that"
+        )
+    frames = read_frames(image)
+    for fde in catching(image, frames) if frames is not None else ():
+        raise RefusedError(
+            f"{image.path}: {image.locate(fde.start)} catches exceptions, which leave functions without a pop; only "
+            "the parallel flavour stands that"
         )
     slot = SLOT[image.arch.name]
     for hook in find_hooks(image, known, flavour):

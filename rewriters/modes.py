@@ -8,7 +8,7 @@ from rewriters.flavours import flavour_by_name
 
 #: Names of the rewriters.
 NOP_FILL: tuple[str, ...] = ("pac", "xray")  # what a compiler left is filled
-ANALYSED: tuple[str, ...] = ("detour",)  # entries and exits are found by analysis
+ANALYSED: tuple[str, ...] = ("detour", "insertion")  # entries and exits are found by analysis
 MODES: tuple[str, ...] = NOP_FILL + ANALYSED
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import cache
 
@@ -11,11 +10,13 @@ from lab.images.image import Image
 from lab.layout import InsertedRange, LayoutRow, Leaves, Policy, Region, Where
 from rewriters import encode
 from rewriters.choose import Chosen, Selection, decode_all, select
+from rewriters.elf_tables import NewSymbol
 from rewriters.flavours import FlavourSpec
-from rewriters.pairing import Paired, State, plain_rows, site_states
-from rewriters.plan import Effort, Plan, Prepared, Storage
+from rewriters.pairing import Paired, State, entry_rows, plain_rows, site_states
+from rewriters.plan import OUT_OF_LINE, Plan, Prepared, Storage
 from rewriters.sequences import Binding, Emitted, Sequence, assemble, emit
 from rewriters.sites import Ending, Found
+from rewriters.unwind import Span, registered
 
 #: What fills the unreachable rest of a sled after an unconditional jump: NOPs stay NOPs, x86 gets traps.
 _A64_NOP, _X86_NOP, _X86_TRAP = bytes.fromhex("1f2003d5"), b"\x90", b"\xcc"
@@ -26,7 +27,6 @@ def prepare(
     find: Callable[[Image], Found], image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves
 ) -> Prepared:
     """The sites *find* knows in *image*, decided."""
-    began = time.perf_counter()
     found = find(image)
     codes = decode_all(image)
     selection = select(image, found, codes, spec, policy, leaves=leaves)
@@ -39,15 +39,20 @@ def prepare(
             own_rows[start] = writer.write(sites)
         plan.rows.extend(_all_rows(image, selection, own_rows))
 
+    out_of_line = any(not _fits(image.arch, chosen) for sites in selection.chosen.values() for chosen in sites)
     return Prepared(
         fill=fill,
-        needs_text=any(not _fits(image.arch, chosen) for sites in selection.chosen.values() for chosen in sites),
+        needs_text=out_of_line,
         instrumented=len(selection.chosen),
         sites=found.total,
         left_out=selection.left_out,
         scan=found.scan,
         # Pairing follows every instruction's effect on the stack pointer: what is decoded has to be understood.
-        effort=Effort(decoded, decoded, time.perf_counter() - began),
+        decoded=decoded,
+        understood=decoded,
+        registrations=registered(image) if out_of_line else (),
+        calling=sum(bool(code.calls) for code in codes.values()),
+        calling_instrumented=sum(bool(codes[start].calls) for start in selection.chosen),
     )
 
 
@@ -83,6 +88,7 @@ class _FunctionWriter:
         rows: list[LayoutRow] = []
         by_address = {chosen.site.address: chosen for chosen in sites}
         done = 0
+        first = self.plan.here
         for i, insn in enumerate(self.paired.graph.code.insns):
             if insn.address in by_address:
                 rows.extend(self._site(by_address[insn.address]))
@@ -90,6 +96,8 @@ class _FunctionWriter:
             elif insn.address >= done:
                 where, offset, reason = self.paired.where(i)
                 rows.append(LayoutRow(insn.address, insn.end, where, offset, reason))
+        if self.plan.here > first:
+            self.plan.symbols.append(NewSymbol(self.name + OUT_OF_LINE, first, self.plan.here - first))
         return rows
 
     def _site(self, chosen: Chosen) -> list[LayoutRow]:
@@ -151,12 +159,14 @@ class _FunctionWriter:
         pieces = assemble(self.arch, chosen.sequence, start, Binding(chosen.scratch, self.cell))
         for piece in pieces:
             self.plan.text.put(piece.raw, piece.text)
+            self.plan.spans.append(Span(piece.address, self.plan.here, site.address, piece.pushed))
         self.plan.rows.extend(self._rows(chosen, pieces))
         last = self.plan.here
         if site.ending is Ending.RETURN:
             self.plan.text.put(_X86_RET, "ret")
         else:
             self.plan.text.put(*self._jump(last, site.end))
+        self.plan.spans.append(Span(last, self.plan.here, site.address))
         self.plan.rows.append(self._row(last, self.plan.here, after, 0))
         self.plan.inserted.append(InsertedRange(start, self.plan.here, Region.TRAMPOLINE, self.name))
         jump, text = self._jump(site.address, start)
@@ -197,7 +207,7 @@ def _all_rows(image: Image, selection: Selection, own: dict[int, list[LayoutRow]
         if function.start in own:
             rows.extend(own[function.start])
         elif function.start <= image.entry < function.end:
-            rows.append(LayoutRow(function.start, end, Where.OUTERMOST))
+            rows.extend(entry_rows(image, function, end))
         elif function.start in selection.strangers:
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, selection.strangers[function.start]))
         else:

@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.images.image import Image
-from lab.layout import Carried, Flavour, InsertedRange, LayoutRow, Region, SiteOut, Where
+from lab.layout import Carried, Flavour, InsertedRange, LayoutRow, Patched, Region, SiteOut, Where
+from rewriters.elf_tables import Moved, NewSymbol
 from rewriters.refusals import MARKER
+from rewriters.rows import gaps, merged
 from rewriters.sequences import Places, entry_stub
 from rewriters.text import NewText
+from rewriters.unwind import Registration, Span
+
+#: What the symbol of a function's out-of-line code ends in.
+OUT_OF_LINE = ".detour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +36,11 @@ class Storage:
     cell: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """On [start, end) of new text, registers and stack are as before the original instruction at ``old``, with
-    ``pushed`` bytes more on the stack; ``authenticated``: but for x30, which has been authenticated meanwhile.
-    Unwind information for the new text is made from these."""
-
-    start: int
-    end: int
-    old: int
-    pushed: int = 0
-    authenticated: bool = False
-
-
 @dataclass
 class Plan:
     """Everything to write.  ``text`` goes to its own base; empty = no segment is needed.  ``entry`` is the
-    stub's address, or None if the program's own entry stays.  ``spans``: function start -> spans of its new text."""
+    stub's address, or None if the program's own entry stays.  ``spans`` say how new text is unwound, ``dead`` which old
+    bodies no longer execute, ``symbols`` what new text is called."""
 
     text: NewText
     entry: int | None = None
@@ -54,7 +48,11 @@ class Plan:
     inserted: list[InsertedRange] = field(default_factory=list)
     rows: list[LayoutRow] = field(default_factory=list)
     carried: list[Carried] = field(default_factory=list)
-    spans: dict[int, list[Span]] = field(default_factory=dict)
+    patched: list[Patched] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    dead: list[tuple[int, int]] = field(default_factory=list)
+    symbols: list[NewSymbol] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
     inline: int = 0
     out_of_line: int = 0
 
@@ -67,23 +65,19 @@ class Plan:
         """Replace what is at *address*."""
         self.edits.append(Edit(address, data))
 
+    def patch(self, address: int, data: bytes, old: int, new: int) -> None:
+        """Replace what is at *address* and named *old* by *data*, which names *new*."""
+        self.edit(address, data)
+        self.patched.append(Patched(address, len(data), old, new))
+
     def finish(self, image: Image) -> None:
         """Put everything in order, say "unknown" for code no row covers, and read all new text back."""
         spans = [(s.address, s.address + s.size) for s in image.sections if s.executable]
-        self.rows = merged(self.rows + _gaps(spans, sorted(self.rows, key=lambda row: row.start)))
+        self.rows = merged(self.rows + gaps(spans, self.rows))
         self.inserted.sort(key=lambda piece: piece.start)
         self.edits.sort(key=lambda edit: edit.address)
         self.carried.sort(key=lambda piece: piece.old)
         self.text.read_back()
-
-
-@dataclass(frozen=True)
-class Effort:
-    """Row 49: instructions the tool decoded and had to understand, and the seconds that took."""
-
-    decoded: int
-    understood: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,9 @@ class Prepared:
 
     ``fill``(plan, storage) does the work on a plan whose text begins with mark and stub; it may be called more than
     once.  ``needs_text``: whether it adds any new text of its own.  ``instrumented``: functions that get a shadow
-    entry; ``sites``: places found; ``scan``: how well other ways to find them did."""
+    entry; ``sites``: places found; ``scan``: how well other ways to find them did; ``decoded`` and ``understood``:
+    instructions (row 49); ``registrations``: code that hands the unwind tables to the unwinder; ``calling``: functions
+    that make a call, and how many of them get an entry."""
 
     fill: Callable[[Plan, Storage], None]
     needs_text: bool
@@ -100,7 +96,11 @@ class Prepared:
     sites: int
     left_out: tuple[SiteOut, ...]
     scan: dict[str, Any]
-    effort: Effort
+    decoded: int
+    understood: int
+    registrations: tuple[Registration, ...] = ()
+    calling: int = 0
+    calling_instrumented: int = 0
 
 
 def begin_plan(image: Image, flavour: Flavour, base: int, storage: Storage, *, text: bool, stub: bool) -> Plan:
@@ -113,34 +113,6 @@ def begin_plan(image: Image, flavour: Flavour, base: int, storage: Storage, *, t
         for piece in entry_stub(image.arch, flavour, start, Places(storage.base, storage.cell or 0, image.entry)):
             plan.text.put(piece.raw, piece.text)
         plan.inserted.append(InsertedRange(start, plan.here, Region.TRAMPOLINE, ""))
+        plan.symbols.append(NewSymbol("unwindlab_start", start, plan.here - start))
         plan.rows.append(LayoutRow(start, plan.here, Where.OUTERMOST))
     return plan
-
-
-def _gaps(spans: list[tuple[int, int]], rows: list[LayoutRow]) -> list[LayoutRow]:
-    """Rows that say "unknown" for the parts of *spans* no row covers."""
-    gaps = []
-    for start, end in spans:
-        at = start
-        for row in rows:
-            if row.end <= start or row.start >= end:
-                continue
-            if row.start > at:
-                gaps.append(LayoutRow(at, row.start, Where.UNKNOWN, 0, "in no function, or data"))
-            at = max(at, row.end)
-        if at < end:
-            gaps.append(LayoutRow(at, end, Where.UNKNOWN, 0, "in no function, or data"))
-    return gaps
-
-
-def merged(rows: list[LayoutRow]) -> list[LayoutRow]:
-    """Sorted by address, adjacent rows with one answer joined."""
-    merged: list[LayoutRow] = []
-    for row in sorted(rows, key=lambda r: r.start):
-        last = merged[-1] if merged else None
-        same = last is not None and (last.where, last.offset, last.reason) == (row.where, row.offset, row.reason)
-        if last is not None and same and last.end == row.start:
-            merged[-1] = LayoutRow(last.start, row.end, row.where, row.offset, row.reason)
-        else:
-            merged.append(row)
-    return merged

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lab.commands.common import json_option, print_json
 from rewriters import REWRITERS, all_flavours
 
+if TYPE_CHECKING:
+    from lab.machine.linux.process import Process
+
 
 @click.command("rewrite", short_help="Rewrite one image to carry a shadow stack.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("argv", metavar="[-- ARGV...]", nargs=-1)
 @click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), metavar="OUT")
 @click.option("--mode", required=True, type=click.Choice(REWRITERS), help="How the code gets in.")
 @click.option(
@@ -36,13 +40,34 @@ from rewriters import REWRITERS, all_flavours
     type=click.Choice(["all", "skip"]),
     help="Instrument functions that make no call, too, or skip them.",
 )
+@click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="With ARGV: the folder it sees as /.")
+@click.option("--stdin", type=click.Path(path_type=Path), metavar="FILE", help="With ARGV: its standard input.")
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="With ARGV: its environment, one variable each.")
 @json_option
-def command(*, source: Path, out: Path, mode: str, flavour: str, policy: str, leaves: str, as_json: bool) -> None:
-    """Rewrite the image IN to OUT, verify it, and write its map to OUT.rewrite.json."""
+def command(
+    *,
+    source: Path,
+    argv: tuple[str, ...],
+    out: Path,
+    mode: str,
+    flavour: str,
+    policy: str,
+    leaves: str,
+    root: Path | None,
+    stdin: Path | None,
+    env: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Rewrite the image IN to OUT, verify it, and write its map to OUT.rewrite.json.
+
+    A real program is verified by running it before and after with the arguments ARGV (argv[0] first), in a small
+    confined Linux: nothing of this machine is reachable for it but a copy of the files below --root.
+    """
     from lab.layout import Leaves, Policy, map_path
     from lab.rewriting import rewrite_file
 
-    made = rewrite_file(source, out, mode, flavour, Policy(policy), leaves=Leaves(leaves))
+    process = _process(argv, root, stdin, env)
+    made = rewrite_file(source, out, mode, flavour, Policy(policy), leaves=Leaves(leaves), process=process)
     plain: dict[str, Any] = json.loads(made.to_json())
     if as_json:
         print_json({"output": str(out), "map": str(map_path(out))} | plain)
@@ -51,13 +76,27 @@ def command(*, source: Path, out: Path, mode: str, flavour: str, policy: str, le
     click.echo(f"wrote {out} and {map_path(out)}")
     click.echo(f"instrumented {census.instrumented}/{census.functions} functions")
     click.echo(f"sites {census.sites}: {census.inline} in line, {census.out_of_line} out of line")
+    click.echo(f"decoded {census.decoded} instructions, had to understand {census.understood}")
     for line in _scan(census.scan):
         click.echo(line)
     checks = made.checks
     click.echo(f"result before and after: {checks['same_result']} ({checks['result']})")
+    if "system_calls" in checks:
+        click.echo(f"system calls before and after: {checks['same_system_calls']} ({checks['system_calls']})")
     click.echo(f"shadow balance: {checks['shadow_balance']} at {checks['shadow_balance_stops']} stops")
     for left in census.left_out:
         click.echo(f"left out {left.function} at {left.address:#x}: {left.reason}")
+
+
+def _process(argv: tuple[str, ...], root: Path | None, stdin: Path | None, env: tuple[str, ...]) -> Process | None:
+    """How the image is started, None for a freestanding one."""
+    if not argv:
+        if root or stdin or env:
+            raise click.UsageError("--root, --stdin and --env are for a program with arguments: add -- ARGV...")
+        return None
+    from lab.machine.linux.process import Process
+
+    return Process(argv, env, stdin.read_bytes() if stdin else b"", root)
 
 
 def _scan(scan: dict[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from lab.engine.native.counting import NativeCounter
 from lab.engine.native.tables import TooWideError
 from lab.images.image import Image
 from lab.layout import ShadowLayout
-from lab.machine.machine import Limits, Machine, Outcome
+from lab.machine.machine import Limits, Machine, Outcome, Process
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Counts:
     outcome: Outcome
 
 
-def count(image: Image, layout: ShadowLayout | None, limits: Limits) -> Counts:
-    """Run *image* once and count, natively where its code fits the tables."""
+def count(image: Image, layout: ShadowLayout | None, limits: Limits, process: Process | None = None) -> Counts:
+    """Run *image* once (as *process*, if it is a real program) and count, natively where its code fits the tables."""
     try:
-        counter = NativeCounter(Machine(image, layout, limits))
+        counter = NativeCounter(Machine(image, layout, limits, process))
     except TooWideError:
-        return count_plainly(image, layout, limits)
+        return count_plainly(image, layout, limits, process)
     outcome = counter.run()
     return Counts(counter[C.INSTRUCTIONS], counter[C.CALLS], counter[C.LOADS], counter[C.STORES], outcome)
 
 
-def count_plainly(image: Image, layout: ShadowLayout | None, limits: Limits) -> Counts:
+def count_plainly(image: Image, layout: ShadowLayout | None, limits: Limits, process: Process | None = None) -> Counts:
     """The same by Python hooks and the other decoder: what ``count`` is compared with."""
-    machine = Machine(image, layout, limits)
+    machine = Machine(image, layout, limits, process)
     instructions = calls = loads = stores = 0
     was_call = loaded = stored = False
 

@@ -9,7 +9,8 @@ from lab.covers import Coverage
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError
 from lab.images.image import Image
-from lab.machine.machine import Limits, Machine, Outcome
+from lab.layout import RewriteMap
+from lab.machine.machine import Limits, Machine, Outcome, Process
 from lab.unwind.api import CALL, MODES, Unwinder
 from lab.unwind.reader import Reader, Source
 
@@ -22,7 +23,8 @@ class Plan:
 
     ``model``: ``kernel`` puts the exception frame directly below SP; ``signal`` below the 128-byte red zone,
     for foreign x86-64 images that use one.  The two never share a table.  ``memo``: the native engine may
-    take what it knows of a walk's tail from an earlier stop; without it every walk goes to its end.
+    take what it knows of a walk's tail from an earlier stop; without it every walk goes to its end.  ``process``:
+    how a real program is started; None for a freestanding image.
     """
 
     unwinders: tuple[Unwinder, ...]
@@ -31,6 +33,11 @@ class Plan:
     stacks: int = 8
     model: str = "kernel"
     memo: bool = True
+    process: Process | None = None
+
+    def machine(self, image: Image, rewrite: RewriteMap | None) -> Machine:
+        """*image*, loaded and ready."""
+        return Machine(image, rewrite.layout if rewrite else None, self.limits, self.process)
 
 
 @dataclass(frozen=True)

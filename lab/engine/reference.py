@@ -27,7 +27,6 @@ from lab.errors import EngineError, InputError
 from lab.features import DynamicFeatures, Features
 from lab.images.image import Image
 from lab.layout import RewriteMap
-from lab.machine.machine import Machine
 from lab.truth import CallEvent, TruthStack
 from lab.unwind.api import BOUNDARY, CALL, Regs
 from lab.unwind.host import Ending, Trace, walk, walk_ignoring
@@ -43,7 +42,8 @@ class ReferenceEngine:
 
     def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan) -> None:
         self.image, self.plan = image, plan
-        self.machine = Machine(image, rewrite.layout if rewrite else None, plan.limits)
+        self.machine = plan.machine(image, rewrite)
+        self.machine.on_delivery(self._delivered)
         self.features = Features(image, rewrite)
         self.coverage = Coverage(image, rewrite)
         self.truth = TruthStack(self.coverage.body)
@@ -98,6 +98,11 @@ class ReferenceEngine:
         insn = self.machine.insn_at(pc)
         if insn.kind is Kind.CALL:
             truth.call(insn.end, sp, shadow_pointer(self.machine, regs.ssp))
+
+    def _delivered(self, ra: int, sp: int) -> None:
+        """A signal's handler runs next, as if called: its activation ends when control arrives at *ra*."""
+        ssp = self._file.read()[3] if self._has_ssp else 0
+        self.truth.call(ra, sp, shadow_pointer(self.machine, ssp))
 
     def _confirm(self, event: CallEvent, regs: Regs) -> None:
         """What the processor stored as return address must be what decoding said: two sources that must agree."""

@@ -21,7 +21,7 @@ import lief
 from lab.arch import Arch, arch_by_machine
 from lab.errors import InputError
 from lab.images.fdes import Fde, eh_frame_address, read_fdes, terminator
-from lab.images.functions import PLT_SECTIONS, Function, read_symbols, with_frames
+from lab.images.functions import PLT_SECTIONS, Function, Symbols, read_symbols, with_frames
 from lab.images.rawelf import (
     ET_DYN,
     MAX_SIZE,
@@ -29,6 +29,7 @@ from lab.images.rawelf import (
     PT_GNU_EH_FRAME,
     PT_LOAD,
     check_sections,
+    loaded_headers,
     program_headers,
     read_elf_bytes,
 )
@@ -64,6 +65,14 @@ class Section:
     writable: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ProgramHeaders:
+    """Where the table of ``count`` program headers lies in memory; address 0 where no segment holds it."""
+
+    address: int = 0
+    count: int = 0
+
+
 @dataclass(frozen=True)
 class Image:
     """A loaded, checked ELF image."""
@@ -84,6 +93,9 @@ class Image:
     """No symbol tells a function: ``functions`` are the frame descriptions of .eh_frame, called ``sub_<hex start>``."""
     fdes_problem: str = ""
     """Why no function could be told by .eh_frame ("" = read, or there is none)."""
+    headers: ProgramHeaders = ProgramHeaders()
+    header_ranges: tuple[tuple[int, int], ...] = ()
+    """[start, end) of loaded bytes of the ELF header and the program headers."""
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -143,11 +155,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
     (entry,) = struct.unpack_from("<Q", raw, 24)
     if not any(s.address <= entry < s.end and s.flags & PF_X for s in segments):
         raise InputError(f"{path}: the entry point {entry:#x} lies in no executable segment; link it again")
-    binary = lief.ELF.parse(list(raw))
-    if binary is None:
-        raise InputError(f"{path}: the ELF parser rejects this file")
-    symbols = read_symbols(binary)
-    sections = _sections(binary)
+    symbols, sections, build_id = _parsed(path, raw)
     fdes, problem = _fdes(path, raw, segments, sections)
     code = [(s.address, s.end) for s in segments if s.flags & PF_X]
     stubs = [(s.address, s.address + s.size) for s in sections if s.name in PLT_SECTIONS]
@@ -162,10 +170,30 @@ def parse_image(raw: bytes, path: Path) -> Image:
         functions=with_frames(symbols, fdes, code, stubs),
         symbols=symbols.addresses,
         data_ranges=symbols.islands,
-        build_id=_build_id(binary),
+        build_id=build_id,
         stripped=not symbols.functions,
         fdes_problem=problem,
+        headers=_headers(path, raw),
+        header_ranges=loaded_headers(path, raw),
     )
+
+
+def _headers(path: Path, raw: bytes) -> ProgramHeaders:
+    """Where Linux finds the table in memory: in the PT_LOAD whose part of the file holds it (v5.18 binfmt_elf.c)."""
+    (offset,) = struct.unpack_from("<Q", raw, 32)
+    headers = program_headers(path, raw)
+    for kind, _, start, address, file_size, _ in headers:
+        if kind == PT_LOAD and start <= offset < start + file_size:
+            return ProgramHeaders(offset - start + address, len(headers))
+    return ProgramHeaders(0, len(headers))
+
+
+def _parsed(path: Path, raw: bytes) -> tuple[Symbols, tuple[Section, ...], str]:
+    """What lief reads."""
+    binary = lief.ELF.parse(raw)
+    if binary is None:
+        raise InputError(f"{path}: the ELF parser rejects this file")
+    return read_symbols(binary), _sections(binary), _build_id(binary)
 
 
 def _segments(path: Path, raw: bytes) -> tuple[Segment, ...]:

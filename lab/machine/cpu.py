@@ -43,6 +43,11 @@ def register_ids(arch: Arch) -> dict[str, int]:
     return ids | {"pc": arm64_const.UC_ARM64_REG_PC, "flags": arm64_const.UC_ARM64_REG_PSTATE}
 
 
+def set_thread_pointer(cpu: Any, value: int) -> None:
+    """Set x86-64's FS base, which its programs cannot set themselves; AArch64's write TPIDR_EL0."""
+    cpu.reg_write(x86_const.UC_X86_REG_FS_BASE, value)
+
+
 class RegisterFile:
     """Reads a fixed set of registers in one call.
 

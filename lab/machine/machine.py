@@ -1,7 +1,8 @@
 """One image in one emulated processor, from its entry to its exit system call.
 
-The guest is a static freestanding ELF image.  It starts as a Linux process does (SP at argc, argv, envp
-and an empty auxiliary vector) and has the system calls of ``lab.machine.syscalls``, no more.
+A static freestanding image starts as a Linux process does (SP at argc, argv, envp and an empty auxiliary vector) and
+has the system calls of ``lab.machine.syscalls``, no more.  A real program is given a ``Process``: it starts with
+arguments, environment and a full auxiliary vector, and has the confined Linux of ``lab.machine.linux``.
 """
 
 from __future__ import annotations
@@ -21,37 +22,36 @@ from lab.layout import ShadowLayout
 from lab.machine.code import Code
 from lab.machine.cpu import RegisterFile, new_cpu, register_ids
 from lab.machine.hooks import ACCESS, CODE, NativeHook, native_hooks
-from lab.machine.loading import (
-    ENVIRONMENT_SHADOW,
-    STACK_LOW,
-    STACK_SIZE,
-    STACK_TOP,
-    map_image,
-    map_shadow,
-    map_stack,
-    shadow_bounds,
-)
+from lab.machine.linux.kernel import Guest, Kernel
+from lab.machine.linux.process import Process
+from lab.machine.loading import ENVIRONMENT_SHADOW, STACK_SIZE, STACK_TOP, lay_out, shadow_bounds
 from lab.machine.memory import GuestMemory, Mapping
 from lab.machine.outcome import Clock, End, Limits, Outcome
 from lab.machine.registers import RegisterBlock, register_block
 from lab.machine.syscalls import SystemCalls
 
-__all__ = ["STACK_SIZE", "STACK_TOP", "End", "Limits", "Machine", "Outcome"]
+__all__ = ["STACK_SIZE", "STACK_TOP", "End", "Limits", "Machine", "Outcome", "Process"]
 
 
 class Machine:
     """An image loaded and ready; ``execute`` or ``execute_native`` runs it, once."""
 
-    def __init__(self, image: Image, layout: ShadowLayout | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        image: Image,
+        layout: ShadowLayout | None = None,
+        limits: Limits | None = None,
+        process: Process | None = None,
+    ) -> None:
         self.image = image
         self.arch: Arch = image.arch
         self.layout = layout
         self.limits = limits or Limits()
         self.memory = GuestMemory()
-        self.stack_low, self.stack_high = STACK_LOW, STACK_TOP
-        map_image(self.memory, image)
-        self.stack_pages = map_stack(self.memory).pages
-        map_shadow(self.memory, image, layout)
+        space = lay_out(self.memory, image, layout, process)
+        self.stack_low, self.stack_high, self.stack_pages = space.stack_low, STACK_TOP, space.stack_pages
+        self.initial_sp = space.initial_sp
+        """Where SP starts: at argc, then the arguments, envp and the auxiliary vector."""
         self.cpu = new_cpu(self.arch)
         for mapping in self.memory.mappings:
             perms = unicorn.UC_PROT_READ
@@ -61,7 +61,11 @@ class Machine:
         self._all = RegisterFile(self.cpu, self.arch, (*self.arch.gprs, "pc", "flags"))
         self._code = Code(image, self.memory)
         self._on_write: list[Callable[[int, int], None]] = []
-        self._calls = SystemCalls(self.cpu, self.arch, self.memory)
+        self._on_delivery: list[Callable[[int, int], None]] = []
+        self._calls: SystemCalls | Kernel = SystemCalls(self.cpu, self.arch, self.memory)
+        if process is not None:
+            guest = Guest(self.cpu, self.arch, self.memory, self.write, self._on_delivery, space.trampoline)
+            self._calls = Kernel(guest, process)
         self._started = self._running = False
         self._ended: tuple[End, int | None, str] | None = None
         self._error: BaseException | None = None
@@ -72,12 +76,7 @@ class Machine:
     @property
     def shadow_bounds(self) -> tuple[int, int]:
         """[base, limit) of the shadow stack's storage; (0, 0) without one.  PARALLEL: the shifted stack."""
-        return shadow_bounds(self.layout)
-
-    @property
-    def initial_sp(self) -> int:
-        """Where SP starts: argc = 0, then the ends of argv, envp and the auxiliary vector."""
-        return self.stack_high - 64
+        return shadow_bounds(self.layout, self.stack_low)
 
     @property
     def final_record(self) -> int:
@@ -92,8 +91,6 @@ class Machine:
         self.cpu.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         if self.arch.name == "x86_64":
             self.cpu.hook_add(unicorn.UC_HOOK_INSN, self._on_syscall, None, 1, 0, x86_const.UC_X86_INS_SYSCALL)
-
-    # -- looking ------------------------------------------------------------------------------------------
 
     def registers(self) -> dict[str, int]:
         """Every general register, ``pc`` and ``flags`` by canonical name."""
@@ -126,8 +123,6 @@ class Machine:
         """[start, end) of what the guest can both write and execute: code that can change under a run."""
         return list(self._code.changeable)
 
-    # -- writing ------------------------------------------------------------------------------------------
-
     def write(self, address: int, data: bytes) -> None:
         """Write guest memory from the host, code included, before the run or from a hook in a run that has a CODE
         hook (only then is the program counter known in the middle of a block).
@@ -152,6 +147,11 @@ class Machine:
         """Have *callback*(address, size in bytes) called after every host write."""
         self._on_write.append(callback)
 
+    def on_delivery(self, callback: Callable[[int, int], None]) -> None:
+        """Have *callback*(return address, SP as before a call) called when a signal's handler is about to run: to the
+        stack that is a call, which no instruction made."""
+        self._on_delivery.append(callback)
+
     def forget_code(self, start: int, end: int) -> None:
         """The guest is about to write [start, end): decode it anew.  unicorn drops its own translations."""
         self._code.forget(start, end)
@@ -167,8 +167,6 @@ class Machine:
                 )
             self.cpu.ctl_remove_cache(start, end)
         self._code.forget(start, end)
-
-    # -- running ------------------------------------------------------------------------------------------
 
     def execute(
         self,
@@ -273,7 +271,7 @@ class Machine:
                 end, detail = End.BUDGET, f"{self.limits.seconds:g} s"
             self._ended = (end, None, detail)
         end, status, detail = self._ended
-        return Outcome(end, status, bytes(self._calls.output), pc, detail)
+        return Outcome(end, status, bytes(self._calls.output), pc, detail, self._calls.trace)
 
     def _hook_accesses(self, on_access: Callable[[bool, int, int], None]) -> None:
         def access(_cpu: object, kind: int, address: int, size: int, _value: int, _data: object) -> None:
@@ -295,6 +293,6 @@ class Machine:
         self.stop(self._kind_of_stop(pc), None, f"exception {number} at {self.image.locate(pc)}")
 
     def _on_syscall(self, _cpu: object, _data: object) -> None:
-        status = self._calls.call()
-        if status is not None:
-            self.stop(End.EXIT, status, "")
+        ended = self._calls.call()
+        if ended is not None:
+            self.stop(*ended)

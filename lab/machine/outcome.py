@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+from lab.machine.linux.trace import Trace
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -23,17 +25,21 @@ class End(enum.Enum):
     BUDGET = "budget"
     FAULT = "fault"
     TRAP = "trap"
+    SIGNAL = "signal"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an execution ended.  ``status`` is the exit status (0..255) for EXIT, else None."""
+    """How an execution ended.  ``status``: the exit status (0..255) for EXIT, a signal for SIGNAL, else None.
+
+    ``trace``: the system calls of a process; None of a freestanding image."""
 
     end: End
     status: int | None
     output: bytes
     pc: int
     detail: str
+    trace: Trace | None = None
 
     @property
     def result(self) -> str:

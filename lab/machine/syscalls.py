@@ -1,4 +1,4 @@
-"""The three system calls a guest has: write to descriptors 1 and 2 (kept in a bounded buffer), exit, exit_group.
+"""The three system calls of a freestanding guest: write to descriptors 1 and 2 (a bounded buffer), exit, exit_group.
 
 Every other number returns -ENOSYS: no file, clock or address of the host is reachable.
 """
@@ -9,7 +9,10 @@ from typing import Any
 
 from lab.arch import Arch
 from lab.machine.cpu import register_ids
+from lab.machine.linux.ended import Ended
+from lab.machine.linux.trace import Trace
 from lab.machine.memory import GuestMemory
+from lab.machine.outcome import End
 
 OUTPUT_LIMIT = 1 << 20
 ENOSYS = 38
@@ -31,14 +34,19 @@ class SystemCalls:
         self._ids = register_ids(arch)
         self._calls, (self._number, *self._arguments), self._result = _SYSCALLS[arch.name]
 
-    def call(self) -> int | None:
-        """Do the call the guest's registers ask for.  The exit status (0..255) where it ends the guest, else None."""
+    @property
+    def trace(self) -> Trace | None:
+        """None is kept."""
+        return None
+
+    def call(self) -> Ended | None:
+        """Do the call the guest's registers ask for.  How it ended the guest, else None."""
         cpu, ids = self._cpu, self._ids
         number = cpu.reg_read(ids[self._number])
         first, address, size = (cpu.reg_read(ids[name]) for name in self._arguments)
         match self._calls.get(number):
             case "exit":
-                return int(first) & 0xFF
+                return Ended(End.EXIT, int(first) & 0xFF, "")
             case "write" if first in {1, 2} and len(self.output) + size <= OUTPUT_LIMIT:
                 data = self._memory.read(address, size)
                 self.output += data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,10 +16,11 @@ from rewriters.detour.windows import NoWindow, Window, Windows
 from rewriters.flavours import FlavourSpec
 from rewriters.hooks import Hook, find_hooks, refuse_jumps
 from rewriters.pac import bti_property
-from rewriters.pairing import plain_rows, walk
-from rewriters.plan import Effort, Plan, Prepared, Storage
+from rewriters.pairing import entry_rows, plain_rows, walk
+from rewriters.plan import Plan, Prepared, Storage
 from rewriters.sequences import sequence
 from rewriters.sites import Action
+from rewriters.unwind import Obstacles, read_frames, registered
 
 _PACIASP = bytes.fromhex("3f2303d5")
 
@@ -37,7 +37,6 @@ class Detours:
 
 def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> Prepared:
     """Everything decided for *image*; RefusedError where the image as a whole must not be rewritten so."""
-    began = time.perf_counter()
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
     chooser = _Chooser(image, known, spec, policy)
@@ -55,7 +54,7 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> 
             _write(Trampolines(image, plan, chosen[start].body, what), chosen[start])
         for hook in hooks:
             hook.write(image, plan, storage)
-        plan.rows.extend(_other_rows(image, set(chosen), known, hooks))
+        plan.rows.extend(other_rows(image, set(chosen), known, hooks))
 
     sites = sum(len(d.exits) + len(d.back) + (d.entry is not None) for d in chosen.values())
     return Prepared(
@@ -65,8 +64,21 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> 
         sites=sites,
         left_out=tuple(left_out[start] for start in sorted(left_out)),
         scan={},
-        effort=Effort(known.decoded, known.understood, time.perf_counter() - began),
+        decoded=known.decoded,
+        understood=known.understood,
+        registrations=chooser.registrations,
+        calling=sum(body.calls for body in known.bodies.values())
+        + sum(_calls(image, start) for start in known.left_out),
+        calling_instrumented=sum(detours.body.calls for detours in chosen.values()),
     )
+
+
+def _calls(image: Image, start: int) -> bool:
+    """Whether the function at *start*, not understood, makes a call.  The entry counts as none: nobody called it."""
+    function = image.function_at(start)
+    if function is None or function.start <= image.entry < function.end:
+        return False
+    return bool(decode_function(image, function).calls)
 
 
 class _Chooser:
@@ -84,6 +96,9 @@ class _Chooser:
                 home = image.function_at(target)
                 if home is not None:
                     self.entered.setdefault(home.start, set()).add(target)
+        frames = read_frames(image)
+        self.obstacles = None if frames is None else Obstacles(image, frames)
+        self.registrations = registered(image)
         self.shared = {start for group in known.groups for start in group}
 
     def choose(self, left_out: dict[int, SiteOut]) -> tuple[dict[int, Detours], dict[int, SiteOut]]:
@@ -136,7 +151,18 @@ class _Chooser:
                 raise NoWindow(leave.address, f"no {self.pop.scratch} scratch registers are free here")
             exits.append((leave, windows.at_end(leave.address)))
         back = () if body.fragment else tuple(windows.at_end(address) for address in body.to_entry)
+        self._describable([*([entry] if entry else []), *(window for _, window in exits), *back])
         return Detours(body, entry, tuple(exits), back)
+
+    def _describable(self, windows: list[Window]) -> None:
+        """NoWindow unless unwind information can be made for what stands in a trampoline."""
+        if self.obstacles is None:
+            return  # no unwind information, nothing to describe
+        for window in windows:
+            if any(window.start < site.end and site.start < window.end for site in self.registrations):
+                raise NoWindow(window.start, "hands the unwind tables to the unwinder here")
+            if why := self.obstacles.why(window.start, window.end, pushes=self.image.arch.lr is None):
+                raise NoWindow(window.start, why)
 
     def _entry(self, body: Body, windows: Windows) -> Window:
         if len(body.scratch) < self.push.scratch:
@@ -164,9 +190,10 @@ def _write(to: Trampolines, detours: Detours) -> None:
         to.exit(window, leave)
     for window in detours.back:
         to.branch_to_entry(window)
+    to.close()
 
 
-def _other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:
+def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:
     """Rows of functions that are not detoured: what was not understood has unknown ones."""
     hooked = {hook.shape.function.start for hook in hooks}
     rows: list[LayoutRow] = []
@@ -175,7 +202,7 @@ def _other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[H
         if function.start in chosen or end <= function.start:
             continue
         if function.start <= image.entry < function.end:
-            rows.append(LayoutRow(function.start, end, Where.OUTERMOST))
+            rows.extend(entry_rows(image, function, end))
         elif function.start in known.left_out and function.start not in hooked:
             reason = f"not instrumented: {known.left_out[function.start].reason}"
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, reason))

@@ -20,9 +20,11 @@ from lab.layout import Carried, InsertedRange, LayoutRow, Region, Where
 from rewriters import encode
 from rewriters.census import Body, Exit, ExitKind
 from rewriters.detour.windows import Window
+from rewriters.elf_tables import NewSymbol
 from rewriters.moving import carry, size
-from rewriters.plan import Plan, Span
+from rewriters.plan import OUT_OF_LINE, Plan
 from rewriters.sequences import Binding, Emitted, Sequence, assemble
+from rewriters.unwind import Span
 
 #: What stands where displaced code was and nothing comes to any more.
 _TRAPS = {"aarch64": encode.A64_TRAP, "x86_64": encode.X86_TRAP}
@@ -68,8 +70,14 @@ class Writer:
     def __init__(self, image: Image, plan: Plan, function: Function) -> None:
         self.arch, self.plan, self.name = image.arch, plan, function.name
         self.places = Places(image.arch, plan)
-        self.spans = plan.spans.setdefault(function.start, [])
         self._last = (0, 0)
+        self._first = plan.here
+
+    def close(self) -> None:
+        """Name what was written.  The last thing to do."""
+        if self.plan.here > self._first:
+            size = self.plan.here - self._first
+            self.plan.symbols.append(NewSymbol(self.name + OUT_OF_LINE, self._first, size))
 
     def hook(self, window: Window, lines: tuple[Line, ...]) -> None:
         """Other code of ours before the instructions of *window*: what setjmp and longjmp do with the pointer."""
@@ -102,7 +110,7 @@ class Writer:
     def _put(self, raw: bytes, text: str, old: int, *, pushed: int = 0, authenticated: bool = False) -> None:
         at = self.plan.text.put(raw, text)
         self._last = (at, at + len(raw))
-        self.spans.append(Span(at, at + len(raw), old, pushed, authenticated))
+        self.plan.spans.append(Span(at, at + len(raw), old, pushed, 0, authenticated))
 
     def _displaced(self, insns: tuple[Insn, ...], row: Callable[[int, int], None]) -> None:
         for insn in insns:
@@ -113,8 +121,9 @@ class Writer:
         moved = carry(self.arch, insn, self.plan.here, resolve)
         start = self.plan.here
         for raw, text in moved.parts:
-            self._put(raw, text, insn.address)
+            self.plan.text.put(raw, text)
         self._last = (start, self.plan.here)
+        self.plan.spans.append(Span(start, self.plan.here, insn.address, old_size=insn.size))
         self.plan.carried.append(Carried(insn.address, start, insn.size, self.plan.here - start))
 
     def _jump(self, target: int, old: int) -> None:

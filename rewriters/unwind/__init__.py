@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from rewriters.unwind.build import UnwindTables, build
+from rewriters.unwind.registration import Registration, registered, registrations
 from rewriters.unwind.source import Obstacles, catching, read_frames, read_lsda
-from rewriters.unwind.spans import Edits, Span
+from rewriters.unwind.spans import Edits, Places, Span
 
-__all__ = ["Edits", "Obstacles", "Span", "UnwindTables", "build", "catching", "read_frames", "read_lsda"]
+__all__ = [
+    "Edits",
+    "Obstacles",
+    "Places",
+    "Registration",
+    "Span",
+    "UnwindTables",
+    "build",
+    "catching",
+    "read_frames",
+    "read_lsda",
+    "registered",
+    "registrations",
+]

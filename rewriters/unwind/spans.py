@@ -27,13 +27,15 @@ class Span:
     ``old_size`` 0: code of the rewriter's own, in the state before *old_address*.  Otherwise it is the old code
     [old_address, old_address + old_size), carried here: of equal size when carried unchanged (any number of
     instructions), of whatever size when it is one instruction, encoded anew.  ``pushed``: bytes the new code has
-    pushed on the stack and not yet popped, all through the span."""
+    pushed on the stack and not yet popped, all through the span.  ``authenticated``: the new code has authenticated the
+    return address that the old code had signed there."""
 
     new_start: int
     new_end: int
     old_address: int
     pushed: int = 0
     old_size: int = 0
+    authenticated: bool = False
 
     @property
     def linear(self) -> bool:
@@ -153,9 +155,15 @@ class States:
         changed = self._changed(span)
         if changed:
             self._independent(state, changed, fde)
-        if not span.pushed or cfa.register != self.stack or cfa.expression is not None:
+        if span.authenticated:
+            state = CfiState(cfa, state.registers, signed=False, args_size=state.args_size)
+        if not span.pushed:
             return state
-        return CfiState(cfa._replace(offset=cfa.offset + span.pushed), state.registers, state.signed, state.args_size)
+        if cfa.register == self.stack and cfa.expression is None:
+            cfa = cfa._replace(offset=cfa.offset + span.pushed)
+        # A landing pad expects the stack without it, as it does without outgoing arguments.
+        args_size = state.args_size + (span.pushed if fde.lsda else 0)
+        return CfiState(cfa, state.registers, state.signed, args_size)
 
     def _changed(self, span: Span) -> frozenset[int]:
         """Registers whose value is not what it was in the old code."""

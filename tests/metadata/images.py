@@ -101,7 +101,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @cache
-def host_image(arch: str, language: str = "c", flags: tuple[str, ...] = ()) -> Image:
+def host_image(arch: str, language: str = "c", flags: tuple[str, ...] = ("-static",)) -> Image:
     """A static program of the host's compiler; skips by name where there is none."""
     compiler = HOST[arch, language]
     found = shutil.which(compiler)
@@ -111,7 +111,7 @@ def host_image(arch: str, language: str = "c", flags: tuple[str, ...] = ()) -> I
     source = folder / ("main.cc" if language == "c++" else "main.c")
     source.write_text(CXX_SOURCE if language == "c++" else C_SOURCE)
     output = folder / "main.elf"
-    subprocess.run([found, "-static", "-O2", "-g0", *flags, "-o", output, source], check=True, capture_output=True)
+    subprocess.run([found, "-O2", "-g0", *flags, "-o", output, source], check=True, capture_output=True)
     return load_image(output)
 
 

@@ -34,7 +34,7 @@ from lab.errors import EngineError, InputError
 from lab.features import DynamicFeatures, Features
 from lab.images.image import Image
 from lab.layout import RewriteMap
-from lab.machine.machine import End, Machine
+from lab.machine.machine import End
 from lab.truth import Activation
 from lab.unwind.api import BOUNDARY, CALL, Regs
 from lab.unwind.host import Crash, Ending, Trace, crash_text, walk, walk_ignoring
@@ -54,7 +54,7 @@ class NativeEngine:
 
     def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan, *, balance: bool = False) -> None:
         self.image, self.plan = image, plan
-        self.machine = machine = Machine(image, rewrite.layout if rewrite else None, plan.limits)
+        self.machine = machine = plan.machine(image, rewrite)
         self.features, self.coverage = Features(image, rewrite), Coverage(image, rewrite)
         self.reader: Reader = make_reader(machine)
         self.keeper = Keeper(plan.stacks, machine.registers)
@@ -88,6 +88,7 @@ class NativeEngine:
             Event.IMBALANCE: self._imbalance,
         }
         machine.on_write(self._host_wrote)
+        machine.on_delivery(self.state.delivered)
 
     def _set_plan(self, *, balance: bool) -> None:
         state, plan = self.state, self.plan

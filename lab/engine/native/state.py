@@ -179,6 +179,12 @@ class State:
         self[S.SEEN] = self.array("seen", np.zeros(2 * places * max(1, len(pointers)), np.uint8))
         self[S.VECTOR] = self[S.VECTOR_CALL] = 0
 
+    def delivered(self, ra: int, sp: int) -> None:
+        """A signal's handler runs next, as if a call with these had retired."""
+        cell = self[S.SHADOW_CELL]
+        self[S.PENDING], self[S.PENDING_RA], self[S.PENDING_SP] = 1, ra, sp
+        self[S.PENDING_MARKER] = (self._machine.memory.load(cell) or 0) if cell else self[S.SSP]
+
     def forget(self) -> None:
         """Nothing memoised holds any more (the host has written)."""
         self[S.CHANGED] = _EVERYTHING

@@ -1,0 +1,19 @@
+"""How a system call fails."""
+
+from __future__ import annotations
+
+import errno
+
+
+class Refusal(Exception):  # noqa: N818  what a guest gets as its answer, not an error of the lab
+    """The call's result is -``number`` (errno.h); ``note`` says in the trace what this Linux does not have."""
+
+    def __init__(self, number: int, note: str = "") -> None:
+        super().__init__(errno.errorcode.get(number, str(number)))
+        self.number = number
+        self.note = note
+
+    @property
+    def name(self) -> str:
+        """ENOENT and its like."""
+        return errno.errorcode.get(self.number, str(self.number))
