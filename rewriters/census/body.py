@@ -45,8 +45,9 @@ class Body:
 
     ``entry``: where a push belongs, behind a landing pad (bti, endbr64; ``paciasp`` is not skipped) and behind NOPs,
     patchable-entry ones among them.  ``exits``: by address, every place at which an activation ends.  ``to_entry``:
-    addresses of own branches back to [start, entry], which must not push again.  ``into``: (address, target) of jumps into the
-    middle of another function of its group: the activation goes on there.  ``tables``: addresses of indirect jumps
+    addresses of own branches back to [start, entry], which must not push again.  ``into``: (address, target) of jumps
+    into the middle of another function of its group, or to a linker's veneer: the activation goes on there.
+    ``tables``: addresses of indirect jumps
     that stay inside.  ``spills``: the return address leaves the link register (x86-64: the function calls).
     ``landing_pads``: its FDE has an LSDA.  ``fragment``: a piece of another function (``f.cold``): entered with that
     one's activation, so nothing is pushed at its entry.  ``over_prefix``: addresses of branches to the second byte of
