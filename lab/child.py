@@ -165,6 +165,7 @@ def _serve(work: Callable[..., object], args: tuple[object, ...], pipe: int, out
         # The parent's own objects may hold text that it has not written yet.
         sys.stdout = sys.stderr = open(output, "w", buffering=1, closefd=False)  # noqa: SIM115
         gc.freeze()
+        warnings.simplefilter("ignore", RuntimeWarning)  # lief's way to speak of numbers without a name
         try:
             message = pickle.dumps((True, work(*args)), pickle.HIGHEST_PROTOCOL)
         except BaseException as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
+from lab.fragments import parents
 from lab.images.image import Image
 from lab.layout import InsertedRange, RewriteMap
 
@@ -24,15 +25,15 @@ class Coverage:
         self._image = image
         self.pieces = sorted(rewrite.inserted, key=lambda piece: piece.start) if rewrite else []
         self._edges = [piece.start for piece in self.pieces]
-        functions = [f for f in image.functions if f.symbol]
-        self._starts = {name: f.start for f in functions for name in f.names}
-        self._parents = {
+        self._starts = {name: f.start for f in image.functions for name in f.names}
+        self._parents = parents(image) | {
             f.start: self._starts[f.name.removesuffix(".cold")]
-            for f in functions
+            for f in image.functions
             if f.name.endswith(".cold") and f.name.removesuffix(".cold") in self._starts
         }
         self._by_address: dict[int, int | None] = {}
         self._owners: dict[int, int | None] = {}
+        self._known = any(f.symbol for f in image.functions)
         self._callers: dict[tuple[int, ...], FunctionSet] = {}
         self._named: dict[tuple[int, ...], FunctionSet] = {}
 
@@ -48,7 +49,8 @@ class Coverage:
         if address not in self._owners:
             piece = self._piece(address)
             owner = self._starts.get(piece.function) if piece else None
-            self._owners[address] = self.by_symbol(address) if owner is None else owner
+            function = self._image.function_at(address)
+            self._owners[address] = function.start if owner is None and function else owner
         return self._owners[address]
 
     def _piece(self, address: int) -> InsertedRange | None:
@@ -57,14 +59,15 @@ class Coverage:
         return found if found is not None and address < found.end else None
 
     def body(self, address: int) -> int | None:
-        """Like the function that is running at *address*, with a compiler's ``f.cold`` counted to ``f``."""
+        """Like the function that is running at *address*, with a compiler's ``f.cold`` counted to ``f``, and parts
+        that have no symbols to the first they share code with."""
         owner = self.running(address)
         return owner if owner is None else self._parents.get(owner, owner)
 
     @property
     def known(self) -> bool:
         """Whether there are symbols to map addresses to functions; without them nothing can be said to be covered."""
-        return bool(self._starts)
+        return self._known
 
     def live(self, pc: int, truth: tuple[int, ...], *, after_call: bool) -> FunctionSet:
         """The functions that are live at a stop.  After a call the pc is a return address: ra - 1 is inside."""

@@ -18,6 +18,7 @@ SHN_LORESERVE = 0xFF00
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _SHDR = struct.Struct("<IIQQQQIIQQ")
 _SHT_STRTAB = 3
+_MOST_ALIGNED = 1 << 16
 _PHOFF, _MACHINE, _SHOFF, _PHNUM, _SHENTSIZE, _SHNUM, _SHSTRNDX = 5, 2, 6, 10, 11, 12, 13
 
 
@@ -88,6 +89,11 @@ class SectionTable:
             raise self.damaged("section (its bytes end outside the file)")
         return bytes(self.raw[section.offset : section.offset + section.size])
 
+    def loaded(self, section: Header) -> bool:
+        """Whether bytes of *section* are loaded with a segment."""
+        start, end = section.offset, section.offset + section.size
+        return any(start < entry[2] + entry[5] and entry[2] < end for entry in self._loads)
+
     def name(self, section: Header) -> str:
         """The name of *section*."""
         table = self.contents(self.sections[self._header[_SHSTRNDX]])
@@ -122,6 +128,8 @@ class SectionTable:
         """The file: new contents behind the old, the section headers last."""
         for section in self.sections:
             if section.data is not None:
+                if section.align > _MOST_ALIGNED:
+                    raise self.damaged("section alignment")
                 self.raw += bytes(-len(self.raw) % max(section.align, 1))
                 section.offset, section.size = len(self.raw), len(section.data)
                 self.raw += section.data

@@ -19,6 +19,7 @@ _PT_GNU_EH_FRAME = 0x6474E550
 _SHT_PROGBITS, _SHT_SYMTAB, _SHT_RELA, _SHT_SYMTAB_SHNDX = 1, 2, 4, 18
 _STT_NOTYPE, _STT_FUNC, _STT_IFUNC = 0, 2, 10
 _EM_AARCH64 = 183
+_RELA_SIZE = 24
 _OLD = ".old"
 _SYMBOL = np.dtype(
     [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"), ("size", "<u8")]
@@ -180,9 +181,10 @@ class _Symbols:
         number = next(i for i, section in enumerate(self.table.sections) if section is self.section)
         for section in self.table.sections:
             if by and section.kind == _SHT_RELA and section.link == number and not section.flags & SHF_ALLOC:
-                entries = np.frombuffer(self.table.contents(section), "<u8").copy()
-                if len(entries) % 3:
+                contents = self.table.contents(section)
+                if len(contents) % _RELA_SIZE or self.table.loaded(section):
                     raise self.table.damaged("relocation section")
+                entries = np.frombuffer(contents, "<u8").copy()
                 info = entries[1::3]
                 info[info >> np.uint64(32) >= first] += np.uint64(by << 32)
                 self.table.raw[section.offset : section.offset + section.size] = entries.tobytes()

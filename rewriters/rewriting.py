@@ -60,7 +60,16 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
     UnsupportedError: the combination does not exist on this architecture.  RefusedError: it does, but this image
     must not be rewritten so.  InputError: the image is damaged or changed on disk.  EngineError: the result
     failed its own static checks (never returned)."""
-    spec = flavour_by_name(flavour)
+    try:
+        return _rewrite(image, mode, flavour_by_name(flavour), policy, leaves)
+    except RefusedError as error:
+        where = f"{image.path}: "
+        if str(error).startswith(where):
+            raise
+        raise RefusedError(where + str(error)) from None  # what encodes an instruction does not know of files
+
+
+def _rewrite(image: Image, mode: str, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> Rewritten:
     refuse_image(image, mode, spec, policy)
     raw = _file(image)
     clock = [time.thread_time()]

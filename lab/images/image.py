@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 import hashlib
 import struct
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +29,7 @@ from lab.images.rawelf import (
     PT_GNU_EH_FRAME,
     PT_LOAD,
     check_sections,
+    loaded_headers,
     program_headers,
     read_elf_bytes,
 )
@@ -94,6 +94,8 @@ class Image:
     fdes_problem: str = ""
     """Why no function could be told by .eh_frame ("" = read, or there is none)."""
     headers: ProgramHeaders = ProgramHeaders()
+    header_ranges: tuple[tuple[int, int], ...] = ()
+    """[start, end) of loaded bytes of the ELF header and the program headers."""
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -153,9 +155,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
     (entry,) = struct.unpack_from("<Q", raw, 24)
     if not any(s.address <= entry < s.end and s.flags & PF_X for s in segments):
         raise InputError(f"{path}: the entry point {entry:#x} lies in no executable segment; link it again")
-    with warnings.catch_warnings():  # of a type number without a name, say: it means nothing here
-        warnings.simplefilter("ignore", RuntimeWarning)
-        symbols, sections, build_id = _parsed(path, raw)
+    symbols, sections, build_id = _parsed(path, raw)
     fdes, problem = _fdes(path, raw, segments, sections)
     code = [(s.address, s.end) for s in segments if s.flags & PF_X]
     stubs = [(s.address, s.address + s.size) for s in sections if s.name in PLT_SECTIONS]
@@ -174,6 +174,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
         stripped=not symbols.functions,
         fdes_problem=problem,
         headers=_headers(path, raw),
+        header_ranges=loaded_headers(path, raw),
     )
 
 

@@ -54,6 +54,18 @@ def program_headers(path: Path, raw: bytes) -> list[tuple[int, int, int, int, in
     return headers
 
 
+def loaded_headers(path: Path, raw: bytes) -> tuple[tuple[int, int], ...]:
+    """[start, end) of the addresses at which the ELF header and the program headers are loaded."""
+    headers = program_headers(path, raw)
+    (table,) = struct.unpack_from("<Q", raw, 32)
+    found = []
+    for low, high in ((0, 64), (table, table + 56 * len(headers))):
+        for kind, _, start, address, size, _ in headers:
+            if kind == PT_LOAD and start < high and low < start + size:
+                found.append((address + max(low - start, 0), address + min(high - start, size)))
+    return tuple(found)
+
+
 def check_sections(path: Path, raw: bytes) -> None:
     """InputError unless the section table, if there is one, and every section's bytes lie inside the file."""
     (offset,) = struct.unpack_from("<Q", raw, 40)

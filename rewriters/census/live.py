@@ -11,12 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rewriters.census.links import Owners
-from rewriters.census.scan import ENDS, Flow, Ints, Masks, Scan
-
-Bools = NDArray[np.bool_]
+from rewriters.census.scan import ENDS, Bools, Flow, Ints, Masks, Scan
 
 #: AAPCS64 (IHI 0055) 6.1.1: x16 and x17 may be changed by veneers at any call.
 VENEER = {"aarch64": ("x16", "x17"), "x86_64": ()}

@@ -30,6 +30,25 @@ _GUESTS = (
     ("x86_64", "xray", "cell", ("-pie", "--no-dynamic-linker", "--eh-frame-hdr")),
     ("aarch64", "pac", "cell", ("-pie", "--no-dynamic-linker")),
 )
+#: Without setjmp, which modes that analyse code must understand first.
+_PLAIN = """
+#define N __attribute__((noinline))
+N long leaf(long a) { return a * 3 + 1; }
+N long fib(long n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
+N long tail(long n) { long r = fib(n); __asm__ volatile("" : : "r"(r) : "memory"); return fib(r % 7); }
+long (*volatile pointer)(long) = fib;
+N long indirect(long n) { return pointer(n & 7) + 1; }
+N long table(long n) {
+    switch (n % 6) { case 0: return leaf(n); case 1: return n ^ 7; case 2: return fib(n & 3); case 3: return ~n;
+                     case 4: return n * n; default: return tail(n & 3) + 2; }
+}
+N long large(long n) { volatile char room[4096]; room[n] = 3; return leaf(room[n]) + table(n); }
+long compute(void) {
+    long sum = 0;
+    for (long i = 0; i < 12; i++) sum = sum * 31 + table(i) + tail(i & 7) + indirect(i) + large(i);
+    return sum & 63;
+}
+"""
 _CORPUS = ("early", "longjmp", "switch", "tailcall", "leaf", "printf")
 _FLAVOURS = {"cell": ("memory", "parallel"), "x18": ("register", "parallel"), "": ("parallel",)}
 
@@ -60,6 +79,12 @@ def guest_bases(folder: Path) -> list[Base]:
         path = guests.build(folder / name.replace(" ", "_"), arch, mode, keeps, link_flags=("--build-id", *link))
         own = (mode, mode) if mode in FILLED else ()
         found.append(Base(name, arch, path, (*own, *_ANY) or REWRITERS, _FLAVOURS[keeps]))
+    for arch in ("aarch64", "x86_64"):
+        for link in ((), ("-s",)):
+            name = " ".join((arch, "plain", *link))
+            source = guests.Source("a.c", _PLAIN, guests.c_flags(arch, "none"))
+            path = guests.build_plain(folder / name.replace(" ", "_"), arch, [source], ("--build-id", *link))
+            found.append(Base(name, arch, path, _ANY or REWRITERS, ("memory", "parallel")))
     return found
 
 
