@@ -19,9 +19,11 @@ from lab.engine.native.compiling import compiled_hook
 from lab.engine.native.counting import compiled_counter
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, load_image
+from lab.images.rebase import rebased, way_home
 from lab.layout import Flavour, Leaves, Policy, RewriteMap, map_path
 from lab.machine.machine import End, Limits, Outcome, Process
 from lab.proposals.api import Proposal, Rewrite
+from lab.rebased import rebased_map
 from lab.untrusted import EMULATOR, REWRITER, Stage, apart, load_untrusted
 from rewriters.compiled import map_of_compiled
 from rewriters.refusals import MARKER
@@ -189,6 +191,8 @@ def dynamic_checks(
     Where the original does not end by itself within the limits, equality cannot be shown: the check is
     reported as ``undetermined``, never as passed.
     """
+    if process is not None and (by := way_home(old)):
+        old, new, rewrite = rebased(old, by), rebased(new, by), rebased_map(rewrite, by)
     before, after = count(old, None, limits, process), count(new, rewrite.layout, limits, process)
     balance = check_balance(new, rewrite, limits, process)
     if balance.problem:

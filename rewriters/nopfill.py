@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import cache
 
@@ -13,8 +12,8 @@ from rewriters import encode
 from rewriters.choose import Chosen, Selection, decode_all, select
 from rewriters.elf_tables import NewSymbol
 from rewriters.flavours import FlavourSpec
-from rewriters.pairing import Paired, State, plain_rows, site_states
-from rewriters.plan import OUT_OF_LINE, Effort, Plan, Prepared, Storage
+from rewriters.pairing import Paired, State, entry_rows, plain_rows, site_states
+from rewriters.plan import OUT_OF_LINE, Plan, Prepared, Storage
 from rewriters.sequences import Binding, Emitted, Sequence, assemble, emit
 from rewriters.sites import Ending, Found
 from rewriters.unwind import Span, registered
@@ -28,7 +27,6 @@ def prepare(
     find: Callable[[Image], Found], image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves
 ) -> Prepared:
     """The sites *find* knows in *image*, decided."""
-    began = time.thread_time()
     found = find(image)
     codes = decode_all(image)
     selection = select(image, found, codes, spec, policy, leaves=leaves)
@@ -50,7 +48,8 @@ def prepare(
         left_out=selection.left_out,
         scan=found.scan,
         # Pairing follows every instruction's effect on the stack pointer: what is decoded has to be understood.
-        effort=Effort(decoded, decoded, time.thread_time() - began),
+        decoded=decoded,
+        understood=decoded,
         registrations=registered(image) if out_of_line else (),
         calling=sum(bool(code.calls) for code in codes.values()),
         calling_instrumented=sum(bool(codes[start].calls) for start in selection.chosen),
@@ -208,7 +207,7 @@ def _all_rows(image: Image, selection: Selection, own: dict[int, list[LayoutRow]
         if function.start in own:
             rows.extend(own[function.start])
         elif function.start <= image.entry < function.end:
-            rows.append(LayoutRow(function.start, end, Where.OUTERMOST))
+            rows.extend(entry_rows(image, function, end))
         elif function.start in selection.strangers:
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, selection.strangers[function.start]))
         else:

@@ -81,22 +81,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Effort:
-    """Row 49: instructions the tool decoded and had to understand, and the seconds of processor time that took."""
-
-    decoded: int
-    understood: int
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A mode's decisions for one image: all but the addresses.
 
     ``fill``(plan, storage) does the work on a plan whose text begins with mark and stub; it may be called more than
     once.  ``needs_text``: whether it adds any new text of its own.  ``instrumented``: functions that get a shadow
-    entry; ``sites``: places found; ``scan``: how well other ways to find them did; ``registrations``: code that hands
-    the unwind tables to the unwinder; ``calling``: functions that make a call, and how many of them get an entry."""
+    entry; ``sites``: places found; ``scan``: how well other ways to find them did; ``decoded`` and ``understood``:
+    instructions (row 49); ``registrations``: code that hands the unwind tables to the unwinder; ``calling``: functions
+    that make a call, and how many of them get an entry."""
 
     fill: Callable[[Plan, Storage], None]
     needs_text: bool
@@ -104,7 +96,8 @@ class Prepared:
     sites: int
     left_out: tuple[SiteOut, ...]
     scan: dict[str, Any]
-    effort: Effort
+    decoded: int
+    understood: int
     registrations: tuple[Registration, ...] = ()
     calling: int = 0
     calling_instrumented: int = 0

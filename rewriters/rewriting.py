@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, parse_image
@@ -18,7 +20,7 @@ from rewriters.flavours import FlavourSpec, flavour_by_name
 from rewriters.flavours.api import DISTANCE
 from rewriters.insertion import prepare as insertion
 from rewriters.modes import ANALYSED
-from rewriters.plan import Effort, Plan, Prepared, Storage, begin_plan
+from rewriters.plan import Plan, Prepared, Storage, begin_plan
 from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
 from rewriters.unwind import Edits, Registration, build
 from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
@@ -36,11 +38,20 @@ _PREPARE: dict[str, Callable[[Image, FlavourSpec, Policy, Leaves], Prepared]] = 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """``data``: the new ELF file.  ``map``: what was done, to be saved beside it.  ``effort``: what deciding took."""
+    """``data``: the new ELF file.  ``map``: what was done, to be saved beside it.  ``took``: what that took."""
 
     data: bytes
     map: RewriteMap
-    effort: Effort = field(compare=False)
+    took: Took = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds of processor time: reading sites and deciding, planning and writing, and the static checks."""
+
+    deciding: float
+    writing: float
+    checking: float
 
 
 def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, leaves: Leaves = Leaves.ALL) -> Rewritten:
@@ -61,7 +72,9 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
 def _rewrite(image: Image, mode: str, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> Rewritten:
     refuse_image(image, mode, spec, policy)
     raw = _file(image)
+    clock = [time.thread_time()]
     work = _PREPARE[mode](image, spec, policy, leaves)
+    clock.append(time.thread_time())
     if not work.instrumented:
         why = "; ".join(f"{out.function}: {out.reason}" for out in work.left_out[:2])
         raise RefusedError(f"{image.path}: no function can be rewritten ({why})")
@@ -89,8 +102,8 @@ def _rewrite(image: Image, mode: str, spec: FlavourSpec, policy: Policy, leaves:
         scan=work.scan,
         calling=work.calling,
         calling_instrumented=work.calling_instrumented,
-        decoded=work.effort.decoded,
-        understood=work.effort.understood,
+        decoded=work.decoded,
+        understood=work.understood,
     )
     result = RewriteMap(
         mode=mode,
@@ -105,9 +118,11 @@ def _rewrite(image: Image, mode: str, spec: FlavourSpec, policy: Policy, leaves:
         patched=tuple(plan.patched),
         leaves=leaves,
     )
+    clock.append(time.thread_time())
     checks = static_checks(image, parse_image(data, image.path), result)
     require(checks, str(image.path))
-    return Rewritten(data, replace(result, checks=checks), work.effort)
+    clock.append(time.thread_time())
+    return Rewritten(data, replace(result, checks=checks), Took(*(end - start for start, end in pairwise(clock))))
 
 
 def _file(image: Image) -> bytes:

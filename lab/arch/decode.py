@@ -72,11 +72,15 @@ class Insn:
 def decode(arch: Arch, code: bytes, address: int) -> Iterator[Insn]:
     """Every instruction of *code* in address order.  Undecodable bytes come as UNDECODED units of
     ``arch.insn_align`` bytes, so that the pieces always cover *code* without a gap."""
+    engine = _engine(arch.name, detail=False)
     offset = 0
     while offset < len(code):
-        insn = _decode_at(arch, code[offset : offset + arch.max_insn], address + offset)
-        yield insn
-        offset += insn.size
+        for at, size, mnemonic, operands in engine.disasm_lite(code[offset:], address + offset):
+            yield _insn(arch, at, code[offset : offset + size], mnemonic, operands)
+            offset += size
+        if offset < len(code):
+            yield _undecoded(arch, code[offset:], address + offset)
+            offset += arch.insn_align
 
 
 def disassemble(arch: Arch, code: bytes, address: int) -> Iterator[tuple[int, int, str]]:
@@ -91,43 +95,31 @@ def decode_one(arch: Arch, code: bytes, address: int) -> Insn:
     """The first instruction of *code* (at most 16 bytes are looked at); UNDECODED and empty where there is none."""
     if not code:
         return Insn(address, b"", ".byte", "", Kind.UNDECODED, None, frozenset(), frozenset())
-    return _decode_at(arch, code[: arch.max_insn], address)
+    return next(decode(arch, code[: arch.max_insn], address))
 
 
-#: capstone with detail does some 50 k instructions a second, and the same code is decoded by the rewriter, its
-#: checks, every machine that runs it and every variant of the image.  What does not depend on its address is
-#: kept once for all addresses.  Dropped whole when full: entries are cheap to make again.
-_seen: dict[tuple[str, bytes, int], Insn] = {}
+#: capstone with detail does some 50 k instructions a second, without it twenty times as many; and the same code is
+#: decoded by the rewriter, its checks, every machine that runs it and every variant of the image.  What an
+#: instruction does is kept once for its bytes; what it reads like, and where it leads, is made for each address.
+#: Dropped whole when full: entries are cheap to make again.
+_seen: dict[tuple[str, bytes], Insn] = {}
 _SEEN_LIMIT = 500_000
-_ANYWHERE = -1
 
 
-def _decode_at(arch: Arch, window: bytes, address: int) -> Insn:
-    found = _seen.get((arch.name, window, address))
-    if found is not None:
-        return found
-    known = _seen.get((arch.name, window, _ANYWHERE))
-    if known is not None:
-        return Insn(address, known.raw, known.mnemonic, known.op_str, known.kind, None, known.reads, known.writes)
-    if len(_seen) >= _SEEN_LIMIT:
-        _seen.clear()
-    raw = next(_engine(arch.name, detail=True).disasm(window, address, 1), None)
-    found = _undecoded(arch, window, address) if raw is None else _convert(arch, raw)
-    _seen[arch.name, window, address if _pc_relative(arch, found) else _ANYWHERE] = found
-    return found
+def _insn(arch: Arch, address: int, code: bytes, mnemonic: str, operands: str) -> Insn:
+    known = _seen.get((arch.name, code))
+    if known is None:
+        if len(_seen) >= _SEEN_LIMIT:
+            _seen.clear()
+        known = _convert(arch, next(_engine(arch.name, detail=True).disasm(code, address, 1)))
+        _seen[arch.name, code] = known
+    target = None if known.target is None else _named(operands)
+    return Insn(address, code, mnemonic, operands, known.kind, target, known.reads, known.writes)
 
 
-def _pc_relative(arch: Arch, insn: Insn) -> bool:
-    """Whether *insn* reads otherwise at another address: a direct branch, or AArch64's adr, adrp and literals.
-
-    capstone prints x86's RIP-relative operands as displacements, which do not change.
-    """
-    if insn.target is not None:
-        return True
-    if arch.lr is None or len(insn.raw) < 4:
-        return False
-    word = int.from_bytes(insn.raw, "little")
-    return word & 0x1F00_0000 == 0x1000_0000 or word & 0x3B00_0000 == 0x1800_0000
+def _named(operands: str) -> int:
+    """The address a direct branch names: its last operand."""
+    return int(operands.rsplit(",", 1)[-1].strip(" #"), 0) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _undecoded(arch: Arch, window: bytes, address: int) -> Insn:

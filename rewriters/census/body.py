@@ -50,7 +50,8 @@ class Body:
     that stay inside.  ``spills``: the return address leaves the link register (x86-64: the function calls).
     ``landing_pads``: its FDE has an LSDA.  ``fragment``: a piece of another function (``f.cold``): entered with that
     one's activation, so nothing is pushed at its entry.  ``over_prefix``: addresses of branches to the second byte of an
-    instruction with a lock prefix, which they skip.  ``scratch``: registers free at the entry and, minus an exit's
+    instruction with a lock prefix, which they skip.  ``flags_free``: a sequence may change the condition flags.
+    ``scratch``: registers free at the entry and, minus an exit's
     ``keeps``, at every exit.
     """
 
@@ -66,6 +67,7 @@ class Body:
     landing_pads: bool = False
     fragment: bool = False
     over_prefix: tuple[int, ...] = ()
+    flags_free: bool = True
     scratch: tuple[str, ...] = ()
 
     @cached_property

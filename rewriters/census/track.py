@@ -29,16 +29,18 @@ def join(one: State, other: State) -> State:
 @dataclass
 class Track:
     """A unit being tracked.  ``before``: state per node (None: not reached).  ``falls``: nodes (-1: the function's
-    start or a jump) after which control runs out of its function, with the place and the state there.  ``tables``:
-    nodes taken for table jumps.  ``switches``: nodes that set SP from elsewhere."""
+    start or a jump) after which control runs out of its function, and that one's place.  ``tables``:
+    nodes taken for table jumps.  ``switches``: nodes that set SP from elsewhere.
+    ``leaders``: indices the tables lead to; ``lands``: (index of a call, index of a landing pad)."""
 
     unit: Unit
     origins: Origins
     call_pushes: int
     before: list[State | None] = field(init=False)
-    falls: dict[int, tuple[Place, State]] = field(default_factory=dict)
+    falls: dict[int, Place] = field(default_factory=dict)
     tables: set[int] = field(default_factory=set)
     leaders: list[int] = field(default_factory=list)
+    lands: list[tuple[int, int]] = field(default_factory=list)
     switches: set[int] = field(default_factory=set)
     slots: dict[int, tuple[str, int]] = field(default_factory=dict)
     saved: set[int] = field(default_factory=set)
@@ -53,7 +55,7 @@ class Track:
         if node is None:
             place = self.unit.place_of(index)
             assert place is not None, "a unit's jump leads into the unit"
-            self.falls[source if source >= 0 else -1 - place.low] = (place, state)
+            self.falls[source if source >= 0 else -1 - place.low] = place
             return
         old = self.before[node]
         new = state if old is None else join(old, state)
@@ -93,7 +95,7 @@ class Track:
                 self.before[following] = new
                 self.pending.append(following)
         else:
-            self.falls[node] = (unit.places[unit.owner[node]], state)
+            self.falls[node] = unit.places[unit.owner[node]]
 
     def apply(self, node: int, index: int, state: State) -> State:
         """*state* after the effects of instruction *index*."""
@@ -121,7 +123,8 @@ class Track:
                     sp = None
                 case Op.SP_LOAD:
                     sp = None
-                    self.switches.add(node)
+                    if not self._in_frame(index, operands[0]):
+                        self.switches.add(node)
                 case Op.PUSH:
                     if sp is not None:
                         self.slots[sp] = (operands[0], index)
@@ -164,6 +167,11 @@ class Track:
             found.add(value)
         value = found.pop() if len(found) == 1 else None
         return None if value is None else value + offset
+
+    def _in_frame(self, index: int, register: str) -> bool:
+        """Whether *register* points into the stack."""
+        found = self.origins.of(index, register) if register else frozenset()
+        return bool(found) and all(origin.made is Made.STACK for origin in found)
 
     def _stack_value(self, made: Made, index: int, base: str, offset: int) -> int | None:
         if made not in {Made.STACK, Made.FRAME}:

@@ -14,7 +14,8 @@ import capstone
 import numpy as np
 
 from lab.images.image import Image
-from rewriters.census.scan import Effect, Flow, Scan
+from rewriters.census.clones import clone_numbers
+from rewriters.census.scan import Effect, Flow, Op, Scan
 from rewriters.census.x64_facts import BITS, Fact, fact
 from rewriters.sites import executable_sections
 
@@ -84,6 +85,7 @@ class _Rows:
 
     def scan(self, image: Image) -> Scan:
         """The finished columns."""
+        clones = clone_numbers("x86_64")
         effects: dict[int, Effect] = {i: f.effects for i, f in enumerate(self.facts) if f.effects}
         through = {i: f.register for i, f in enumerate(self.facts) if f.flow in _THROUGH}
         return Scan(
@@ -95,9 +97,13 @@ class _Rows:
             target=np.array(self.target, np.int64),
             reads=np.array([f.reads for f in self.facts], np.uint32),
             kills=np.array([f.kills for f in self.facts], np.uint32),
+            writes=np.array([f.writes for f in self.facts], np.uint32),
             effects=effects,
             branch_register=through,
             prefixes=frozenset(self.prefixes),
+            pushes=tuple(i for i, f in enumerate(self.facts) if f.reads and f.effects and f.effects[-1][0] is Op.PUSH),
+            saves=tuple(i for i, f in enumerate(self.facts) if f.saves),
+            numbers=tuple(i for i, f in enumerate(self.facts) if f.number in clones),
             syscalls=tuple(i for i, f in enumerate(self.facts) if f.syscall),
         )
 

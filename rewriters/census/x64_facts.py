@@ -17,19 +17,25 @@ _R10, _R11, _FLAGS = 1, 2, 4
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """``direct``: the operand is a branch target; ``register``: an indirect branch goes through it (None: memory)."""
+    """``direct``: the operand is a branch target; ``register``: an indirect branch goes through it (None: memory);
+    ``saves``: moves a callee-saved register to or from the first argument; ``number``: loaded into rax."""
 
     flow: Flow = Flow.NONE
     effects: Effect = ()
     reads: int = 0
     kills: int = 0
+    writes: int = 0
     direct: bool = False
     register: str | None = None
     syscall: bool = False
+    saves: bool = False
+    number: int | None = None
 
 
 _TRAPS = frozenset({"int3", "hlt", "ud0", "ud1", "ud2", "ud2b"})
-_FAR = frozenset({"iret", "iretd", "iretq", "sysret", "sysretq", "sysexit", "sysexitq", "retf", "retfq", "ljmp", "lcall"})
+_FAR = frozenset(
+    {"iret", "iretd", "iretq", "sysret", "sysretq", "sysexit", "sysexitq", "retf", "retfq", "ljmp", "lcall"}
+)
 _SYSCALLS = frozenset({"syscall", "sysenter"})
 _SHORT = frozenset({"loop", "loope", "loopne", "jrcxz", "jecxz", "jcxz"})
 _N = r"(?:0x[0-9a-f]+|\d+)"
@@ -44,7 +50,17 @@ def fact(mnemonic: str, operands: str, raw: bytes) -> Fact:
     if flow is not None:
         return _branch(flow, name, operands)
     reads, kills = _registers(name, operands)
-    return Fact(Flow.NONE, _effects(name, operands, raw), reads, kills, syscall=name in _SYSCALLS)
+    writes = kills | _named(operands) | _FLAGS
+    return Fact(
+        Flow.NONE,
+        _effects(name, operands, raw),
+        reads,
+        kills,
+        writes,
+        syscall=name in _SYSCALLS,
+        saves=name == "mov" and _SAVES.search(operands) is not None,
+        number=int(match[1], 0) if name == "mov" and (match := _NUMBER.match(operands)) else None,
+    )
 
 
 def _flow(name: str, operands: str) -> Flow | None:
@@ -73,9 +89,11 @@ def _branch(flow: Flow, name: str, operands: str) -> Fact:
     if name in {"loope", "loopne"}:
         reads |= _FLAGS
     direct = flow in {Flow.CALL, Flow.JUMP, Flow.BRANCH, Flow.SHORT}
-    return Fact(flow, (), reads, 0, direct, register)
+    return Fact(flow, (), reads, direct=direct, register=register)
 
 
+_SAVES = re.compile(r"(?:^|, )(?:rbx|r12|r13|r14|r15)(?:$|,).*\[rdi|\[rdi.*, (?:rbx|r12|r13|r14|r15)$")
+_NUMBER = re.compile(rf"(?:rax|eax|al), ({_N})$")
 _SCRATCH = re.compile(r"\br1([01])[dwb]?\b")
 _WHOLE = re.compile(r"r1([01])d?(?:$|, )")
 #: Instructions that overwrite their first operand without reading it.
@@ -83,9 +101,12 @@ _MOVES = frozenset({"mov", "movabs", "movzx", "movsx", "movsxd", "lea", "pop"})
 #: Instructions after which no flag keeps its old value (or is undefined), whatever the operands.
 _SETS_FLAGS = frozenset(
     {"cmp", "test", "add", "sub", "and", "or", "xor", "neg", "imul", "mul", "adc", "sbb", "cmpxchg", "xadd", "ptest",
+     "bt", "bts", "btr", "btc", "inc", "dec", "fucomi", "fucompi", "fcomi", "fcompi", "fucomip", "fcomip",
      "ucomiss", "ucomisd", "comiss", "comisd", "vucomiss", "vucomisd", "vcomiss", "vcomisd", "vptest",
      "popcnt", "lzcnt", "tzcnt", "andn", "blsr", "blsi", "blsmsk", "bzhi", "popfq", "sahf"}
 )  # fmt: skip
+_SHIFTS = frozenset({"shl", "shr", "sar", "sal", "rol", "ror", "shld", "shrd"})
+_BY_NUMBER = re.compile(r", (?:0x[0-9a-f]+|\d+)$")
 _READS_FLAGS = ("set", "cmov", "adc", "sbb", "pushf", "lahf", "rcl", "rcr", "cmc", "adcx", "adox", "fcmov")
 
 
@@ -105,10 +126,10 @@ def _registers(name: str, operands: str) -> tuple[int, int]:
         if first:
             bit = _R11 if first[1] == "1" else _R10
             rest = _named(operands[first.end() :])
-            zeroed = name == "xor" and operands.split(", ")[0] == operands.split(", ")[-1]
+            zeroed = name == "xor" and len(set(operands.split(", "))) == 1
             if name in _MOVES or zeroed:
                 reads, kills = (0 if zeroed else rest), bit
-    if name in _SETS_FLAGS:
+    if name in _SETS_FLAGS or (name in _SHIFTS and _BY_NUMBER.search(operands)):
         kills |= _FLAGS
     if name.startswith(_READS_FLAGS):
         reads |= _FLAGS
@@ -129,7 +150,7 @@ _EXCHANGES = frozenset({"xchg", "xadd", "mulx"})
 _ADJUST = re.compile(rf"rsp, (-?{_N})$")
 _FROM = re.compile(rf"(rsp|rbp), \[(r\w+)(?: ([+-]) ({_N}))?\]$")
 _COPY = re.compile(r"(rsp|rbp), (r\w+)$")
-_LOADED = re.compile(rf"rsp, qword ptr (?:\[(rsp|rbp)(?: ([+-]) ({_N}))?\])?")
+_LOADED = re.compile(rf"rsp, qword ptr (?:\[(r\w+)(?: [+-] {_N})?\])?")
 _SLOT = re.compile(rf"[a-z]+ ptr \[(rsp|rbp)(?: \+ ({_N}))?\](?:$|, )")
 _U64 = 1 << 64
 
@@ -150,7 +171,7 @@ def _effects(name: str, operands: str, raw: bytes) -> Effect:
         return _to_fp(name, operands)
     others = rest.split(", ")
     if name in _EXCHANGES and any(other in _SP_NAMES + _FP_NAMES for other in others):
-        return ((Op.SP_LOAD,), (Op.FP_LOST,))
+        return ((Op.SP_LOAD, ""), (Op.FP_LOST,))
     slot = _SLOT.match(operands)
     if slot and name not in _READERS:
         return ((Op.SLOT_WRITE, int(slot[1] == "rbp"), int(slot[2] or "0", 0)),)
@@ -167,7 +188,7 @@ def _push(name: str, operands: str, raw: bytes) -> Effect:
         return ((Op.SP_ADD, -8), (Op.PUSH, ""))
     lost: Effect = ((Op.FP_LOST,),) if operands == "rbp" else ()
     if operands == "rsp":
-        return ((Op.SP_LOAD,),)
+        return ((Op.SP_LOST,),)
     return ((Op.SP_ADD, 8), *lost)
 
 
@@ -188,12 +209,12 @@ def _to_sp(name: str, operands: str) -> Effect:
     if name == "mov" and (match := _COPY.match(operands)):
         return _sum(match[1], match[2], 0)
     if name == "mov" and (match := _LOADED.match(operands)):
-        return ((Op.SP_LOST,),) if match[1] else ((Op.SP_LOAD,),)
+        return ((Op.SP_LOAD, match[1] or ""),)
     if name == "and" and operands.startswith("rsp, "):
         return ((Op.SP_ALIGN,),)
     if name in {"add", "sub"} and (match := _COPY.match(operands)):
         return ((Op.SP_MOVE, match[2], -1 if name == "sub" else 1),)
-    return ((Op.SP_LOST,),) if name in {"lea", "add", "sub", "or", "inc", "dec"} else ((Op.SP_LOAD,),)
+    return ((Op.SP_LOST,),) if name in {"lea", "add", "sub", "or", "inc", "dec"} else ((Op.SP_LOAD, ""),)
 
 
 def _to_fp(name: str, operands: str) -> Effect:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,8 +16,8 @@ from rewriters.detour.windows import NoWindow, Window, Windows
 from rewriters.flavours import FlavourSpec
 from rewriters.hooks import Hook, find_hooks, refuse_jumps
 from rewriters.pac import bti_property
-from rewriters.pairing import plain_rows, walk
-from rewriters.plan import Effort, Plan, Prepared, Storage
+from rewriters.pairing import entry_rows, plain_rows, walk
+from rewriters.plan import Plan, Prepared, Storage
 from rewriters.sequences import sequence
 from rewriters.sites import Action
 from rewriters.unwind import Obstacles, read_frames, registered
@@ -38,7 +37,6 @@ class Detours:
 
 def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> Prepared:
     """Everything decided for *image*; RefusedError where the image as a whole must not be rewritten so."""
-    began = time.thread_time()
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
     chooser = _Chooser(image, known, spec, policy)
@@ -66,7 +64,8 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> 
         sites=sites,
         left_out=tuple(left_out[start] for start in sorted(left_out)),
         scan={},
-        effort=Effort(known.decoded, known.understood, time.thread_time() - began),
+        decoded=known.decoded,
+        understood=known.understood,
         registrations=chooser.registrations,
         calling=sum(body.calls for body in known.bodies.values())
         + sum(_calls(image, start) for start in known.left_out),
@@ -196,14 +195,14 @@ def _write(to: Trampolines, detours: Detours) -> None:
 
 def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:
     """Rows of functions that are not detoured: what was not understood has unknown ones."""
-    hooked = {hook.shape.function.start for hook in hooks}
+    hooked = {hook.function.start for hook in hooks}
     rows: list[LayoutRow] = []
     for i, function in enumerate(image.functions):
         end = min(function.end, image.functions[i + 1].start) if i + 1 < len(image.functions) else function.end
         if function.start in chosen or end <= function.start:
             continue
         if function.start <= image.entry < function.end:
-            rows.append(LayoutRow(function.start, end, Where.OUTERMOST))
+            rows.extend(entry_rows(image, function, end))
         elif function.start in known.left_out and function.start not in hooked:
             reason = f"not instrumented: {known.left_out[function.start].reason}"
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, reason))

@@ -8,7 +8,8 @@ the body in both.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Sequence_
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
@@ -31,17 +32,22 @@ from rewriters.insertion.items import (
     jump,
 )
 from rewriters.insertion.placement import Late, late
+from rewriters.insertion.references import Entry
+from rewriters.insertion.tables_aarch64 import Compact
 from rewriters.sequences import Binding, Sequence, emit
 
 _PADS = frozenset({"endbr64", "bti"})
 _TRAPS = {"aarch64": (encode.A64_TRAP, "brk #1"), "x86_64": (encode.X86_TRAP, "int3")}
-#: How far tbz reaches (bytes), with room for what is inserted.
-_NEAR = 0x4000
+#: How far conditional branches reach (bytes): 14 bits of words for tbz and tbnz, 19 for the others.
+_REACH = {"tbz": 0x7FFC, "tbnz": 0x7FFC}
+_REACH_OTHERS = 0xF_FFFC
+#: The most an exit or another place of ours adds (bytes).
+_GROWTH = 64
 _DIRECT = frozenset({Kind.JUMP, Kind.BRANCH})
 
 
 class Stays(Exception):  # noqa: N818 - no error: an answer
-    """This function is not copied, for the reason in words, found at ``address``."""
+    """The function is not copied: the reason in words, and the ``address`` it was found at."""
 
     def __init__(self, address: int, reason: str) -> None:
         super().__init__(reason)
@@ -68,6 +74,7 @@ class Laid:
     late: bool
     pad: bytes
     entry: int = 0
+    tables: tuple[Entry, ...] = ()
     size: int = 0
     offsets: dict[int, int] = field(default_factory=dict)
 
@@ -85,27 +92,46 @@ def _length(arch: str, sequence: Sequence, scratch: tuple[str, ...]) -> int:
     return sum(len(piece.raw) for piece in emit(arch_by_name(arch), sequence, 0, Binding(scratch, 8)))
 
 
-def build(body: Body, fill: Fill, *, entered: bool) -> Laid:
-    """The new body; Stays if there can be none.  *entered*: whether other functions jump into its middle."""
-    return _Builder(body, fill, entered=entered).build()
+def build(body: Body, fill: Fill, tables: Sequence_[Compact] = (), *, entered: bool = False) -> Laid:
+    """The new body; Stays if there can be none.  *tables*: those of its jump tables that are understood (AArch64);
+    *entered*: whether other functions jump into its middle."""
+    laid = _Builder(body, fill, tables, entered=entered).build()
+    if all(_fits(laid, table) for table in tables):
+        return laid
+    return _Builder(body, fill, (), entered=entered).build()
+
+
+def _fits(laid: Laid, table: Compact) -> bool:
+    base = laid.offsets[table.base]
+    return all(table.fits(laid.offsets[label] - base) for label in table.labels(laid.body.image))
+
+
+def _entries(body: Body, table: Compact) -> Iterator[Entry]:
+    for index, label in enumerate(table.labels(body.image)):
+        at = table.address + index * table.width
+        yield Entry(at, label, table.base, table.width, 4, table.signed)
 
 
 class _Builder:
-    def __init__(self, body: Body, fill: Fill, *, entered: bool) -> None:
+    def __init__(self, body: Body, fill: Fill, tables: Sequence_[Compact], *, entered: bool) -> None:
         self.body, self.fill, self.code = body, fill, body.insns
         self.arch: Arch = body.insns.arch
         self.start, self.end = body.function.start, body.function.end
         self.exits = {leave.address: leave for leave in body.exits}
         self.behind: list[Item] = []
         self.labels = count(-1, -1)
+        self.tables = tables
+        self.grown = _GROWTH * (len(self.exits) + 2) + sum(moving.size(self.arch, i) for i in self.code.insns)
         self.kept = self.arch.lr is not None and self._computes()
         self.late: Late | None = None if entered or self.kept else late(body, fill.push, fill.pop)
 
     def _computes(self) -> bool:
-        """Whether the code computes addresses of its own."""
-        if self.body.tables:
+        """Whether the code computes addresses of its own, other than through tables that are understood."""
+        if not {table.jump for table in self.tables} >= set(self.body.tables):
             return True
-        return any(insn.mnemonic == "adr" and self._inside(insn) for insn in self.code.insns)
+        bases = {table.base for table in self.tables}
+        inner = (insn for insn in self.code.insns if insn.mnemonic == "adr" and self._inside(insn))
+        return any(moving.refers_to(self.arch, insn) not in bases for insn in inner)
 
     def _inside(self, insn: Insn) -> bool:
         target = moving.refers_to(self.arch, insn)
@@ -126,7 +152,8 @@ class _Builder:
             items += self._squeezed(insn, own) if self.kept else own
         if self.code.insns[-1].kind not in ENDS_FLOW:  # a call that does not return: its return address is still ours
             items.append(fixed(_TRAPS[self.arch.name], self.code.insns[-1].address, self._answer(self.code.insns[-1])))
-        laid = Laid(self.body, items + self.behind, self.kept, self.late is not None, pad, entry)
+        entries = () if self.kept else tuple(entry for table in self.tables for entry in _entries(self.body, table))
+        laid = Laid(self.body, items + self.behind, self.kept, self.late is not None, pad, entry, entries)
         return laid.lay()
 
     def _front(self) -> tuple[list[Item], bytes]:
@@ -197,27 +224,37 @@ class _Builder:
     def _carried(self, insn: Insn, answer: Answer, label: int | None) -> Item:
         target = insn.target
         if insn.kind not in _DIRECT or target is None:
-            same = self.kept and insn.mnemonic == "adr" and self._inside(insn)
-            if same:
-                return CarriedItem(insn, insn.size, answer, label, Way.SAME)
+            if insn.mnemonic == "adr" and self._inside(insn):
+                way, inner = (Way.SAME, None) if self.kept else (Way.SHORT, moving.refers_to(self.arch, insn))
+                return CarriedItem(insn, insn.size, answer, label, way, inner)
             return CarriedItem(insn, moving.size(self.arch, insn), answer, label)
         inside = self.start <= target < self.end
         if inside and target not in self.code.index:
             raise Stays(insn.address, f"jumps into the middle of an instruction at {target:#x}")
         if self.arch.lr is None:
             return CarriedItem(insn, moving.size(self.arch, insn), answer, label)
-        if insn.kind is Kind.JUMP or (inside and abs(target - insn.address) < _NEAR):
+        if insn.kind is Kind.JUMP or (inside and self._near(insn, abs(target - insn.address) + self._slack)):
             return CarriedItem(insn, insn.size, answer, label, Way.SHORT)
+        if not self._near(insn, self.grown):
+            return CarriedItem(insn, moving.size(self.arch, insn), answer, label)
         place = next(self.labels)
         self.behind.append(jump(self.arch, target, insn.address, answer, place))
         return CarriedItem(insn, insn.size, answer, label, Way.SHORT, place)
+
+    @property
+    def _slack(self) -> int:
+        """By how much more than before two places of the body may lie apart."""
+        return self.grown - (self.end - self.start)
+
+    def _near(self, insn: Insn, distance: int) -> bool:
+        return distance < _REACH.get(insn.mnemonic, _REACH_OTHERS)
 
     def _over(self, insn: Insn, behind: Callable[[int], list[Item]]) -> Item:
         """A conditional exit: to *behind* if taken."""
         place = next(self.labels)
         self.behind += behind(place)
         answer = self._answer(insn)
-        if self.arch.lr is None:
+        if self.arch.lr is None or not self._near(insn, self.grown):
             return CarriedItem(insn, moving.size(self.arch, insn), answer, insn.address, Way.CARRY, place)
         return CarriedItem(insn, insn.size, answer, insn.address, Way.SHORT, place)
 

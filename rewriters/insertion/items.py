@@ -117,9 +117,9 @@ class CarriedItem:
             named = moving.refers_to(arch, insn)
             assert named is not None
             return moving.retarget(arch, insn, at, named + at - insn.address)
-        if insn.target is None:
-            return self._naming(world, at)
         label = insn.target if self.target is None else self.target
+        if label is None:
+            return self._naming(world, at)
         goal = world.called(label) if insn.kind is Kind.CALL else world.code(label)
         if self.way is Way.SHORT:
             return moving.retarget(arch, insn, at, goal)

@@ -14,7 +14,7 @@ from lab.images.flow import Code, Graph, Solution, solve
 from lab.images.frame import Frame, step
 from lab.images.liveness import frames, liveness
 from lab.layout import Where
-from rewriters.census import Body
+from rewriters.census import Body, ExitKind
 from rewriters.insertion.items import SHADOW, Answer, away
 from rewriters.pairing import State
 from rewriters.sequences import Sequence
@@ -40,7 +40,7 @@ def late(body: Body, push: Sequence, pop: Sequence) -> Late | None:
     lr = code.arch.lr
     if lr is None or body.into or body.fragment or body.tables:
         return None
-    if any(leave.register not in {None, lr} for leave in body.exits):
+    if any(leave.kind is ExitKind.RETURN and leave.register != lr for leave in body.exits):
         return None
     graph = Graph(code)
     saves = {i for i, insn in enumerate(code.insns) if _saves(insn, lr)}

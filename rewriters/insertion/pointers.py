@@ -16,17 +16,18 @@ def renamed(arch: Arch, insn: Insn, pointer: Pointer, pc: int, target: int) -> M
     if pointer.form in {Form.RELATIVE, Form.PAGE}:
         return moving.retarget(arch, insn, pc, target)
     if pointer.form is Form.LOW:
-        return _low(arch, insn, target)
+        return _low(insn, target)
     if pointer.form is Form.FIELD:
         return _field(insn, pointer, target)
     raise EngineError(f"'{insn.text}' at {insn.address:#x}: a word of data is no instruction")
 
 
-def _low(arch: Arch, insn: Insn, target: int) -> Moved:
+def _low(insn: Insn, target: int) -> Moved:
     """``add`` with the low 12 bits (Arm ARM C6.2.4: imm12 is bits 21..10)."""
     word = int.from_bytes(insn.raw, "little") & ~(0xFFF << 10) | (target & 0xFFF) << 10
     text = f"{insn.text[: insn.text.rindex('#')]}#{encode.number(target & 0xFFF)}"
-    return _alone(arch, insn, word.to_bytes(4, "little"), text)
+    raw = word.to_bytes(4, "little")
+    return Moved(raw, ((raw, text),))
 
 
 def _field(insn: Insn, pointer: Pointer, target: int) -> Moved:
@@ -35,9 +36,4 @@ def _field(insn: Insn, pointer: Pointer, target: int) -> Moved:
     old = int.from_bytes(insn.raw[pointer.at : pointer.at + pointer.width], "little")
     raw = insn.raw[: pointer.at] + target.to_bytes(pointer.width, "little") + insn.raw[pointer.at + pointer.width :]
     text = insn.text.removesuffix(f"{old:#x}") + f"{target:#x}"
-    return Moved(raw, ((raw, text),))
-
-
-def _alone(arch: Arch, insn: Insn, raw: bytes, text: str) -> Moved:
-    encode.read_back(arch, raw, insn.address, text)
     return Moved(raw, ((raw, text),))

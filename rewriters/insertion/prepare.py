@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 
 from lab.arch.decode import Kind
@@ -20,10 +19,10 @@ from rewriters.insertion.references import Form, References
 from rewriters.insertion.relocations import Retained, retained
 from rewriters.insertion.write import Moves, Writer
 from rewriters.pac import bti_property
-from rewriters.plan import Effort, Plan, Prepared, Storage
+from rewriters.plan import Plan, Prepared, Storage
 from rewriters.sequences import Sequence, sequence
 from rewriters.sites import Action
-from rewriters.unwind import Obstacles, read_frames
+from rewriters.unwind import Obstacles, read_frames, registered
 
 _COLLECT: dict[str, Callable[[References, Retained], None]] = {
     "aarch64": references_aarch64.collect,
@@ -36,7 +35,6 @@ _NOTHING = Sequence((), 0, False)
 def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, copy_only: bool = False) -> Prepared:
     """Everything decided for *image*; RefusedError where the image as a whole must not be rewritten so.
     *copy_only*: with no sequences at all, to see that moving alone changes nothing."""
-    began = time.perf_counter()
     kept = retained(image)
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
@@ -61,7 +59,11 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, 
         sites=sum(len(laid.body.exits) + (not laid.body.fragment) for laid in moves.bodies.values()),
         left_out=tuple(left_out[start] for start in sorted(left_out)),
         scan={},
-        effort=Effort(known.decoded, known.understood, time.perf_counter() - began),
+        decoded=known.decoded,
+        understood=known.understood,
+        registrations=chooser.registrations,
+        calling=sum(bool(code.calls) for code in chooser.codes.values()),
+        calling_instrumented=sum(laid.body.calls for laid in moves.bodies.values()),
     )
 
 
@@ -86,6 +88,7 @@ class Chooser:
         _COLLECT[image.arch.name](self.found, kept)
         self.shared = {start for group in known.groups for start in group}
         self.entered = self._entered()
+        self.registrations = registered(image)
         frames = read_frames(image)
         self.obstacles = None if frames is None else Obstacles(image, frames)
 
@@ -129,9 +132,12 @@ class Chooser:
             raise Stays(start, "shorter than the jump that must stand at its old entry (5 bytes)")
         if body.tables and self.image.arch.lr is None and start not in self.found.tables:
             raise Stays(start, f"jumps through a table that is not understood at {body.tables[0]:#x}")
+        if any(site.start < function.end and start < site.end for site in self.registrations):
+            raise Stays(start, "hands the unwind tables to the unwinder")
         if self.obstacles and (why := self.obstacles.why(start, function.end, pushes=self.image.arch.lr is None)):
             raise Stays(start, why)
-        laid = build(body, self.fill, entered=start in self.entered)
+        tables = references_aarch64.tables_of(self.found, body.insns, body.tables) if self.image.arch.lr else ()
+        laid = build(body, self.fill, tables, entered=start in self.entered)
         for _, target in self.entered.get(start, ()):
             if target not in laid.offsets:
                 raise Stays(start, f"another function jumps into the middle of an instruction at {target:#x}")

@@ -43,11 +43,15 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One jump-table entry at ``address``: 4 bytes, ``label`` - ``base``; or 8 bytes, ``label`` (``base`` is None)."""
+    """One jump-table entry at ``address``: ``width`` bytes, (``label`` - ``base``) / ``scale``; or the whole ``label``
+    (``base`` is None).  A base in the code moves as labels do."""
 
     address: int
     label: int
     base: int | None
+    width: int = 4
+    scale: int = 1
+    signed: bool = True
 
 
 @dataclass
@@ -56,7 +60,8 @@ class References:
 
     ``pointers``: per function start, every place that yields it.  ``stays``: functions whose code must stay, and why.
     ``fixed``: functions whose pointers must keep naming the old entry, and why.  ``tables``: per function, entries
-    that lead into it; ``words``: data words to rewrite when what they name moves (address -> named address)."""
+    that lead into it; ``words``: data words to rewrite when what they name moves (address -> named address).
+    ``named``: address -> places of relocations that name it (AArch64)."""
 
     image: Image
     codes: Mapping[int, Code]
@@ -65,6 +70,7 @@ class References:
     fixed: dict[int, str] = field(default_factory=dict)
     tables: dict[int, list[Entry]] = field(default_factory=dict)
     words: dict[int, int] = field(default_factory=dict)
+    named: dict[int, set[int]] = field(default_factory=dict)
 
     def home(self, address: int) -> Function | None:
         """The function whose code *address* is in."""

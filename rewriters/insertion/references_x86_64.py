@@ -100,7 +100,7 @@ def _tables(found: References, left: dict[int, Kept], absolute: Mapping[int, str
             home = found.home(label)
             if home is None or label not in found.codes[home.start].index or _stem(home) != owners[base]:
                 break
-            found.tables.setdefault(home.start, []).append(Entry(at, label, base if relative else None))
+            found.tables.setdefault(home.start, []).append(Entry(at, label, base if relative else None, width))
             del left[at]
             at += width
 

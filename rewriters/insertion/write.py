@@ -167,7 +167,10 @@ class Writer:
                 if insn.kind in _DIRECT and insn.target is not None:
                     self._redirect(insn)
                 elif found := self.name(insn):
-                    self._patch(insn.address, renamed(self.arch, insn, found[0], insn.address, found[1]).raw)
+                    moved = renamed(self.arch, insn, found[0], insn.address, found[1])
+                    self.plan.patch(
+                        insn.address, moved.read_back(self.arch, insn.address), found[1], self.bases[found[1]]
+                    )
 
     def _redirect(self, insn: Insn) -> None:
         assert insn.target is not None
@@ -178,28 +181,28 @@ class Writer:
             moved = moving.retarget(self.arch, insn, insn.address, goal)
         except RefusedError:
             return  # too far for its form: by way of the old entry
-        self._patch(insn.address, moved.raw)
-
-    def _patch(self, address: int, data: bytes) -> None:
-        self.plan.edit(address, data)
+        self.plan.patch(insn.address, moved.read_back(self.arch, insn.address), insn.target, goal)
 
     def _data(self) -> None:
         """Words of data: pointers, tables, addresses of patchable NOPs."""
         for start in sorted(self.moves.follow):
             for pointer in self.found.pointers.get(start, ()):
                 if pointer.form is Form.WORD:
-                    self._patch(pointer.address, self.bases[start].to_bytes(8, "little"))
+                    new = self.bases[start]
+                    self.plan.patch(pointer.address, new.to_bytes(8, "little"), start, new)
         for start in sorted(self.moves.bodies):
             laid = self.moves.bodies[start]
-            for entry in self.found.tables.get(start, ()):
+            for entry in (*self.found.tables.get(start, ()), *laid.tables):
                 to = self.bases[start] + laid.offsets[entry.label]
                 if entry.base is None:
-                    self._patch(entry.address, to.to_bytes(8, "little"))
+                    data = to.to_bytes(entry.width, "little")
                 else:
-                    self._patch(entry.address, (to - entry.base).to_bytes(4, "little", signed=True))
+                    distance = to - (self._moved_place(entry.base) or entry.base)
+                    data = (distance // entry.scale).to_bytes(entry.width, "little", signed=entry.signed)
+                self.plan.patch(entry.address, data, entry.label, to)
         for address, named in sorted(self.found.words.items()):
             if (goal := self._moved_place(named)) is not None:
-                self._patch(address, goal.to_bytes(8, "little"))
+                self.plan.patch(address, goal.to_bytes(8, "little"), named, goal)
 
     def _moved_place(self, named: int) -> int | None:
         home = self.image.function_at(named)

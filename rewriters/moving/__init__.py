@@ -1,6 +1,6 @@
 """Carry one instruction to another address so that it does there what it did here.
 
-    Insn + new pc + resolve --carry--> Moved(bytes, every emitted instruction with its text)
+    Insn + new pc + resolve --carry--> Moved(bytes, every emitted instruction with its text) --read back--> written
 
 ``size`` is known before any address is: forms are chosen by the instruction alone.  Nothing here knows functions,
 sequences or shadow stacks.
@@ -45,8 +45,7 @@ def carry(arch: Arch, insn: Insn, new_pc: int, resolve: Resolve, scratch: str | 
     *resolve* maps the address it refers to (``refers_to``) to the one to refer to now; it is not asked about the page
     of an ``adrp``, which names nothing by itself.  A call leaves the return address behind its new place.
     *scratch* is a free register for AArch64's vector literals (``x16``); its value is lost.
-    RefusedError: it cannot be carried (``problem``), or the new distance is beyond its form's reach.
-    EngineError: the bytes do not read back as meant."""
+    RefusedError: it cannot be carried (``problem``), or the new distance is beyond its form's reach."""
     moved: Moved = _CARRIERS[arch.name].carry(insn, new_pc, resolve, scratch)
     return moved
 

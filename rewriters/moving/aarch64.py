@@ -59,9 +59,12 @@ def _word(insn: Insn) -> int:
     return int.from_bytes(insn.raw, "little")
 
 
+#: All that tells the forms apart is in the top byte.
+_BY_TOP = tuple(next((f for f in _FORMS if top << 24 & f.mask == f.value), None) for top in range(256))
+
+
 def _form(insn: Insn) -> _Form | None:
-    word = _word(insn)
-    return next((form for form in _FORMS if word & form.mask == form.value), None)
+    return _BY_TOP[insn.raw[3]] if len(insn.raw) == 4 else None
 
 
 def refers_to(insn: Insn) -> int | None:
@@ -125,8 +128,8 @@ def carry(insn: Insn, new_pc: int, resolve: Resolve, scratch: str | None = None)
     if form.name == "literal":
         return _literal(insn, new_pc, target, scratch)
     if insn.mnemonic not in _INVERSE:  # b.al, b.nv: always taken
-        return assembled(AARCH64, new_pc, [encode.a64_b(new_pc, target)])
-    return assembled(AARCH64, new_pc, [_inverted(insn, new_pc), encode.a64_b(new_pc + 4, target)])
+        return assembled([encode.a64_b(new_pc, target)])
+    return assembled([_inverted(insn, new_pc), encode.a64_b(new_pc + 4, target)])
 
 
 def _inverted(insn: Insn, pc: int) -> Encoded:
@@ -141,8 +144,8 @@ def _inverted(insn: Insn, pc: int) -> Encoded:
 def _address(insn: Insn, pc: int, target: int) -> Moved:
     register = _word(insn) & 31
     if register == _ZERO:
-        return assembled(AARCH64, pc, [_nop()])
-    return assembled(AARCH64, pc, _form_address(f"x{register}", pc, target))
+        return assembled([_nop()])
+    return assembled(_form_address(f"x{register}", pc, target))
 
 
 def _form_address(register: str, pc: int, target: int) -> list[Encoded]:
@@ -157,13 +160,13 @@ def _nop() -> Encoded:
 def _literal(insn: Insn, pc: int, target: int, scratch: str | None) -> Moved:
     word = _word(insn)
     if _is_prefetch(word):  # a hint, without architectural effect
-        return assembled(AARCH64, pc, [_nop()])
+        return assembled([_nop()])
     register = word & 31
     vector = word >> 26 & 1
     encoding, text = _LOADS[word >> 30, vector]
     base = int(scratch.removeprefix("x")) if vector and scratch else register
     load = (encoding | base << 5 | register).to_bytes(4, "little"), f"{text}{register}, [x{base}]"
-    return assembled(AARCH64, pc, [*_form_address(f"x{base}", pc, target), load])
+    return assembled([*_form_address(f"x{base}", pc, target), load])
 
 
 def retarget(insn: Insn, new_pc: int, target: int) -> Moved:
@@ -171,7 +174,7 @@ def retarget(insn: Insn, new_pc: int, target: int) -> Moved:
     form = _form(insn)
     if form is None:
         raise refuse(insn, "it names no address")
-    return assembled(AARCH64, new_pc, [_encode(form, insn, _word(insn), new_pc, target)])
+    return assembled([_encode(form, insn, _word(insn), new_pc, target)])
 
 
 def _encode(form: _Form, insn: Insn, word: int, pc: int, target: int) -> Encoded:

@@ -16,10 +16,18 @@ Resolve = Callable[[int], int]
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """One instruction at its new address.  ``parts``: what was emitted, each with the text capstone reads back."""
+    """One instruction at its new address.  ``parts``: what was emitted, each with the text capstone must read back:
+    whoever writes them sees to that (``read_back``, or rewriters.text)."""
 
     raw: bytes
     parts: tuple[tuple[bytes, str], ...]
+
+    def read_back(self, arch: Arch, pc: int) -> bytes:
+        """``raw``, after capstone has read every part back at *pc*; EngineError if it reads anything else."""
+        for raw, text in self.parts:
+            encode.read_back(arch, raw, pc, text)
+            pc += len(raw)
+        return self.raw
 
 
 def verbatim(insn: Insn) -> Moved:
@@ -27,12 +35,8 @@ def verbatim(insn: Insn) -> Moved:
     return Moved(insn.raw, ((insn.raw, insn.text),))
 
 
-def assembled(arch: Arch, new_pc: int, parts: list[tuple[bytes, str]]) -> Moved:
-    """*parts* one behind the other from *new_pc* on, each read back; EngineError where capstone reads another text."""
-    at = new_pc
-    for raw, text in parts:
-        encode.read_back(arch, raw, at, text)
-        at += len(raw)
+def assembled(parts: list[tuple[bytes, str]]) -> Moved:
+    """*parts* one behind the other."""
     return Moved(b"".join(raw for raw, _ in parts), tuple(parts))
 
 

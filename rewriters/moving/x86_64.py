@@ -14,7 +14,6 @@ from functools import cache
 
 import capstone
 
-from lab.arch import X86_64
 from lab.arch.decode import Insn, Kind
 from rewriters import encode
 from rewriters.encode import Encoded, number
@@ -138,16 +137,16 @@ def carry(insn: Insn, new_pc: int, resolve: Resolve, scratch: str | None = None)
     target = resolve(old)
     branch = _branch(insn)
     if branch is None:
-        return assembled(X86_64, new_pc, [_operand(insn, new_pc, target)])
+        return assembled([_operand(insn, new_pc, target)])
     if not branch.is_loop:
-        return assembled(X86_64, new_pc, [_direct(insn, branch.prefix + branch.long(), 4, new_pc, target)])
+        return assembled([_direct(insn, branch.prefix + branch.long(), 4, new_pc, target)])
     over = new_pc + insn.size
     parts = [
         _direct(insn, branch.prefix + branch.opcode, 1, new_pc, over + 2),
         (b"\xeb\x05", f"jmp {number(over + 7)}"),
         encode.x86_jmp(over + 2, target),
     ]
-    return assembled(X86_64, new_pc, parts)
+    return assembled(parts)
 
 
 def retarget(insn: Insn, new_pc: int, target: int) -> Moved:
@@ -158,8 +157,8 @@ def retarget(insn: Insn, new_pc: int, target: int) -> Moved:
         raise refuse(insn, "it names no address")
     branch = _branch(insn)
     if branch is None:
-        return assembled(X86_64, new_pc, [_operand(insn, new_pc, target)])
-    return assembled(X86_64, new_pc, [_direct(insn, insn.raw[: -branch.width], branch.width, new_pc, target)])
+        return assembled([_operand(insn, new_pc, target)])
+    return assembled([_direct(insn, insn.raw[: -branch.width], branch.width, new_pc, target)])
 
 
 def _direct(insn: Insn, start: bytes, width: int, pc: int, target: int) -> Encoded:

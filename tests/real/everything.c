@@ -183,7 +183,7 @@ OWN static void with_signals(void)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	note(order);
 	signal(SIGTERM, leaving_handler);
-	for (int i = 0; i < 2; i++) {
+	for (volatile int i = 0; i < 2; i++) {
 		int number = sigsetjmp(out_of_handler, 1);
 		if (!number)
 			raise(SIGTERM);

@@ -142,6 +142,7 @@ def run(arch: Arch, old: bytes, new: bytes, seed: int, *, moved: bool) -> After:
 
 
 def assert_same(arch: Arch, insn: Insn, moved: Moved, seed: int, lost: str = "") -> None:
+    moved.read_back(arch, NEW)
     before, after = (run(arch, insn.raw, moved.raw, seed, moved=flag) for flag in (False, True))
     assert not before.fault, f"{insn.text}: the original faults ({before.fault}): nothing is compared"
     assert not after.fault, f"{insn.text}: only the carried one faults: {after.fault}"

@@ -19,6 +19,7 @@ from lab.machine.linux import (
     calls_time,
 )
 from lab.machine.linux.clock import Clock
+from lab.machine.linux.counters import hook_counters, reads_counters
 from lab.machine.linux.descriptors import Descriptors, Output, Sink, Stdin
 from lab.machine.linux.ended import Ended
 from lab.machine.linux.frame import SIGSEGV, push_frame
@@ -29,7 +30,7 @@ from lab.machine.linux.process import Process
 from lab.machine.linux.refusal import Refusal
 from lab.machine.linux.signals import Delivery, Signals
 from lab.machine.linux.table import CALLS
-from lab.machine.linux.trace import Call, Recorder, Trace
+from lab.machine.linux.trace import Call, Recorder, Trace, shown
 from lab.machine.linux.tree import copied
 from lab.machine.linux.user import UserMemory
 from lab.machine.linux.vectors import reset_vectors
@@ -86,6 +87,8 @@ class Kernel:
         self._recorder = Recorder()
         self._lag = _SYSCALL_BYTES[guest.arch.name]
         reset_vectors(self.cpu, self.arch)
+        if self.arch.name == "aarch64" and reads_counters(guest.memory):
+            hook_counters(self.cpu, self.clock)
 
     @property
     def output(self) -> bytes:
@@ -123,21 +126,21 @@ class Kernel:
         name = name_of(self.arch.name, self.get(self._number) & 0xFFFF_FFFF)
         raw = [self.get(register) for register in self._arguments]
         self.remark, self.resumed = "", False
-        shown: list[str] = []
+        texts: list[str] = []
         try:
-            result = self._do(name, raw, shown)
+            result = self._do(name, raw, texts)
             said = self._said(name, result)
         except Refusal as refusal:
             result, said = -refusal.number, refusal.name
             self.remark = refusal.note or self.remark
-        self._recorder.add(Call(name, tuple(shown), said, self.remark))
+        self._recorder.add(Call(name, tuple(texts), said, self.remark))
         if self.ended is None:
             if not self.resumed:
                 self._answer(result)
             self._deliver()
         return self.ended
 
-    def _do(self, name: str, raw: list[int], shown: list[str]) -> int:
+    def _do(self, name: str, raw: list[int], texts: list[str]) -> int:
         entry = CALLS.get(name)
         if entry is None:
             self._recorder.lacks(name)
@@ -145,7 +148,7 @@ class Kernel:
         arguments: list[int | bytes] = []
         for kind, value in zip(entry.kinds, raw, strict=False):
             argument, text = self._argument(kind, value)
-            shown.append(text)
+            texts.append(text)
             arguments.append(argument)
         return entry.function(self, *arguments)
 
@@ -164,7 +167,7 @@ class Kernel:
                 return value, str(value)
             case "path":
                 path = self.user.string(value)
-                return path, ascii(path)[1:]
+                return path, shown(path)
             case _:
                 return value, self.place(value)
 

@@ -1,8 +1,11 @@
 """The guest's pages as its kernel sees them: rights that changed, and the arena that brk and mmap take pages from.
 
-All memory is mapped in the machine before the run (``lab.machine.memory``): the arena too, as one range, whose pages
-the processor cannot touch until the guest has asked for them.  Rights are only ever taken away from what a mapping has
-as a whole, so nothing becomes executable that was not when the image was loaded.
+All memory is mapped in the machine before the run (``lab.machine.memory``): the arena too, as one range, which the
+processor cannot touch until the guest has asked for pages there.  Rights are only ever taken away from what a mapping
+has as a whole, so nothing becomes executable that was not when the image was loaded.
+
+System calls see the rights of every page.  The processor sees those of the image's pages exactly; the arena opens to it
+by the ``STEP`` and never closes again, because unicorn takes milliseconds for each change of a mapping it has split.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from lab.machine.memory import PAGE, GuestMemory, Mapping
 ARENA = 0x7F_B000_0000
 ARENA_SIZE = 64 << 20
 ARENA_NAME = "arena"
+STEP = 1 << 20
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
 Protect = Callable[[int, int, int], None]
@@ -35,6 +39,7 @@ class Pages:
         self._changed: dict[int, int] = {}
         self._used = bytearray(ARENA_SIZE // PAGE)  # 1: in use
         self._dirty = bytearray(ARENA_SIZE // PAGE)  # 1: was in use before, so perhaps not zero
+        self._open: set[int] = set()
         self.heap_end = ARENA
         """What brk is: the heap grows from the arena's start, mappings from its end."""
         protect(ARENA, ARENA_SIZE, 0)
@@ -114,6 +119,8 @@ class Pages:
             if prot & ~_whole(mapping):
                 raise Refusal(errno.EACCES, "rights the mapping did not have from the start")
         self._set(address, up(size), prot)
+        if not self.in_arena(address, size):
+            self._protect(address, up(size), prot)
 
     def _take(self, address: int, size: int, prot: int) -> None:
         first, last = _index(address), _index(address + size)
@@ -121,6 +128,10 @@ class Pages:
             self._write(address, bytes(size))
         self._used[first:last] = self._dirty[first:last] = b"\1" * (last - first)
         self._set(address, size, prot)
+        for step in range(address // STEP * STEP, address + size, STEP):
+            if step not in self._open:
+                self._open.add(step)
+                self._protect(step, STEP, PROT_READ | PROT_WRITE)
 
     def _give_back(self, address: int, size: int) -> None:
         first, last = _index(address), _index(address + size)
@@ -131,7 +142,6 @@ class Pages:
     def _set(self, address: int, size: int, prot: int) -> None:
         for page in range(address, address + size, PAGE):
             self._changed[page] = prot
-        self._protect(address, size, prot)
 
 
 def _index(address: int) -> int:
