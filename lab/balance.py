@@ -13,7 +13,7 @@ from lab.covers import Coverage
 from lab.engine.native.cells import S
 from lab.engine.native.engine import NativeEngine
 from lab.engine.native.tables import TooWideError
-from lab.engine.plan import Plan, make_reader
+from lab.engine.plan import Plan, make_reader, shadow_pointer
 from lab.errors import EngineError
 from lab.images.image import Image
 from lab.layout import RewriteMap
@@ -55,16 +55,12 @@ class Balance:
         got = "nothing" if found is None else f"{found:#x}"
         return f"{place}: {name} is {got}, the true return address {innermost.ra:#x}"
 
-    def _pointer(self, register: int) -> int:
-        cell = self.layout.cell
-        return register if cell is None else self.machine.memory.load(cell) or 0
-
     def _top(self, innermost: Activation, register: int) -> int | None:
         if self.layout.distance is not None:
             slot = innermost.sp_at_call - self.image.arch.call_pushes - self.layout.distance
             return self.machine.memory.load(slot)
         base, _ = self.machine.shadow_bounds
-        pointer = self._pointer(register)
+        pointer = shadow_pointer(self.machine, register)
         return self.machine.memory.load(pointer - 8) if pointer > base else None
 
     def at_exit(self, pc: int, register: int, return_addresses: tuple[int, ...]) -> None:
@@ -73,10 +69,11 @@ class Balance:
         if self.layout.distance is not None:
             return  # a parallel shadow stack has no pointer: nothing to be empty
         base, limit = self.machine.shadow_bounds
-        if not base <= self._pointer(register) <= limit:
-            self.problem = f"at exit the shadow-stack pointer {self._pointer(register):#x} is outside its storage"
+        pointer = shadow_pointer(self.machine, register)
+        if not base <= pointer <= limit:
+            self.problem = f"at exit the shadow-stack pointer {pointer:#x} is outside its storage"
             return
-        left = [self.machine.memory.load(at) for at in range(base, self._pointer(register), 8)]
+        left = [self.machine.memory.load(at) for at in range(base, pointer, 8)]
         expected = []
         inside = pc
         for ra in return_addresses:

@@ -31,6 +31,7 @@ COMMANDS = {
     "doctor": "doctor",
     "selftest": "selftest",
     "rewrite": "rewrite",
+    "census": "census",
     "bench": "bench",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""

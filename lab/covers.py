@@ -8,10 +8,12 @@ the trace is exact.  What is truly live is the function that made the call: the 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 
+from lab.fragments import parents
 from lab.images.image import Image
-from lab.layout import RewriteMap
+from lab.layout import InsertedRange, RewriteMap
 
 FunctionSet = frozenset[int]
 
@@ -21,15 +23,17 @@ class Coverage:
 
     def __init__(self, image: Image, rewrite: RewriteMap | None) -> None:
         self._image = image
-        self.pieces = rewrite.inserted if rewrite else ()
+        self.pieces = sorted(rewrite.inserted, key=lambda piece: piece.start) if rewrite else []
+        self._edges = [piece.start for piece in self.pieces]
         self._starts = {name: f.start for f in image.functions for name in f.names}
-        self._parents = {
+        self._parents = parents(image) | {
             f.start: self._starts[f.name.removesuffix(".cold")]
             for f in image.functions
             if f.name.endswith(".cold") and f.name.removesuffix(".cold") in self._starts
         }
         self._by_address: dict[int, int | None] = {}
         self._owners: dict[int, int | None] = {}
+        self._known = any(f.symbol for f in image.functions)
         self._callers: dict[tuple[int, ...], FunctionSet] = {}
         self._named: dict[tuple[int, ...], FunctionSet] = {}
 
@@ -37,28 +41,33 @@ class Coverage:
         """What live patching would say: by symbol range alone."""
         if address not in self._by_address:
             function = self._image.function_at(address)
-            self._by_address[address] = function.start if function else None
+            self._by_address[address] = function.start if function and function.symbol else None
         return self._by_address[address]
 
     def running(self, address: int) -> int | None:
         """Whose code is really running: out-of-line code belongs to the function whose site it serves."""
         if address not in self._owners:
-            owner = self.by_symbol(address)
-            if owner is None:
-                piece = next((p for p in self.pieces if p.start <= address < p.end), None)
-                owner = self._starts.get(piece.function) if piece else None
-            self._owners[address] = owner
+            piece = self._piece(address)
+            owner = self._starts.get(piece.function) if piece else None
+            function = self._image.function_at(address)
+            self._owners[address] = function.start if owner is None and function else owner
         return self._owners[address]
 
+    def _piece(self, address: int) -> InsertedRange | None:
+        index = bisect.bisect_right(self._edges, address) - 1
+        found = self.pieces[index] if index >= 0 else None
+        return found if found is not None and address < found.end else None
+
     def body(self, address: int) -> int | None:
-        """Like the function that is running at *address*, with a compiler's ``f.cold`` counted to ``f``."""
+        """Like the function that is running at *address*, with a compiler's ``f.cold`` counted to ``f``, and parts
+        that have no symbols to the first they share code with."""
         owner = self.running(address)
         return owner if owner is None else self._parents.get(owner, owner)
 
     @property
     def known(self) -> bool:
-        """Whether the image has functions to map addresses to; without symbols nothing can be said to be covered."""
-        return bool(self._image.functions)
+        """Whether there are symbols to map addresses to functions; without them nothing can be said to be covered."""
+        return self._known
 
     def live(self, pc: int, truth: tuple[int, ...], *, after_call: bool) -> FunctionSet:
         """The functions that are live at a stop.  After a call the pc is a return address: ra - 1 is inside."""

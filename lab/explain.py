@@ -155,6 +155,8 @@ def parse_pc(image: Image, text: str) -> int:
     if not plus:
         name, offset = text, "0"
     start = image.symbols.get(name, _hexadecimal(name))
+    if start is None:
+        start = next((f.start for f in image.functions if name in f.names), None)
     distance = _hexadecimal(offset)
     if start is None or distance is None:
         raise InputError(f"{image.path}: '{text}' is neither an address nor a function of this image")

@@ -17,15 +17,15 @@ from lab.engine.run import NATIVE, execute
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError, InputError
 from lab.features import Features, StaticFeatures
-from lab.images.build import ARCH_FLAGS, BASE_FLAGS, build
+from lab.images.build import base_flags, build, unbuildable
 from lab.images.cache import cache_folder
 from lab.images.image import Image, load_image
-from lab.images.toolchain import find_compiler
+from lab.images.toolchain import find_compiler, missing_compiler
 from lab.images.workloads import Workload, workload_by_name
-from lab.layout import Region, RewriteMap
+from lab.layout import NEW_TEXT, Region, RewriteMap
 from lab.machine.machine import End, Limits, Outcome
 from lab.proposals.api import Proposal
-from lab.rewriting import rewritten
+from lab.rewriting import with_shadow
 from lab.store.rows import DOUBTS, VERDICTS, Cell, CostRow, ImageRow, StackRow, VerdictRow
 from lab.unwind.api import CALL, MODES, Unwinder
 from lab.verdict import Verdict
@@ -79,14 +79,16 @@ class Subject:
     def text_bytes(self) -> int:
         """Bytes of code: the executable sections and what the rewriter put out of line, without padding."""
         pieces = self.rewrite.inserted if self.rewrite else ()
-        return self.image.text_bytes + sum(p.end - p.start for p in pieces if p.region is Region.TRAMPOLINE)
+        added = sum(p.end - p.start for p in pieces if p.region in {Region.TRAMPOLINE, Region.MOVED})
+        section = self.image.section(NEW_TEXT)
+        return self.image.text_bytes - (section.size if section else 0) + added
 
 
 def run_job(job: Job) -> JobResult:
     """Build, rewrite, execute, judge, count.  A pair that does not exist gives ``unsupported`` cells."""
     result = JobResult()
     proposal, workload = registry.proposal(job.proposal), workload_by_name(job.workload)
-    reason = proposal.unsupported(job.arch) or _workload_unsupported(workload, job.arch)
+    reason = unsupported(job)
     if reason is not None:
         result.cells = [_unsupported(job, name, mode, reason) for name in job.unwinders for mode in job.modes]
         return result
@@ -113,15 +115,12 @@ def run_job(job: Job) -> JobResult:
 
 def prepare(job: Job, proposal: Proposal, workload: Workload) -> Subject:
     """The image of *workload* under *proposal*: built, and rewritten and verified where the proposal says so."""
-    arch = arch_by_name(job.arch)
+    arch, compiler = arch_by_name(job.arch), find_compiler(job.compiler)
     asked = proposal.compiler_flags(job.arch)
-    path = build(workload, arch, asked, job.size, find_compiler(job.compiler))
-    image = load_image(path)
-    flags = (*BASE_FLAGS, *ARCH_FLAGS[job.arch], *workload.flags, *asked)
-    if proposal.rewrite is None:
-        return Subject(image, None, proposal, workload, flags)
-    done = rewritten(image, proposal.rewrite, job.limits, cache_folder())
-    return Subject(done.image, done.map, proposal, workload, flags)
+    path = build(workload, arch, asked, job.size, compiler)
+    flags = (*base_flags(compiler, arch), *workload.flags, *asked)
+    image, rewrite = with_shadow(load_image(path), proposal, job.limits, cache_folder())
+    return Subject(image, rewrite, proposal, workload, flags)
 
 
 def check_outcome(subject: Subject, job: Job, outcome: Outcome) -> None:
@@ -136,8 +135,15 @@ def check_outcome(subject: Subject, job: Job, outcome: Outcome) -> None:
         raise EngineError(f"{job.title}: expected '{expected}', got '{got}' ({how} {outcome.detail})".rstrip())
 
 
-def _workload_unsupported(workload: Workload, arch: str) -> str | None:
-    return None if arch in workload.arches else f"{workload.name} exists on {', '.join(workload.arches)} only"
+def unsupported(job: Job) -> str | None:
+    """Why there is no image for *job*, None if there is one: not on this architecture, no compiler, or not with it."""
+    proposal, workload = registry.proposal(job.proposal), workload_by_name(job.workload)
+    if reason := proposal.unsupported(job.arch, job.compiler):
+        return reason
+    if job.arch not in workload.arches:
+        return f"{workload.name} exists on {', '.join(workload.arches)} only"
+    arch = arch_by_name(job.arch)
+    return missing_compiler(job.compiler, arch) or unbuildable(workload, arch, find_compiler(job.compiler))
 
 
 def _unsupported(job: Job, unwinder: str, mode: str, reason: str) -> Cell:
@@ -269,4 +275,4 @@ class _Rows:
         )  # fmt: skip
 
 
-__all__ = ["Job", "JobResult", "Subject", "check_outcome", "prepare", "run_job"]
+__all__ = ["Job", "JobResult", "Subject", "check_outcome", "prepare", "run_job", "unsupported"]

@@ -18,6 +18,8 @@ from lab.errors import InputError
 
 MAP_SCHEMA = 1
 MAP_SUFFIX = ".rewrite.json"
+#: The section in which a rewriter puts code of its own.
+NEW_TEXT = ".text.unwindlab"
 
 
 class Flavour(enum.Enum):
@@ -124,6 +126,17 @@ class Carried:
     new_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """[address, address + size) of the original image names ``new`` where it named ``old``: the target of a call or
+    jump that stays, a pointer or jump-table entry in data, an address formed by code, or the unwind tables."""
+
+    address: int
+    size: int
+    old: int
+    new: int
+
+
 @dataclass(frozen=True)
 class SiteOut:
     """A site or function left out of the rewrite, and why.  Nothing is ever skipped without one of these."""
@@ -135,7 +148,11 @@ class SiteOut:
 
 @dataclass(frozen=True)
 class Census:
-    """How much of the image is instrumented.  ``scan`` scores finding the sites without the compiler's records."""
+    """How much of the image is instrumented.  ``scan`` scores finding the sites without the compiler's records.
+
+    ``calling`` functions make a call, ``calling_instrumented`` of them have a shadow entry.  ``decoded`` instructions
+    were looked at, ``understood`` ones had to be: what a tool has to know of code that others wrote (row 49 of the field
+    guide)."""
 
     functions: int
     instrumented: int
@@ -144,13 +161,18 @@ class Census:
     out_of_line: int
     left_out: tuple[SiteOut, ...]
     scan: dict[str, Any] = field(default_factory=dict)
+    calling: int = 0
+    calling_instrumented: int = 0
+    decoded: int = 0
+    understood: int = 0
 
 
 @dataclass(frozen=True)
 class RewriteMap:
     """Everything about one rewrite that outlives it.  Bodies do not move in NOP-fill modes: old pc = new pc.
 
-    ``carried`` is empty there; elsewhere it lists every original instruction that executes at another address.
+    ``carried`` is empty there; elsewhere it lists every original instruction that executes at another address, and
+    ``patched`` what stays in place and names another one.
     ``leaves`` says whether functions that make no call have a shadow entry too."""
 
     mode: str
@@ -162,6 +184,7 @@ class RewriteMap:
     census: Census
     checks: dict[str, Any]
     carried: tuple[Carried, ...] = ()
+    patched: tuple[Patched, ...] = ()
     leaves: Leaves = Leaves.ALL
 
     def region(self, pc: int) -> Region:
@@ -212,6 +235,7 @@ class RewriteMap:
         rows = layout.rows
         ranges = [(p.start, p.end) for p in rows] + [(p.start, p.end) for p in self.inserted]
         ranges += [(c.old, c.old + c.old_size) for c in self.carried]
+        ranges += [(p.address, p.address + p.size) for p in self.patched]
         ranges += [(c.new, c.new + c.new_size) for c in self.carried]
         if any(not 0 <= start < end < 1 << 64 for start, end in ranges):
             return "a range ends before it starts"

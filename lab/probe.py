@@ -8,7 +8,7 @@ from lab.arch.decode import Kind
 from lab.engine.native.cells import Changed, S
 from lab.engine.native.engine import NativeEngine
 from lab.engine.native.tables import TooWideError
-from lab.engine.plan import Plan, covered_by
+from lab.engine.plan import Plan, covered_by, shadow_pointer
 from lab.engine.reference import ReferenceEngine
 from lab.features import DynamicFeatures
 from lab.images.image import Image
@@ -87,18 +87,12 @@ class NativeProbe(NativeEngine):
         self.seen += 1
         if self.seen == self.hit:
             innermost, load = (truth[0] if truth else None), self.machine.memory.load
-            registers = (regs.sp, regs.fp, self._shadow_pointer(regs))
+            registers = (regs.sp, regs.fp, shadow_pointer(self.machine, regs.ssp))
             dynamic = self.features.dynamic(regs.pc, registers, innermost, load, after_call=self._mode == CALL)
             self._lay_overlay(regs)
             found = tuple(activation.ra for activation in truth)
             self.found = Stop(self._mode, regs, found, dynamic, self.machine.registers())
             raise _Found
-
-    def _shadow_pointer(self, regs: Regs) -> int:
-        layout = self.machine.layout
-        if layout is None:
-            return 0
-        return regs.ssp if layout.cell is None else self.machine.memory.load(layout.cell) or 0
 
     def seek(self) -> Outcome | None:
         """Run; None once the stop has been found, else how the program ended without it."""

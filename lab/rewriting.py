@@ -5,24 +5,30 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import rewriters
 from lab.balance import check_balance
 from lab.cost.counts import count
+from lab.engine.native.compiling import compiled_hook
+from lab.engine.native.counting import compiled_counter
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, load_image
 from lab.images.rebase import rebased, way_home
-from lab.layout import Flavour, Policy, RewriteMap, map_path
+from lab.layout import Flavour, Leaves, Policy, RewriteMap, map_path
 from lab.machine.machine import End, Limits, Outcome, Process
-from lab.proposals.api import Rewrite
+from lab.proposals.api import Proposal, Rewrite
 from lab.rebased import rebased_map
+from lab.untrusted import EMULATOR, REWRITER, Stage, apart, load_untrusted
+from rewriters.compiled import map_of_compiled
 from rewriters.refusals import MARKER
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -40,22 +46,23 @@ def rewrite_file(
     flavour: str | Flavour,
     policy: Policy,
     *,
+    leaves: Leaves = Leaves.ALL,
     limits: Limits | None = None,
     process: Process | None = None,
 ) -> RewriteMap:
     """Rewrite *src* into *out* and ``out.rewrite.json``, verified; on any error neither is written.
 
-    A real program is verified as *process*; without one, the image starts as a freestanding one.
-    """
-    image = load_image(src)
+    *process*: how a real program is started for the checks that run it; without one it is a freestanding image."""
+    image = load_untrusted(src)
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name a file for the output")
     if out.exists() and src.exists() and out.samefile(src):
         raise InputError(f"{out}: is the input; choose another output")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent}: no such folder for the output")
-    request = Rewrite(mode, rewriters.flavour_by_name(flavour).name, policy)
-    return _produce(image, out, request, limits or Limits(), process).map
+    request = Rewrite(mode, rewriters.flavour_by_name(flavour).name, policy, leaves)
+    compiled_counter(), compiled_hook()  # here, not in each child anew
+    return _produce(image, out, request, limits or Limits(), trusted=False, process=process).map
 
 
 def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path) -> Verified:
@@ -63,7 +70,8 @@ def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path
 
     The name covers the image, the request and every source file that has a part in making or checking it.
     """
-    key = f"{image.sha256} {request.mode} {request.flavour} {request.policy.value} {_source_digest()}"
+    what = f"{request.mode} {request.flavour} {request.policy.value} {request.leaves.value}"
+    key = f"{image.sha256} {what} {_source_digest()}"
     folder = cache_folder / "rewritten"
     out = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.elf"
     if out.exists() and map_path(out).exists():
@@ -72,7 +80,28 @@ def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path
         if found.output_sha256 == loaded.sha256:
             return Verified(loaded, found)
     folder.mkdir(parents=True, exist_ok=True)
-    return _produce(image, out, request, limits)
+    return _produce(image, out, request, limits, trusted=True)
+
+
+def with_shadow(
+    image: Image, proposal: Proposal, limits: Limits, cache_folder: Path
+) -> tuple[Image, RewriteMap | None]:
+    """*image*, built as *proposal* says, with its shadow stack: rewritten, or as its compiler made it; None: none."""
+    if proposal.rewrite is not None:
+        done = rewritten(image, proposal.rewrite, limits, cache_folder)
+        return done.image, done.map
+    return image, compiled(image, limits) if proposal.compiler else None
+
+
+def compiled(image: Image, limits: Limits) -> RewriteMap:
+    """The map of an image whose compiler put the shadow stack in, its layout proved by execution as a rewrite's is.
+
+    RefusedError names the place where it is not so."""
+    found = map_of_compiled(image)
+    balance = check_balance(image, found, limits)
+    if balance.problem:
+        raise RefusedError(f"{image.path}: its own shadow stack is not where its code says: {balance.problem}")
+    return replace(found, checks={"shadow_balance_stops": balance.checked})
 
 
 def load_map(image: Path) -> RewriteMap:
@@ -100,13 +129,20 @@ def find_map(image: Image) -> RewriteMap | None:
     return found
 
 
-def _produce(image: Image, out: Path, request: Rewrite, limits: Limits, process: Process | None = None) -> Verified:
-    result = rewriters.rewrite(image, request.mode, request.flavour, request.policy)
+def _produce(
+    image: Image, out: Path, request: Rewrite, limits: Limits, *, trusted: bool, process: Process | None = None
+) -> Verified:
+    """Rewrite, prove, then write.  An image that is not *trusted* is worked on in children only."""
+
+    def work(stage: Stage, function: Callable[..., Result], *args: object) -> Result:
+        return function(*args) if trusted else apart(stage, image.path, function, *args, seconds=4 * limits.seconds)
+
+    asked = (request.mode, request.flavour, request.policy, request.leaves)
+    result = work(REWRITER, rewriters.rewrite, image, *asked)
     with _temporary(out) as temporary:
         temporary.write_bytes(result.data)
         temporary.chmod(0o777 & ~_umask())
-        draft = load_image(temporary)
-        checks = dynamic_checks(image, draft, result.map, limits, process)
+        draft, checks = work(EMULATOR, _proved, image, temporary, result.map, limits, process)
         final = replace(result.map, checks=result.map.checks | checks)
         # The map goes first: an image without its map would be judged as if it had no shadow stack.
         with _temporary(map_path(out)) as map_file:
@@ -117,16 +153,23 @@ def _produce(image: Image, out: Path, request: Rewrite, limits: Limits, process:
     return Verified(replace(draft, path=out), final)
 
 
+def _proved(
+    old: Image, draft: Path, rewrite: RewriteMap, limits: Limits, process: Process | None
+) -> tuple[Image, dict[str, Any]]:
+    """The image in the file *draft*, and what running it shows."""
+    new = load_image(draft)
+    return new, dynamic_checks(old, new, rewrite, limits, process)
+
+
 @contextlib.contextmanager
 def _temporary(out: Path) -> Iterator[Path]:
     """A fresh file beside *out* that is gone afterwards unless it was moved away."""
+    path = out.with_name(f".{out.name}.{secrets.token_hex(8)}")  # known before it exists, or a stop could lose it
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
-    except OSError as error:
-        raise InputError(f"{out.parent}: cannot write there: {error.strerror}") from None
-    os.close(handle)
-    path = Path(name)
-    try:
+        try:
+            path.touch(0o600, exist_ok=False)
+        except OSError as error:
+            raise InputError(f"{out.parent}: cannot write there: {error.strerror}") from None
         yield path
     finally:
         path.unlink(missing_ok=True)

@@ -16,13 +16,15 @@ Progress = Callable[[int, int, str], None]
 
 
 def expand(experiment: Experiment) -> list[Job]:
-    """One job per (architecture, compiler, workload, proposal); an empty list in the experiment means all."""
+    """One job per (architecture, compiler, workload, proposal); an empty list in the experiment means all.
+
+    A proposal that is one compiler's own is built by that one, once, whatever compilers the experiment lists."""
     known = registry.names()
     limits = Limits(experiment.max_instructions, experiment.max_seconds)
-    return [
+    jobs = [
         Job(
             arch,
-            compiler,
+            registry.proposal(proposal).compiler or compiler,
             workload,
             proposal,
             tuple(experiment.unwinders or known.unwinders),
@@ -36,6 +38,7 @@ def expand(experiment: Experiment) -> list[Job]:
         for workload in experiment.workloads or [name for name, _, _ in known.workloads]
         for proposal in experiment.proposals or known.proposals
     ]
+    return list(dict.fromkeys(jobs))
 
 
 def run(experiment: Experiment, progress: Progress = lambda done, total, what: None) -> RunResult:

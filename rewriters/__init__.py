@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab.layout import Leaves
 from rewriters.flavours import all_flavours, flavour_by_name
+from rewriters.modes import ANALYSED, unsupported_reason
 from rewriters.modes import MODES as REWRITERS
-from rewriters.modes import unsupported_reason
 
 if TYPE_CHECKING:
     from lab.images.image import Image
     from lab.layout import Flavour, Policy
     from rewriters.rewriting import Rewritten
 
-__all__ = ["REWRITERS", "all_flavours", "flavour_by_name", "rewrite", "unsupported_reason"]
+__all__ = ["ANALYSED", "REWRITERS", "all_flavours", "flavour_by_name", "rewrite", "unsupported_reason"]
 
 
-def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy) -> Rewritten:
+def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, leaves: Leaves = Leaves.ALL) -> Rewritten:
     """See rewriters.rewriting.rewrite (imported on first use: it needs lief)."""
     from rewriters.rewriting import rewrite as run
 
-    return run(image, mode, flavour, policy)
+    return run(image, mode, flavour, policy, leaves)

@@ -11,13 +11,14 @@ from lab.arch.decode import Kind
 from lab.images.flow import Code, Graph, decode_function, noreturn_functions
 from lab.images.image import Function, Image
 from lab.images.liveness import FLAGS, Liveness, abi, frames, kept_across_calls, liveness
-from lab.layout import Flavour, Policy, SiteOut
+from lab.layout import Flavour, Leaves, Policy, SiteOut
 from rewriters.flavours import FlavourSpec
 from rewriters.pairing import Paired, walk
 from rewriters.sequences import Sequence, sequence
 from rewriters.sites import Found, Site
 
 NO_SITE = "no site (leaf or frameless: the compiler left none)"
+LEAF = "a leaf: its return address never leaves the link register, or it makes no call (leaves are skipped)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,20 @@ def decode_all(image: Image) -> dict[int, Code]:
     return {function.start: decode_function(image, function) for function in image.functions}
 
 
-def select(image: Image, found: Found, codes: dict[int, Code], spec: FlavourSpec, policy: Policy) -> Selection:
+def select(
+    image: Image,
+    found: Found,
+    codes: dict[int, Code],
+    spec: FlavourSpec,
+    policy: Policy,
+    *,
+    leaves: Leaves = Leaves.ALL,
+) -> Selection:
     """Decide for every function.  A function is rewritten at all of its sites or at none."""
     noreturn = noreturn_functions(codes)
     graphs = {start: Graph(code, noreturn) for start, code in codes.items()}
     allowed = _allowed_scratch(image.arch, graphs)
-    strangers = _overlaps(image) | _jumps_into_the_middle(image, codes)
+    odd = strangers(image, codes)
 
     def fill(site: Site) -> Sequence:
         return sequence(image.arch, spec.name, site.action, policy)
@@ -62,19 +71,27 @@ def select(image: Image, found: Found, codes: dict[int, Code], spec: FlavourSpec
     for function in image.functions:
         graph = graphs[function.start]
         sites = sorted(found.sites.get(function.start, []), key=lambda s: s.address)
-        out = _early_reason(image, function, found, sites, strangers)
+        out = _early_reason(image, function, found, sites, odd)
+        if out is None and leaves is Leaves.SKIP and not _lets_go(graph.code):
+            out = SiteOut(function.name, function.start, LEAF)
         if out is None:
-            paired = _walk_sites(graph, sites, spec.reach)
+            paired = walk_sites(graph, sites, spec.reach)
             picked, out = _pick(paired, sites, allowed, fill)
         if out is None:
             chosen[function.start], walks[function.start] = picked, paired
         else:
             left_out.append(out)
             walks[function.start] = walk(graph, [], spec.reach)
-    return Selection(chosen, walks, tuple(left_out), strangers)
+    return Selection(chosen, walks, tuple(left_out), odd)
 
 
-def _walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
+def _lets_go(code: Code) -> bool:
+    """Whether the return address leaves the place where the call put it: x30 is written; on x86-64, a call is made."""
+    lr = code.arch.lr
+    return bool(code.calls) or (lr is not None and any(lr in insn.writes for insn in code.insns))
+
+
+def walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
     """Walk as if every call came back, so that sites in dead code behind one are known too; where that gives no
     consistent answer, believe that calls to functions which cannot return do not."""
     paired = walk(Graph(graph.code), sites, flavour)
@@ -82,7 +99,7 @@ def _walk_sites(graph: Graph, sites: list[Site], flavour: Flavour) -> Paired:
 
 
 def _early_reason(
-    image: Image, function: Function, found: Found, sites: list[Site], strangers: dict[int, str]
+    image: Image, function: Function, found: Found, sites: list[Site], odd: dict[int, str]
 ) -> SiteOut | None:
     """A reason known before any walk."""
     if not sites:
@@ -91,8 +108,8 @@ def _early_reason(
         return found.refused[function.start]
     if function.start <= image.entry < function.end:
         return SiteOut(function.name, function.start, "the program's entry: there is nobody to return to")
-    if function.start in strangers:
-        return SiteOut(function.name, function.start, strangers[function.start])
+    if function.start in odd:
+        return SiteOut(function.name, function.start, odd[function.start])
     return None
 
 
@@ -127,6 +144,11 @@ def _allowed_scratch(arch: Arch, graphs: dict[int, Graph]) -> tuple[str, ...]:
             kept |= kept_across_calls(graph, frames(graph))
     bits = abi(arch).bits
     return tuple(name for name in arch.scratch if not bits[name] & kept)
+
+
+def strangers(image: Image, codes: dict[int, Code]) -> dict[int, str]:
+    """Functions (by start) that others enter or share, and why that leaves open where the return address is."""
+    return _overlaps(image) | _jumps_into_the_middle(image, codes)
 
 
 def _jumps_into_the_middle(image: Image, codes: dict[int, Code]) -> dict[int, str]:

@@ -10,10 +10,15 @@ from functools import cache
 from typing import Any
 
 from lab.arch import Arch
-from lab.arch.decode import decode
+from lab.arch.decode import Insn, decode
 from lab.errors import EngineError, RefusedError
 
 Encoded = tuple[bytes, str]
+
+#: ``brk #1``, ``int3``, ``bti c`` and ``ret`` (Arm ARM C6.2 BRK, BTI, RET; Intel SDM INT3).
+A64_TRAP, X86_TRAP = bytes.fromhex("200020d4"), b"\xcc"
+BTI_C = bytes.fromhex("5f2403d5")
+A64_RET: Encoded = (bytes.fromhex("c0035fd6"), "ret")
 
 _X86_REGISTERS = {name: i for i, name in enumerate(["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"])}
 _X86_REGISTERS |= {f"r{i}": i for i in range(8, 16)}
@@ -59,6 +64,18 @@ def a64_cbz(pc: int, register: str, target: int) -> Encoded:
 def x86_jmp(pc: int, target: int) -> Encoded:
     """``jmp rel32``: within 2 GiB."""
     return b"\xe9" + _rel32(pc + 5, target, "jmp"), f"jmp {number(target)}"
+
+
+def authenticate(insn: Insn) -> Encoded:
+    """The first half of ``retaa`` or ``retab``: ``autiasp`` or ``autibsp``, in x30 (Arm ARM C6.2 RETAA)."""
+    return {"retaa": (bytes.fromhex("bf2303d5"), "autiasp"), "retab": (bytes.fromhex("ff2303d5"), "autibsp")}[
+        insn.mnemonic
+    ]
+
+
+def jump(arch: Arch, pc: int, target: int) -> Encoded:
+    """The unconditional direct jump of *arch*: 4 bytes on AArch64, 5 on x86-64."""
+    return a64_b(pc, target) if arch.lr is not None else x86_jmp(pc, target)
 
 
 def x86_je(pc: int, target: int) -> Encoded:

@@ -7,7 +7,9 @@ from lab.layout import Flavour, Policy
 from rewriters.flavours import flavour_by_name
 
 #: Names of the rewriters.
-MODES: tuple[str, ...] = ("pac", "xray")
+NOP_FILL: tuple[str, ...] = ("pac", "xray")  # what a compiler left is filled
+ANALYSED: tuple[str, ...] = ("detour", "insertion")  # entries and exits are found by analysis
+MODES: tuple[str, ...] = NOP_FILL + ANALYSED
 
 
 def unsupported_reason(arch: Arch, mode: str, flavour: str | Flavour, policy: Policy | None = None) -> str | None:

@@ -85,7 +85,7 @@ def _compare(image: Image, found: Found, by_scan: set[int], by_frame: set[int], 
 def refuse_bti(image: Image) -> None:
     """RefusedError if *image* uses Branch Target Identification: there PACIASP is the landing pad as well."""
     why = None
-    if _bti_property(image):
+    if bti_property(image):
         why = ".note.gnu.property asks for BTI"
     else:
         first = next((address for address, word in words(image) if word in BTI), None)
@@ -97,7 +97,7 @@ def refuse_bti(image: Image) -> None:
         )
 
 
-def _bti_property(image: Image) -> bool:
+def bti_property(image: Image) -> bool:
     """Whether a GNU property note (gABI Linux extensions; AAELF64 6.2) sets FEATURE_1_AND.BTI."""
     section = image.section(".note.gnu.property")
     if section is None:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.arch.decode import Kind
-from lab.images.flow import Graph, Solution, solve
+from lab.images.flow import Graph, Solution, decode_function, solve
 from lab.images.frame import Frame, step
-from lab.images.image import Image
+from lab.images.image import Function, Image
 from lab.layout import Flavour, LayoutRow, Where
 from rewriters.sites import Action, Site
 
@@ -141,6 +141,30 @@ def plain_rows(image: Image, paired: Paired, start: int, end: int) -> list[Layou
         if start <= insn.address < end:
             where, offset, reason = paired.where(i)
             rows.append(LayoutRow(insn.address, min(insn.end, end), where, offset, reason))
+    return rows
+
+
+def entry_rows(image: Image, function: Function, end: int) -> list[LayoutRow]:
+    """Rows for [start, end) of the function that holds the program's entry: nobody is to be returned to.
+
+    What only a frame description tells may cover more than one function (glibc's covers __wrap_main, which is called):
+    there this is said of what comes before the first call, and of no more."""
+    if function.symbol:
+        return [LayoutRow(function.start, end, Where.OUTERMOST)]
+    code = decode_function(image, function)
+    graph = Graph(code)
+    reached = {code.index[image.entry]} if image.entry in code.index else set()
+    pending = list(reached)
+    while pending:
+        i = pending.pop()
+        onward = () if code.insns[i].kind is Kind.CALL else graph.successors[i]
+        pending.extend(following for following in onward if following not in reached)
+        reached.update(onward)
+    rows = []
+    for i, insn in enumerate(code.insns):
+        if insn.address < end:
+            where, reason = (Where.OUTERMOST, "") if i in reached else (Where.UNKNOWN, "perhaps no part of the entry")
+            rows.append(LayoutRow(insn.address, min(insn.end, end), where, 0, reason))
     return rows
 
 

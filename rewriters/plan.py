@@ -1,28 +1,27 @@
-"""From chosen sites to bytes: what changes in place, what goes out of line, and where the return address is."""
+"""What a rewrite is made of before it is written: edits, new text, and where the return address is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from typing import Any
 
-from lab.arch import Arch, arch_by_name
 from lab.images.image import Image
-from lab.layout import Flavour, InsertedRange, LayoutRow, Region, Where
-from rewriters import encode
-from rewriters.choose import Chosen, Selection
-from rewriters.pairing import Paired, State, plain_rows, site_states
+from lab.layout import Carried, Flavour, InsertedRange, LayoutRow, Patched, Region, SiteOut, Where
+from rewriters.elf_tables import Moved, NewSymbol
 from rewriters.refusals import MARKER
-from rewriters.sequences import Binding, Emitted, Places, Sequence, emit, entry_stub
-from rewriters.sites import Ending
+from rewriters.rows import gaps, merged
+from rewriters.sequences import Places, entry_stub
+from rewriters.text import NewText
+from rewriters.unwind import Registration, Span
 
-#: What fills the unreachable rest of a sled after an unconditional jump: NOPs stay NOPs, x86 gets traps.
-_A64_NOP, _X86_NOP, _X86_TRAP = bytes.fromhex("1f2003d5"), b"\x90", b"\xcc"
-_X86_RET = b"\xc3"
+#: What the symbol of a function's out-of-line code ends in.
+OUT_OF_LINE = ".detour"
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """New bytes for old code."""
+    """New bytes for old code or data."""
 
     address: int
     data: bytes
@@ -39,231 +38,81 @@ class Storage:
 
 @dataclass
 class Plan:
-    """Everything to write.  ``text`` goes to ``text_base``; empty = no segment is needed.  ``entry`` is the
-    stub's address, or None if the program's own entry stays."""
+    """Everything to write.  ``text`` goes to its own base; empty = no segment is needed.  ``entry`` is the
+    stub's address, or None if the program's own entry stays.  ``spans`` say how new text is unwound, ``dead`` which old
+    bodies no longer execute, ``symbols`` what new text is called."""
 
-    text_base: int
-    text: bytearray = field(default_factory=bytearray)
+    text: NewText
     entry: int | None = None
     edits: list[Edit] = field(default_factory=list)
     inserted: list[InsertedRange] = field(default_factory=list)
     rows: list[LayoutRow] = field(default_factory=list)
+    carried: list[Carried] = field(default_factory=list)
+    patched: list[Patched] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    dead: list[tuple[int, int]] = field(default_factory=list)
+    symbols: list[NewSymbol] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
     inline: int = 0
     out_of_line: int = 0
 
     @property
     def here(self) -> int:
         """Address of the next byte of new text."""
-        return self.text_base + len(self.text)
+        return self.text.here
+
+    def edit(self, address: int, data: bytes) -> None:
+        """Replace what is at *address*."""
+        self.edits.append(Edit(address, data))
+
+    def patch(self, address: int, data: bytes, old: int, new: int) -> None:
+        """Replace what is at *address* and named *old* by *data*, which names *new*."""
+        self.edit(address, data)
+        self.patched.append(Patched(address, len(data), old, new))
+
+    def finish(self, image: Image) -> None:
+        """Put everything in order, say "unknown" for code no row covers, and read all new text back."""
+        spans = [(s.address, s.address + s.size) for s in image.sections if s.executable]
+        self.rows = merged(self.rows + gaps(spans, self.rows))
+        self.inserted.sort(key=lambda piece: piece.start)
+        self.edits.sort(key=lambda edit: edit.address)
+        self.carried.sort(key=lambda piece: piece.old)
+        self.text.read_back()
 
 
-def make_plan(
-    image: Image, selection: Selection, flavour: Flavour, text_base: int, storage: Storage, *, stub: bool
-) -> Plan:
-    """All edits, with new text at *text_base*.  *stub*: redirect the entry to code that sets the pointer up."""
-    plan = Plan(text_base)
-    if stub or any(not _fits(image.arch, chosen) for sites in selection.chosen.values() for chosen in sites):
-        plan.text += MARKER
+@dataclass(frozen=True)
+class Prepared:
+    """A mode's decisions for one image: all but the addresses.
+
+    ``fill``(plan, storage) does the work on a plan whose text begins with mark and stub; it may be called more than
+    once.  ``needs_text``: whether it adds any new text of its own.  ``instrumented``: functions that get a shadow
+    entry; ``sites``: places found; ``scan``: how well other ways to find them did; ``decoded`` and ``understood``:
+    instructions (row 49); ``registrations``: code that hands the unwind tables to the unwinder; ``calling``: functions
+    that make a call, and how many of them get an entry."""
+
+    fill: Callable[[Plan, Storage], None]
+    needs_text: bool
+    instrumented: int
+    sites: int
+    left_out: tuple[SiteOut, ...]
+    scan: dict[str, Any]
+    decoded: int
+    understood: int
+    registrations: tuple[Registration, ...] = ()
+    calling: int = 0
+    calling_instrumented: int = 0
+
+
+def begin_plan(image: Image, flavour: Flavour, base: int, storage: Storage, *, text: bool, stub: bool) -> Plan:
+    """A plan whose text (if *text* or *stub*) begins with the mark and the entry stub that sets the pointer up."""
+    plan = Plan(NewText(image.arch, base))
+    if text or stub:
+        plan.text.fill(MARKER)
     if stub:
-        _add_stub(image, plan, flavour, storage)
-    own_rows: dict[int, list[LayoutRow]] = {}
-    for start, sites in sorted(selection.chosen.items()):
-        writer = _FunctionWriter(image, plan, selection.walks[start], storage)
-        own_rows[start] = writer.write(sites)
-    plan.rows = _merge(_all_rows(image, selection, own_rows) + plan.rows)
-    plan.inserted.sort(key=lambda piece: piece.start)
-    plan.edits.sort(key=lambda edit: edit.address)
+        plan.entry = start = plan.here
+        for piece in entry_stub(image.arch, flavour, start, Places(storage.base, storage.cell or 0, image.entry)):
+            plan.text.put(piece.raw, piece.text)
+        plan.inserted.append(InsertedRange(start, plan.here, Region.TRAMPOLINE, ""))
+        plan.symbols.append(NewSymbol("unwindlab_start", start, plan.here - start))
+        plan.rows.append(LayoutRow(start, plan.here, Where.OUTERMOST))
     return plan
-
-
-def _length(arch: Arch, chosen: Chosen) -> int:
-    """Bytes of the sequence and, at an x86 exit, of the return behind it.  Lengths do not depend on
-    addresses."""
-    return _sequence_length(arch.name, chosen.sequence, chosen.scratch) + (
-        len(_X86_RET) if chosen.site.ending is Ending.RETURN else 0
-    )
-
-
-@cache
-def _sequence_length(arch_name: str, what: Sequence, scratch: tuple[str, ...]) -> int:
-    return sum(len(piece.raw) for piece in emit(arch_by_name(arch_name), what, 0, Binding(scratch, 8)))
-
-
-def _fits(arch: Arch, chosen: Chosen) -> bool:
-    return _length(arch, chosen) <= chosen.site.size
-
-
-def _add_stub(image: Image, plan: Plan, flavour: Flavour, storage: Storage) -> None:
-    plan.entry = start = plan.here
-    places = Places(storage.base, storage.cell or 0, image.entry)
-    for piece in entry_stub(image.arch, flavour, start, places):
-        plan.text += piece.raw
-    plan.inserted.append(InsertedRange(start, plan.here, Region.TRAMPOLINE, ""))
-    plan.rows.append(LayoutRow(start, plan.here, Where.OUTERMOST))
-
-
-class _FunctionWriter:
-    """Writes the sites of one function into the plan and keeps its rows."""
-
-    def __init__(self, image: Image, plan: Plan, paired: Paired, storage: Storage) -> None:
-        self.arch = image.arch
-        self.plan = plan
-        self.paired = paired
-        self.cell = storage.cell
-        self.name = paired.graph.code.function.name
-
-    def write(self, sites: tuple[Chosen, ...]) -> list[LayoutRow]:
-        """Fill *sites*; the rows of the function's old range, in address order."""
-        rows: list[LayoutRow] = []
-        by_address = {chosen.site.address: chosen for chosen in sites}
-        done = 0
-        for i, insn in enumerate(self.paired.graph.code.insns):
-            if insn.address in by_address:
-                rows.extend(self._site(by_address[insn.address]))
-                done = by_address[insn.address].site.end
-            elif insn.address >= done:
-                where, offset, reason = self.paired.where(i)
-                rows.append(LayoutRow(insn.address, insn.end, where, offset, reason))
-        return rows
-
-    def _site(self, chosen: Chosen) -> list[LayoutRow]:
-        site = chosen.site
-        if not chosen.sequence.lines and site.inert:
-            return self._untouched(chosen)
-        region = InsertedRange(site.address, site.end, Region.INSERTED, self.name)
-        self.plan.inserted.append(region)
-        if _fits(self.arch, chosen):
-            self.plan.inline += 1
-            return self._inline(chosen)
-        self.plan.out_of_line += 1
-        return self._out_of_line(chosen)
-
-    def _untouched(self, chosen: Chosen) -> list[LayoutRow]:
-        """A sled with nothing to do stays as it is (counted as in line): its first instruction makes the change."""
-        site = chosen.site
-        self.plan.inline += 1
-        first = 4 if self.arch.lr is not None else (1 if site.ending is Ending.RETURN else 2)
-        before, after = site_states(self.paired, site)
-        return [
-            self._row(site.address, site.address + first, before, 0),
-            self._row(site.address + first, site.end, after, 0),
-        ]
-
-    def _inline(self, chosen: Chosen) -> list[LayoutRow]:
-        site = chosen.site
-        pieces = emit(self.arch, chosen.sequence, site.address, Binding(chosen.scratch, self.cell))
-        code = bytearray(b"".join(piece.raw for piece in pieces))
-        rows = self._rows(chosen, pieces)
-        before, after = site_states(self.paired, site)
-        rest = site.address + len(code)
-        if site.ending is Ending.RETURN:
-            code += _X86_RET
-        code += self._over(site.address + len(code), site.end, returned=site.ending is Ending.RETURN)
-        self._edit(site.address, bytes(code), site.size)
-        if rest < site.end:
-            # Nothing to do (a pop that only records): the NOP itself is where the answer changes.
-            rows.append(self._row(rest, site.end, after if pieces else before, 0))
-        return rows
-
-    def _over(self, start: int, end: int, *, returned: bool) -> bytes:
-        """What fills [start, end) behind an in-line sequence: a jump over it, NOPs, or traps behind a return."""
-        left = end - start
-        if self.arch.lr is None:
-            if returned or left == 0:
-                return _X86_TRAP * left
-            return encode.template(self.arch, "nop") * left
-        if left < 8:
-            return _A64_NOP * (left // 4)
-        jump, text = encode.a64_b(start, end)
-        encode.read_back(self.arch, jump, start, text)
-        return jump + _A64_NOP * (left // 4 - 1)
-
-    def _out_of_line(self, chosen: Chosen) -> list[LayoutRow]:
-        site = chosen.site
-        before, after = site_states(self.paired, site)
-        start = self.plan.here
-        pieces = emit(self.arch, chosen.sequence, start, Binding(chosen.scratch, self.cell))
-        for piece in pieces:
-            self.plan.text += piece.raw
-        self.plan.rows.extend(self._rows(chosen, pieces))
-        last = self.plan.here
-        if site.ending is Ending.RETURN:
-            self.plan.text += encode.read_back(self.arch, _X86_RET, last, "ret")
-        else:
-            self.plan.text += self._jump(last, site.end)
-        self.plan.rows.append(self._row(last, self.plan.here, after, 0))
-        self.plan.inserted.append(InsertedRange(start, self.plan.here, Region.TRAMPOLINE, self.name))
-        jump = self._jump(site.address, start)
-        left = site.size - len(jump)
-        filler = _X86_TRAP * left if self.arch.lr is None else _A64_NOP * (left // 4)
-        self._edit(site.address, jump + filler, site.size)
-        rows = [self._row(site.address, site.address + len(jump), before, 0)]
-        if left:
-            rows.append(self._row(site.address + len(jump), site.end, after, 0))
-        return rows
-
-    def _jump(self, pc: int, target: int) -> bytes:
-        code, text = encode.a64_b(pc, target) if self.arch.lr is not None else encode.x86_jmp(pc, target)
-        return encode.read_back(self.arch, code, pc, text)
-
-    def _edit(self, address: int, data: bytes, size: int) -> None:
-        assert len(data) == size, f"{self.name}: {len(data)} bytes for a site of {size}"
-        self.plan.edits.append(Edit(address, data))
-
-    def _rows(self, chosen: Chosen, pieces: list[Emitted]) -> list[LayoutRow]:
-        before, after = site_states(self.paired, chosen.site)
-        return [
-            self._row(piece.address, piece.address + len(piece.raw), after if piece.flipped else before, piece.pushed)
-            for piece in pieces
-        ]
-
-    def _row(self, start: int, end: int, state: State, pushed: int) -> LayoutRow:
-        where, offset, reason = self.paired.where_of(state)
-        return LayoutRow(start, end, where, offset + pushed if where is Where.STACK else 0, reason)
-
-
-def _all_rows(image: Image, selection: Selection, own: dict[int, list[LayoutRow]]) -> list[LayoutRow]:
-    """Rows for every byte of old code: functions, and what lies between them."""
-    rows: list[LayoutRow] = []
-    functions = image.functions
-    for i, function in enumerate(functions):
-        end = min(function.end, functions[i + 1].start) if i + 1 < len(functions) else function.end
-        if function.start in own:
-            rows.extend(own[function.start])
-        elif function.start <= image.entry < function.end:
-            rows.append(LayoutRow(function.start, end, Where.OUTERMOST))
-        elif function.start in selection.strangers:
-            rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, selection.strangers[function.start]))
-        else:
-            rows.extend(plain_rows(image, selection.walks[function.start], function.start, end))
-    spans = [(s.address, s.address + s.size) for s in image.sections if s.executable]
-    return rows + _gaps(spans, sorted(rows, key=lambda row: row.start))
-
-
-def _gaps(spans: list[tuple[int, int]], rows: list[LayoutRow]) -> list[LayoutRow]:
-    """Rows that say "unknown" for the parts of *spans* no row covers."""
-    gaps = []
-    for start, end in spans:
-        at = start
-        for row in rows:
-            if row.end <= start or row.start >= end:
-                continue
-            if row.start > at:
-                gaps.append(LayoutRow(at, row.start, Where.UNKNOWN, 0, "in no function, or data"))
-            at = max(at, row.end)
-        if at < end:
-            gaps.append(LayoutRow(at, end, Where.UNKNOWN, 0, "in no function, or data"))
-    return gaps
-
-
-def _merge(rows: list[LayoutRow]) -> list[LayoutRow]:
-    """Sorted by address, adjacent rows with one answer joined."""
-    merged: list[LayoutRow] = []
-    for row in sorted(rows, key=lambda r: r.start):
-        last = merged[-1] if merged else None
-        same = last is not None and (last.where, last.offset, last.reason) == (row.where, row.offset, row.reason)
-        if last is not None and same and last.end == row.start:
-            merged[-1] = LayoutRow(last.start, row.end, row.where, row.offset, row.reason)
-        else:
-            merged.append(row)
-    return merged

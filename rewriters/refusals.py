@@ -5,6 +5,9 @@ from __future__ import annotations
 import bisect
 import re
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lab.arch.decode import Kind, decode_one
 from lab.errors import RefusedError, UnsupportedError
 from lab.images.flow import Code, decode_function
@@ -12,8 +15,8 @@ from lab.images.image import Function, Image
 from lab.images.rawelf import PF_X
 from lab.layout import Flavour, Policy
 from rewriters.flavours import FlavourSpec
-from rewriters.modes import unsupported_reason
-from rewriters.sites import Ranges, words
+from rewriters.modes import NOP_FILL, unsupported_reason
+from rewriters.sites import Ranges, word_columns
 
 #: First bytes of the segment a rewrite adds: what "already rewritten" is recognised by.
 MARKER = b"unwindlab: rewritten image\0\0\0\0\0\0"
@@ -22,6 +25,7 @@ CELL_SYMBOL = "__unwindlab_ssp"
 
 _SETJMP = re.compile(r"(?:^|_)(?:sig)?setjmp$")
 _LONGJMP = re.compile(r"(?:^|_)(?:sig)?longjmp$")
+_THREAD_STARTERS = ("pthread_create", "thrd_create")
 _X18 = re.compile(r"\b[xw]18\b")
 _SCS_PUSH, _SCS_POP = 0xF800865E, 0xF85F8E5E
 
@@ -31,10 +35,18 @@ def refuse_image(image: Image, mode: str, spec: FlavourSpec, policy: Policy) -> 
     if reason := unsupported_reason(image.arch, mode, spec.name, policy):
         raise UnsupportedError(f"{image.path}: {reason}")
     if not image.functions:
-        raise RefusedError(f"{image.path}: no function symbols (stripped?); link it without -s")
+        raise RefusedError(image.fdes_problem or f"{image.path}: no functions: neither FUNC symbols nor .eh_frame")
     _refuse_rewritten(image)
     if spec.reach is Flavour.PARALLEL:
         return
+    if mode not in NOP_FILL:
+        _refuse_analysed(image, spec.reach)
+        return
+    if image.stripped:
+        raise RefusedError(
+            f"{image.path}: no symbols (stripped?) that tell its longjmp and throw, which leave functions without a "
+            "pop; only the parallel flavour stands that"
+        )
     family = _jump_family(image)
     if spec.reach is Flavour.REGISTER:
         _refuse_register(image, family)
@@ -42,16 +54,28 @@ def refuse_image(image: Image, mode: str, spec: FlavourSpec, policy: Policy) -> 
     _refuse_longjmp(image, spec.reach, family)
 
 
+def _refuse_analysed(image: Image, flavour: Flavour) -> None:
+    """What stands in the way of a pointer where the code itself is analysed (setjmp is found by what it does)."""
+    if flavour is Flavour.REGISTER:
+        _refuse_register(image, _jump_family(image))
+    starter = next((name for name in _THREAD_STARTERS if name in image.symbols), None)
+    if starter is not None:
+        raise RefusedError(
+            f"{image.path}: starts threads ({starter}), and they would share one shadow stack; only the parallel "
+            "flavour stands that"
+        )
+
+
 def _refuse_rewritten(image: Image) -> None:
     if any(g.flags & PF_X and g.data.startswith(MARKER) for g in image.segments):
         raise RefusedError(f"{image.path}: already rewritten; start from the image as it was linked")
     if image.arch.lr is None:
         return
-    for address, word in words(image):
-        if word in {_SCS_PUSH, _SCS_POP}:
+    for start, column in word_columns(image):
+        for index in np.flatnonzero((column == _SCS_PUSH) | (column == _SCS_POP))[:1].tolist():
             raise RefusedError(
-                f"{image.path}: already has a shadow stack in x18 ({image.locate(address)}): rewritten before, or "
-                "built with -fsanitize=shadow-call-stack"
+                f"{image.path}: already has a shadow stack in x18 ({image.locate(start + 4 * index)}): rewritten "
+                "before, or built with -fsanitize=shadow-call-stack"
             )
 
 
@@ -70,17 +94,26 @@ def _jump_family(image: Image) -> list[Code]:
     return family
 
 
-def _names_register(word: int, number: int) -> bool:
-    """Whether a register field of an A64 *word* could be *number* (Rd, Rn, Ra/Rt2, Rm): a cheap first sieve."""
-    return any(word >> shift & 31 == number for shift in (0, 5, 10, 16))
+def _naming(column: NDArray[np.uint32], number: int) -> list[int]:
+    """Indices of A64 words one of whose register fields (Rd, Rn, Ra/Rt2, Rm) could be *number*: a first sieve."""
+    hits = (column & 31) == number
+    for shift in (5, 10, 16):
+        hits |= (column >> np.uint32(shift) & 31) == number
+    found: list[int] = np.flatnonzero(hits).tolist()
+    return found
 
 
 def _refuse_register(image: Image, family: list[Code]) -> None:
     exempt = Ranges((code.function.start, code.function.end) for code in family)
-    for address, word in words(image):
-        if not _names_register(word, 18) or address in exempt:
+    named = (
+        (start + 4 * index, column[index].tobytes())
+        for start, column in word_columns(image)
+        for index in _naming(column, 18)
+    )
+    for address, raw in named:
+        if address in exempt:
             continue
-        insn = decode_one(image.arch, word.to_bytes(4, "little"), address)
+        insn = decode_one(image.arch, raw, address)
         if _X18.search(insn.op_str) or "x18" in insn.reads | insn.writes:
             raise RefusedError(
                 f"{image.path}: x18 is in use, first at {image.locate(address)} ('{insn.text}'); "

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lab.images.flow import code_pieces
 from lab.images.image import Function, Image
 from lab.layout import SiteOut
@@ -59,7 +62,7 @@ class Found:
         self.total += 1
         function = image.function_at(site.address)
         if function is None or site.end > function.end:
-            self.left_out.append(SiteOut("", site.address, "the site lies in no function symbol"))
+            self.left_out.append(SiteOut("", site.address, "the site lies in no function"))
             return None
         self.sites.setdefault(function.start, []).append(site)
         return function
@@ -100,8 +103,12 @@ class Ranges:
 
 def words(image: Image) -> Iterable[tuple[int, int]]:
     """(address, 32-bit word) of executable sections outside data islands, for fixed-width instruction sets."""
+    for start, column in word_columns(image):
+        yield from zip(range(start, start + 4 * len(column), 4), column.tolist(), strict=True)
+
+
+def word_columns(image: Image) -> Iterable[tuple[int, NDArray[np.uint32]]]:
+    """The same in one piece per run of code: (address of the first word, the words)."""
     for base, data in executable_sections(image):
         for start, end in code_pieces(image, base, base + len(data)):
-            for address in range(start, end - 3, 4):
-                offset = address - base
-                yield address, int.from_bytes(data[offset : offset + 4], "little")
+            yield start, np.frombuffer(data, dtype="<u4", count=(end - start) // 4, offset=start - base)

@@ -23,7 +23,6 @@ from rewriters.refusals import MARKER
 from rewriters.sequences import sequence
 from rewriters.sites import Action, Ranges
 
-_ELF_HEADER, _PHDR = 64, 56
 _SHOWN = 3
 
 
@@ -79,14 +78,7 @@ def _sources(pair: Pair) -> Iterator[str]:
 
 def _planned(new: Image, rewrite_map: RewriteMap) -> Ranges:
     """Ranges that may differ: the ELF header with its program headers (where loaded), and what the map lists."""
-    first = new.segments[0]
-    header = []
-    if first.data[:4] == b"\x7fELF":
-        table = int.from_bytes(first.data[32:40], "little")
-        count = int.from_bytes(first.data[56:58], "little")
-        header = [(first.address, first.address + _ELF_HEADER)]
-        header.append((first.address + table, first.address + table + _PHDR * count))
-    return Ranges(header + [(piece.start, piece.end) for piece in rewrite_map.inserted])
+    return Ranges([*new.header_ranges, *((piece.start, piece.end) for piece in rewrite_map.inserted)])
 
 
 def _outside_plan(pair: Pair) -> Iterator[str]:
@@ -165,7 +157,7 @@ def _template_patterns(new: Image, rewrite_map: RewriteMap) -> list[re.Pattern[s
             if text is None:
                 text = re.escape(line.text)
                 text = re.sub(r"\\\{s\d\\\}", "(x(9|1[0-7])|r1[01])", text)
-                text = text.replace(r"\{lo\}", r"(, \#\w+)?").replace(r"\#", "#")
+                text = text.replace(r"\{lo\}", r"(, \#\w+)?").replace(r"\{lr\}", r"x\d+").replace(r"\#", "#")
             patterns.append(re.compile(text + "$"))
     return patterns
 

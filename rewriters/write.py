@@ -1,24 +1,23 @@
-"""Writing ELF: patched bytes, a new executable segment, room for the shadow stack.  The only writer; lief does it.
+"""Writing ELF: patched bytes, a new executable segment, room for the shadow stack.  The only writer.
 
-lief's ``add`` breaks images (it moves the program headers), ``replace`` does not: so new segments take the place
-of program headers the loader can do without.  PT_NOTE describes bytes that stay where they are; PT_GNU_STACK only
-asks for stack permissions, and 64-bit kernels give a non-executable stack without it.
+New segments take the place of program headers the loader can do without, so that nothing moves: PT_NOTE describes bytes
+that stay where they are; PT_GNU_STACK only asks for stack permissions, and 64-bit kernels give a non-executable stack
+without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from lab.errors import EngineError, InputError, RefusedError
+from lab.errors import RefusedError
 from lab.images.image import Image
-from lab.images.rawelf import PF_W, PT_GNU_STACK, PT_NOTE, program_headers
+from lab.images.rawelf import PF_R, PF_W, PF_X, PT_GNU_STACK, PT_NOTE, program_headers
+from rewriters.elf_tables import Changes, finish
 from rewriters.plan import Plan, Storage
+from rewriters.segments import PAGE, SegmentTable
 
 #: Room for shadow entries (bytes): 131,072 return addresses.  It costs address space, not file size.
 STORAGE_SIZE = 1 << 20
-_PAGE = 0x1000
 _REPLACEABLE = (PT_NOTE, PT_GNU_STACK)
 
 
@@ -39,8 +38,27 @@ def room(image: Image, raw: bytes) -> Room:
     if not writable:
         return Room(slots, None)
     end = writable[-1].end + 15 & ~15
-    blocked = any(end <= s.address < end + STORAGE_SIZE + 2 * _PAGE for s in image.segments)
+    blocked = any(end <= s.address < end + STORAGE_SIZE + 2 * PAGE for s in image.segments)
     return Room(slots, None if blocked else end)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where new things go: the shadow stack's storage, and ``text``, the address of new code and tables.  ``grows``:
+    the storage is what the last writable segment becomes longer by; else it is a segment of its own."""
+
+    storage: Storage
+    text: int
+    grows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """``data``: what is loaded behind the new text, unwind information above all; ``changes``: what section headers
+    and symbols must say."""
+
+    data: bytes = b""
+    changes: Changes = field(default_factory=Changes)
 
 
 def slots_needed(have: Room, *, text: bool, storage: bool) -> int:
@@ -48,81 +66,41 @@ def slots_needed(have: Room, *, text: bool, storage: bool) -> int:
     return int(text) + int(storage and have.grow is None)
 
 
-def write(
-    image: Image, raw: bytes, make: Callable[[int, Storage], Plan], *, storage: bool, cell: int | None
-) -> tuple[bytes, Plan, Storage]:
-    """The rewritten file, the plan it holds, and the storage.  *make* plans for given addresses; it is called twice,
-    because only lief knows where the new segment lands, and only the plan how long it is.
-
-    *storage*: reserve room for the shadow stack; *cell*: address of the image's own pointer, or None to reserve one.
-    """
-    import lief
-
-    binary = lief.ELF.parse(list(raw))
-    if binary is None:
-        raise EngineError(f"{image.path}: the ELF parser rejects on writing what it took on reading")
-    where = _reserve(image, raw, binary, cell) if storage else Storage()
-    length = len(make(_guess(image), where).text)
-    text_base = _guess(image)
-    segment = None
-    if length:
-        segment = _replace(image, binary, b"\0" * length, executable=True)
-        text_base = int(segment.virtual_address)
-    plan = make(text_base, where)
-    if len(plan.text) != length:
-        raise EngineError(f"{image.path}: the new text is {len(plan.text)} bytes at its address, planned {length}")
-    if segment is not None:
-        segment.content = list(bytes(plan.text).ljust(int(segment.physical_size), b"\0"))
-    for edit in plan.edits:
-        binary.patch_address(edit.address, list(edit.data))
-    if plan.entry is not None:
-        binary.header.entrypoint = plan.entry
-    try:
-        return bytes(binary.write_to_bytes()), plan, where
-    except (ValueError, RuntimeError, MemoryError) as error:
-        raise InputError(f"{image.path}: the ELF writer fails ({error}); the file's headers are damaged") from None
-
-
-def _guess(image: Image) -> int:
-    """A page that could be the new segment's: near enough that every branch reaches."""
-    return image.segments[-1].end + STORAGE_SIZE + 4 * _PAGE & ~(_PAGE - 1)
-
-
-def _reserve(image: Image, raw: bytes, binary: Any, cell: int | None) -> Storage:
-    """Room for the cell (if none is given) and the shadow stack, in the last writable segment or a new one."""
-    import lief
-
-    start = room(image, raw).grow
-    if start is None:
-        segment = _replace(image, binary, b"\0" * (STORAGE_SIZE + 16), executable=False)
-        start = int(segment.virtual_address)
-    else:
-        kinds, flags = lief.ELF.Segment.TYPE, lief.ELF.Segment.FLAGS
-        writable = [s for s in binary.segments if s.type == kinds.LOAD and s.has(flags.W)]
-        grown = max(writable, key=lambda s: int(s.virtual_address))
-        grown.virtual_size = start + STORAGE_SIZE + 16 - int(grown.virtual_address)
+def lay_out(image: Image, have: Room, *, storage: bool, cell: int | None) -> Ground:
+    """Choose addresses.  *storage*: reserve room for the shadow stack; *cell*: address of the image's own pointer, or
+    None to reserve one."""
+    end = image.segments[-1].end
+    start = have.grow if have.grow is not None else _page(end + PAGE)
+    text = _page(end + STORAGE_SIZE + 4 * PAGE)
+    if not storage:
+        return Ground(Storage(), text, grows=True)
     own = start if cell is None else cell
-    return Storage(start + 16, start + 16 + STORAGE_SIZE, own)
+    return Ground(Storage(start + 16, start + 16 + STORAGE_SIZE, own), text, grows=have.grow is not None)
 
 
-def _replace(image: Image, binary: Any, content: bytes, *, executable: bool) -> Any:
-    """Put a new PT_LOAD in the place of a replaceable program header; RefusedError if there is none."""
-    import lief
-
-    kinds = lief.ELF.Segment.TYPE
-    flags = lief.ELF.Segment.FLAGS
-    old = next((s for kind in (kinds.NOTE, kinds.GNU_STACK) for s in binary.segments if s.type == kind), None)
-    if old is None:
+def write(image: Image, raw: bytes, plan: Plan, ground: Ground, tables: Tables) -> bytes:
+    """The rewritten file: *raw* with the edits of *plan*, its text (then *tables*) and the storage of *ground*."""
+    table = SegmentTable(image, raw)
+    storage, content = ground.storage, bytes(plan.text.data) + tables.data
+    for edit in plan.edits:
+        table.patch(edit.address, edit.data)
+    fits = True
+    if storage.limit and ground.grows:
+        table.grow(storage.limit)
+    elif storage.limit:
+        fits = table.replace(_REPLACEABLE, PF_R | PF_W, storage.base - 16, STORAGE_SIZE + 16)
+    if content:
+        fits = table.replace(_REPLACEABLE, PF_R | PF_X, ground.text, len(content), content) and fits
+    if not fits:
         raise RefusedError(no_slot(image))
-    segment = lief.ELF.Segment()
-    segment.type = kinds.LOAD
-    segment.flags = flags.R | (flags.X if executable else flags.W)
-    segment.alignment = _PAGE
-    segment.content = list(content)
-    placed = binary.replace(segment, old)
-    if placed is None:
-        raise InputError(f"{image.path}: the ELF writer cannot place a segment in this file; its headers are damaged")
-    return placed
+    if plan.entry is not None:
+        table.enter(plan.entry)
+    data = table.file()
+    return finish(data, tables.changes, str(image.path)) if tables.changes.sections else data
+
+
+def _page(address: int) -> int:
+    return address & ~(PAGE - 1)
 
 
 def no_slot(image: Image) -> str:

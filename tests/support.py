@@ -87,6 +87,8 @@ def _link(arch: Arch, text: str, suffix: str, flags: tuple[str, ...] = ()) -> Im
         options += ["-mno-red-zone", "-fcf-protection=none"]
     elif suffix == ".s":
         options += ["-march=armv8.5-a"]  # names paciasp and its like; in C it would bring retaa
+    else:
+        options += ["-mno-outline-atomics"]  # clang's default depends on whether a cross gcc is installed
     compiler.compile(arch, [*options, *flags, "-c", source.name, "-o", "test.o"], folder)
     if suffix == ".c":
         (folder / "start.s").write_text(".text\n" + START[arch.name])

@@ -30,7 +30,7 @@ LAYERS = {
     "lab.proposals": {"lab.arch", "lab.layout", "rewriters"},
     "lab.store": {"lab", "lab.experiment", "lab.arch", "lab.errors"},
     "lab.report": {"lab.store", "lab.arch", "lab.errors"},
-    "rewriters": {"lab.arch", "lab.images", "lab.layout", "lab.errors"},
+    "rewriters": {"lab.arch", "lab.images", "lab.layout", "lab.metadata", "lab.errors"},
 }
 """Part -> the other parts of the project it may import, besides itself."""
 

@@ -100,7 +100,7 @@ def test_pac_fill_is_refused_on_bti_images() -> None:
 
 
 @pytest.mark.parametrize(("mode", "flavour"), [("pac", Flavour.REGISTER), ("xray", Flavour.MEMORY)])
-def test_images_without_function_symbols_are_refused(mode: str, flavour: Flavour) -> None:
+def test_images_without_functions_are_refused(mode: str, flavour: Flavour) -> None:
     image = dataclasses.replace(compile_c("aarch64", PROGRAM), functions=())
-    with pytest.raises(RefusedError, match="no function symbols"):
+    with pytest.raises(RefusedError, match="no functions"):
         rewriters.rewrite(image, mode, flavour, Policy.USE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
+from collections.abc import Callable
+
 from lab.arch.aarch64 import AARCH64
 from lab.arch.facts import Arch, PtRegs
 from lab.arch.x86_64 import X86_64
@@ -19,6 +22,13 @@ def arch_by_name(name: str) -> Arch:
             return arch
     known = ", ".join(arch.name for arch in ARCHES)
     raise InputError(f"unknown architecture '{name}'; known: {known}")
+
+
+def _by_name(arch: Arch) -> tuple[Callable[[str], Arch], tuple[str]]:
+    return arch_by_name, (arch.name,)
+
+
+copyreg.pickle(Arch, _by_name)  # one object of each, also where it comes from another process
 
 
 def arch_by_machine(e_machine: int, where: str) -> Arch:

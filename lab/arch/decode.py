@@ -6,6 +6,7 @@ keep capstone's names.  capstone 5.0 is wrong or silent about what some instruct
 * AArch64 ``svc`` writes the link register (it does not); ``ret`` reads nothing (it reads the link register);
 * AArch64 LSE atomics (``cas``, ``swp``, ``ldadd``), ``dc`` and ``ldraa`` access no register operand: every
   operand it is silent about counts as read and as written;
+* AArch64 ``cmp``, ``cmn``, ``tst`` write their first operand (they read it); ``adds`` of an immediate does not;
 * x86 ``enter`` leaves RSP alone; ``rcl``, ``rcr``, ``cmc``, ``adox`` and ``fcmov`` read no flags; ``loop`` is no
   branch, ``iret`` and ``sysret`` do not leave; ``repne movsd`` has no prefix.
 """
@@ -71,54 +72,54 @@ class Insn:
 def decode(arch: Arch, code: bytes, address: int) -> Iterator[Insn]:
     """Every instruction of *code* in address order.  Undecodable bytes come as UNDECODED units of
     ``arch.insn_align`` bytes, so that the pieces always cover *code* without a gap."""
+    engine = _engine(arch.name, detail=False)
     offset = 0
     while offset < len(code):
-        insn = _decode_at(arch, code[offset : offset + arch.max_insn], address + offset)
-        yield insn
-        offset += insn.size
+        for at, size, mnemonic, operands in engine.disasm_lite(code[offset:], address + offset):
+            yield _insn(arch, at, code[offset : offset + size], mnemonic, operands)
+            offset += size
+        if offset < len(code):
+            yield _undecoded(arch, code[offset:], address + offset)
+            offset += arch.insn_align
+
+
+def disassemble(arch: Arch, code: bytes, address: int) -> Iterator[tuple[int, int, str]]:
+    """(address, size in bytes, text) of every instruction of *code* up to the first that cannot be decoded.
+
+    The text is that of ``Insn.text``.  Fast: capstone is not asked what an instruction does."""
+    for at, size, mnemonic, operands in _engine(arch.name, detail=False).disasm_lite(code, address):
+        yield at, size, f"{mnemonic} {operands}".strip()
 
 
 def decode_one(arch: Arch, code: bytes, address: int) -> Insn:
     """The first instruction of *code* (at most 16 bytes are looked at); UNDECODED and empty where there is none."""
     if not code:
         return Insn(address, b"", ".byte", "", Kind.UNDECODED, None, frozenset(), frozenset())
-    return _decode_at(arch, code[: arch.max_insn], address)
+    return next(decode(arch, code[: arch.max_insn], address))
 
 
-#: capstone with detail does some 50 k instructions a second, and the same code is decoded by the rewriter, its
-#: checks, every machine that runs it and every variant of the image.  What does not depend on its address is
-#: kept once for all addresses.  Dropped whole when full: entries are cheap to make again.
-_seen: dict[tuple[str, bytes, int], Insn] = {}
+#: capstone with detail does some 50 k instructions a second, without it twenty times as many; and the same code is
+#: decoded by the rewriter, its checks, every machine that runs it and every variant of the image.  What an
+#: instruction does is kept once for its bytes; what it reads like, and where it leads, is made for each address.
+#: Dropped whole when full: entries are cheap to make again.
+_seen: dict[tuple[str, bytes], Insn] = {}
 _SEEN_LIMIT = 500_000
-_ANYWHERE = -1
 
 
-def _decode_at(arch: Arch, window: bytes, address: int) -> Insn:
-    found = _seen.get((arch.name, window, address))
-    if found is not None:
-        return found
-    known = _seen.get((arch.name, window, _ANYWHERE))
-    if known is not None:
-        return Insn(address, known.raw, known.mnemonic, known.op_str, known.kind, None, known.reads, known.writes)
-    if len(_seen) >= _SEEN_LIMIT:
-        _seen.clear()
-    raw = next(_engine(arch.name).disasm(window, address, 1), None)
-    found = _undecoded(arch, window, address) if raw is None else _convert(arch, raw)
-    _seen[arch.name, window, address if _pc_relative(arch, found) else _ANYWHERE] = found
-    return found
+def _insn(arch: Arch, address: int, code: bytes, mnemonic: str, operands: str) -> Insn:
+    known = _seen.get((arch.name, code))
+    if known is None:
+        if len(_seen) >= _SEEN_LIMIT:
+            _seen.clear()
+        known = _convert(arch, next(_engine(arch.name, detail=True).disasm(code, address, 1)))
+        _seen[arch.name, code] = known
+    target = None if known.target is None else _named(operands)
+    return Insn(address, code, mnemonic, operands, known.kind, target, known.reads, known.writes)
 
 
-def _pc_relative(arch: Arch, insn: Insn) -> bool:
-    """Whether *insn* reads otherwise at another address: a direct branch, or AArch64's adr, adrp and literals.
-
-    capstone prints x86's RIP-relative operands as displacements, which do not change.
-    """
-    if insn.target is not None:
-        return True
-    if arch.lr is None or len(insn.raw) < 4:
-        return False
-    word = int.from_bytes(insn.raw, "little")
-    return word & 0x1F00_0000 == 0x1000_0000 or word & 0x3B00_0000 == 0x1800_0000
+def _named(operands: str) -> int:
+    """The address a direct branch names: its last operand."""
+    return int(operands.rsplit(",", 1)[-1].strip(" #"), 0) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _undecoded(arch: Arch, window: bytes, address: int) -> Insn:
@@ -127,12 +128,12 @@ def _undecoded(arch: Arch, window: bytes, address: int) -> Insn:
 
 
 @cache
-def _engine(name: str) -> Any:
+def _engine(name: str, *, detail: bool) -> Any:
     if name == "aarch64":
         engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
     else:
         engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    engine.detail = True
+    engine.detail = detail
     return engine
 
 
@@ -162,6 +163,8 @@ def _convert(arch: Arch, raw: Any) -> Insn:
         silent = _silent_operands(arch, raw)
         reads |= silent
         writes |= silent
+        if raw.mnemonic in _COMPARES or raw.mnemonic in _SETTERS:
+            reads, writes = _by_position(arch, raw, written=raw.mnemonic in _SETTERS)
         if kind is Kind.SYSCALL:
             writes.discard(arch.lr)
         if kind is Kind.RETURN and not raw.operands:
@@ -184,6 +187,17 @@ def _convert(arch: Arch, raw: Any) -> Insn:
 _READS_FLAGS = ("rcl", "rcr", "cmc", "adox", "fcmov")
 _LOOPS = frozenset({"loop", "loope", "loopne"})
 _RETURNS = frozenset({"ret", "retaa", "retab", "eret", "iret", "iretd", "iretq", "sysret", "sysretq", "sysexit"})
+
+
+_COMPARES = frozenset({"cmp", "cmn", "tst"})
+_SETTERS = frozenset({"adds", "subs", "ands", "bics"})
+
+
+def _by_position(arch: Arch, raw: Any, *, written: bool) -> tuple[set[str], set[str]]:
+    """(reads, writes) of a flag-setting A64 instruction: the first operand is the destination if one is *written*."""
+    names = [canonical(arch, raw.reg_name(op.reg)) for op in raw.operands if op.type == capstone.CS_OP_REG]
+    first = {names[0]} if written else set()
+    return set(names[1:] if written else names) - {"xzr", "wzr"}, (first | {"flags"}) - {"xzr", "wzr"}
 
 
 def _silent_operands(arch: Arch, raw: Any) -> set[str]:

@@ -21,7 +21,7 @@ from lab.images.image import Image, load_image
 from lab.images.workloads import Workload
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Limits, Machine
-from lab.rewriting import rewritten
+from lab.rewriting import with_shadow
 
 SOURCES = Path(__file__).parent / "programs"
 ROUNDS = "unwindlab_rounds"
@@ -90,10 +90,7 @@ def prepared(name: str, arch: Arch, proposal: str) -> tuple[Image, RewriteMap | 
     if reason is not None:
         raise UnsupportedError(f"proposal '{proposal}': {reason}")
     image = load_image(bench_image(name, arch, asked.compiler_flags(arch.name)))
-    if asked.rewrite is None:
-        return image, None
-    done = rewritten(image, asked.rewrite, Limits(), cache_folder())
-    return done.image, done.map
+    return with_shadow(image, asked, Limits(), cache_folder())
 
 
 def set_rounds(machine: Machine, image: Image, rounds: int) -> None:

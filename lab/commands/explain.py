@@ -20,12 +20,15 @@ def command(*, image: Path, pc: str, unwinders: tuple[str, ...], mode: str, hit:
     """Explain one stop of IMAGE at PC (an address such as 0x10128, or func+0x1c)."""
     from lab import registry
     from lab.explain import explain
+    from lab.machine.machine import Limits
+    from lab.untrusted import EMULATOR, apart
 
     names = registry.names()
     check_names("unwinder", unwinders, names.unwinders, files=True)
     check_names("mode", [mode], names.modes)
     with stdout_kept():
-        found = explain(image, pc, list(unwinders), mode, hit)
+        wanted = (image, pc, list(unwinders), mode, hit)
+        found = apart(EMULATOR, image, explain, *wanted, seconds=2 * Limits().seconds)
     if as_json:
         print_json(found.to_json())
     else:

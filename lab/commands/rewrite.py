@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("argv", metavar="[-- ARGV...]", nargs=-1)
 @click.option("-o", "--output", "out", required=True, type=click.Path(path_type=Path), metavar="OUT")
-@click.option("--mode", required=True, type=click.Choice(REWRITERS), help="Which sleds to fill.")
+@click.option("--mode", required=True, type=click.Choice(REWRITERS), help="How the code gets in.")
 @click.option(
     "--flavour",
     required=True,
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     required=True,
     type=click.Choice(["record", "use", "check"]),
     help="What a return does with the shadow entry.",
+)
+@click.option(
+    "--leaves",
+    default="all",
+    show_default=True,
+    type=click.Choice(["all", "skip"]),
+    help="Instrument functions that make no call, too, or skip them.",
 )
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="With ARGV: the folder it sees as /.")
 @click.option("--stdin", type=click.Path(path_type=Path), metavar="FILE", help="With ARGV: its standard input.")
@@ -45,6 +52,7 @@ def command(
     mode: str,
     flavour: str,
     policy: str,
+    leaves: str,
     root: Path | None,
     stdin: Path | None,
     env: tuple[str, ...],
@@ -55,11 +63,11 @@ def command(
     A real program is verified by running it before and after with the arguments ARGV (argv[0] first), in a small
     confined Linux: nothing of this machine is reachable for it but a copy of the files below --root.
     """
-    from lab.layout import Policy, map_path
+    from lab.layout import Leaves, Policy, map_path
     from lab.rewriting import rewrite_file
 
     process = _process(argv, root, stdin, env)
-    made = rewrite_file(source, out, mode, flavour, Policy(policy), process=process)
+    made = rewrite_file(source, out, mode, flavour, Policy(policy), leaves=Leaves(leaves), process=process)
     plain: dict[str, Any] = json.loads(made.to_json())
     if as_json:
         print_json({"output": str(out), "map": str(map_path(out))} | plain)
@@ -68,6 +76,7 @@ def command(
     click.echo(f"wrote {out} and {map_path(out)}")
     click.echo(f"instrumented {census.instrumented}/{census.functions} functions")
     click.echo(f"sites {census.sites}: {census.inline} in line, {census.out_of_line} out of line")
+    click.echo(f"decoded {census.decoded} instructions, had to understand {census.understood}")
     for line in _scan(census.scan):
         click.echo(line)
     checks = made.checks

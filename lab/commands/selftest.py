@@ -57,15 +57,17 @@ def command(
             for one in suite.run(chosen, 1 if quick and jobs is None else jobs or 0):
                 done.append(one)
                 show(len(done), len(chosen), one.task.title)
-    except BaseException:
-        if done and not as_json:
+    except BaseException as error:
+        if as_json and (done or isinstance(error, KeyboardInterrupt)):
+            print_json(_plain(level, suite.results(done), time.monotonic() - began, len(done), len(chosen)))
+        elif done and not as_json:
             _print(suite.results(done))
             click.echo(f"stopped: {len(done)} of {len(chosen)} checks of an image were done")
         raise
     found = suite.results(done)
     took = time.monotonic() - began
     if as_json:
-        print_json(_plain(level, found, took))
+        print_json(_plain(level, found, took, len(done), len(chosen)))
     else:
         _print(found)
         _print_totals(found, took)
@@ -121,10 +123,19 @@ def _totals(found: list[Result]) -> dict[str, int]:
     }
 
 
-def _plain(level: str, found: list[Result], took: float) -> dict[str, Any]:
+def _plain(level: str, found: list[Result], took: float, done: int, planned: int) -> dict[str, Any]:
+    """For --json.  A task is a check of one image; a self-test stopped before all were done has not passed."""
     checks = [
         dataclasses.asdict(result) | {"status": result.status.value, "problems": list(result.problems)}
         for result in found
     ]
-    passed = not any(result.problems for result in found)
-    return {"level": level, "passed": passed, "seconds": round(took, 3), "totals": _totals(found), "checks": checks}
+    interrupted = done < planned
+    return {
+        "level": level,
+        "passed": not interrupted and not any(result.problems for result in found),
+        "interrupted": interrupted,
+        "tasks": {"done": done, "planned": planned},
+        "seconds": round(took, 3),
+        "totals": _totals(found),
+        "checks": checks,
+    }

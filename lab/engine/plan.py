@@ -78,6 +78,16 @@ def make_reader(machine: Machine) -> Reader:
     return Reader(machine.arch, source, machine.layout)
 
 
+def shadow_pointer(machine: Machine, register: int) -> int:
+    """The guest's shadow-stack pointer, from its cell in memory or else *register*, the value of the one kept for it;
+    0 without a shadow stack and where nothing is mapped at the cell.
+    """
+    layout = machine.layout
+    if layout is None:
+        return 0
+    return register if layout.cell is None else machine.memory.load(layout.cell) or 0
+
+
 def covered_by(coverage: Coverage, mode: int, pc: int, truth: tuple[int, ...]) -> Callable[[Sequence[int]], bool]:
     """Tells whether a trace reported at *pc* names every function that is live there."""
     live = coverage.live(pc, truth, after_call=mode == CALL)

@@ -12,7 +12,16 @@ import time
 
 from lab.arch.decode import Kind
 from lab.covers import Coverage
-from lab.engine.plan import RED_ZONE, Execution, Plan, check_modes, covered_by, make_reader, sp_left_text
+from lab.engine.plan import (
+    RED_ZONE,
+    Execution,
+    Plan,
+    check_modes,
+    covered_by,
+    make_reader,
+    shadow_pointer,
+    sp_left_text,
+)
 from lab.engine.tally import Recorder, Said
 from lab.errors import EngineError, InputError
 from lab.features import DynamicFeatures, Features
@@ -88,12 +97,12 @@ class ReferenceEngine:
             self._boundary_stop(regs)
         insn = self.machine.insn_at(pc)
         if insn.kind is Kind.CALL:
-            truth.call(insn.end, sp, self._shadow_pointer(regs))
+            truth.call(insn.end, sp, shadow_pointer(self.machine, regs.ssp))
 
     def _delivered(self, ra: int, sp: int) -> None:
         """A signal's handler runs next, as if called: its activation ends when control arrives at *ra*."""
         ssp = self._file.read()[3] if self._has_ssp else 0
-        self.truth.call(ra, sp, self._shadow_pointer(Regs(0, sp, 0, 0, ssp)))
+        self.truth.call(ra, sp, shadow_pointer(self.machine, ssp))
 
     def _confirm(self, event: CallEvent, regs: Regs) -> None:
         """What the processor stored as return address must be what decoding said: two sources that must agree."""
@@ -133,17 +142,9 @@ class ReferenceEngine:
         self.recorder.count(mode, regs.pc, dynamic, tuple(judgements))
 
     def _dynamic(self, regs: Regs, *, after_call: bool = False) -> DynamicFeatures:
-        registers = (regs.sp, regs.fp, self._shadow_pointer(regs))
+        registers = (regs.sp, regs.fp, shadow_pointer(self.machine, regs.ssp))
         innermost, load = self.truth.innermost, self.machine.memory.load
         return self.features.dynamic(regs.pc, registers, innermost, load, after_call=after_call)
-
-    def _shadow_pointer(self, regs: Regs) -> int:
-        layout = self.machine.layout
-        if layout is None:
-            return 0
-        if layout.cell is not None:
-            return self.machine.memory.load(layout.cell) or 0
-        return regs.ssp
 
 
 def run_reference(image: Image, rewrite: RewriteMap | None, plan: Plan) -> Execution:

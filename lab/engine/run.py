@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from lab.engine.native.compiling import NotCompiled, compiled_evaluator
-from lab.engine.native.engine import MOST_UNWINDERS, NativeEngine, NotNative
+from lab.engine.native.engine import MOST_UNWINDERS, NativeEngine
 from lab.engine.native.engine import NAME as NATIVE
+from lab.engine.native.events import NotNative
 from lab.engine.native.tables import TooWideError
 from lab.engine.plan import Execution, Plan, check_modes
 from lab.engine.reference import NAME as REFERENCE
@@ -33,21 +35,27 @@ def execute(image: Image, rewrite: RewriteMap | None, plan: Plan, engine: str = 
     native = [index for index in range(len(plan.unwinders)) if index not in reasons]
     parts = [native[i : i + MOST_UNWINDERS] for i in range(0, len(native), MOST_UNWINDERS)] or [[]]
     executions: list[tuple[list[int], Execution]] = []
-    notes = [f"{plan.unwinders[index].name}: reference engine: {reason}" for index, reason in reasons.items()]
     for part in parts:
-        chosen = replace(plan, unwinders=tuple(plan.unwinders[index] for index in part))
-        if reasons and not part:
-            continue
-        try:
-            executions.append((part, NativeEngine(image, rewrite, chosen).run()))
-        except (NotNative, TooWideError) as error:
-            notes += [f"{unwinder.name}: reference engine: {error}" for unwinder in chosen.unwinders]
-            executions.append((part, run_reference(image, rewrite, chosen)))
-    if reasons:
-        left = replace(plan, unwinders=tuple(plan.unwinders[index] for index in reasons))
-        executions.append((list(reasons), run_reference(image, rewrite, left)))
+        while part or not reasons:
+            try:
+                executions.append((part, NativeEngine(image, rewrite, _only(plan, part)).run()))
+                break
+            except NotNative as error:  # again, without that one
+                reasons[part.pop(error.index)] = str(error)
+            except TooWideError as error:
+                reasons |= dict.fromkeys(part, str(error))
+                break
+    reasons = dict(sorted(reasons.items()))
+    notes = [f"{plan.unwinders[index].name}: reference engine: {reason}" for index, reason in reasons.items()]
+    if reasons or not executions:
+        executions.append((list(reasons), run_reference(image, rewrite, _only(plan, reasons))))
     _check_time(image, [execution for _, execution in executions], notes)
     return _merged(image, plan, executions, tuple(notes))
+
+
+def _only(plan: Plan, indexes: Iterable[int]) -> Plan:
+    """*plan* with some of its unwinders only."""
+    return replace(plan, unwinders=tuple(plan.unwinders[index] for index in indexes))
 
 
 def _check_time(image: Image, executions: list[Execution], notes: list[str]) -> None:

@@ -31,8 +31,8 @@ BASE_FLAGS = (
     "-O2", "-std=gnu11", "-w", "-ffreestanding", "-nostdinc", "-D_XOPEN_SOURCE=700",
     "-fno-omit-frame-pointer", "-fasynchronous-unwind-tables", "-fno-exceptions", "-fno-stack-protector",
     "-fno-pic", "-fno-pie", "-fno-common", "-fno-strict-aliasing",
-    "-fno-vectorize", "-fno-slp-vectorize", "-ffp-contract=off", "-fno-math-errno",
 )
+MATH_FLAGS = ("-ffp-contract=off", "-fno-math-errno")
 ARCH_FLAGS = {
     "aarch64": ("-mno-outline-atomics",),
     "x86_64": ("-mno-red-zone", "-fcf-protection=none"),
@@ -45,6 +45,21 @@ LINK_FLAGS = (
     "-z", "max-page-size=4096", "-z", "separate-code", "-z", "noexecstack", "-z", "norelro",
 )
 # fmt: on
+
+
+def base_flags(compiler: Compiler, arch: Arch) -> tuple[str, ...]:
+    """What *compiler* is told for all C code for *arch*, whatever the design."""
+    return (*BASE_FLAGS, *compiler.scalar, *MATH_FLAGS, *ARCH_FLAGS[arch.name])
+
+
+def unbuildable(workload: Workload, arch: Arch, compiler: Compiler) -> str | None:
+    """Why *compiler* cannot build *workload* for *arch*, None if it can."""
+    if not workload.built_by(compiler.name, arch.name):
+        return f"{workload.name} cannot be built by {compiler.name} for {arch.title} (its header says why)"
+    if workload.floating and arch.name not in compiler.narrow_long_double:
+        return f"{compiler.name} for {arch.title} has no 64-bit long double, which {workload.name} is built with"
+    return None
+
 
 _RUNTIME_C = ("mem.c", "str.c", "ctype.c", "alloc.c", "libc.c")
 _RUNTIME_FLOAT_C = ("fp.c",)
@@ -67,7 +82,10 @@ def build(
         raise InputError(f"unknown input size '{size}'; known: {', '.join(SIZES)}")
     if arch.name not in workload.arches:
         raise UnsupportedError(f"workload '{workload.name}' is not for {arch.name}; only {', '.join(workload.arches)}")
-    shop = _Shop(compiler or find_compiler(), arch, workload, tuple(flags))
+    compiler = compiler or find_compiler()
+    if reason := unbuildable(workload, arch, compiler):
+        raise UnsupportedError(reason)
+    shop = _Shop(compiler, arch, workload, tuple(flags))
     needed = [shop.c(workload.path), shop.c(RUNTIME / "rt.c"), shop.start(), shop.size(size)]
     optional = [shop.musl(source) for source in workload.musl] + shop.library()
     return shop.link(needed, optional, f"{workload.name}-{arch.name}-{size}")
@@ -80,8 +98,8 @@ class _Shop:
         self.compiler = compiler
         self.arch = arch
         self.workload = workload
-        number_flags = compiler.narrow_long_double if workload.floating else INTEGER_FLAGS
-        self.flags = (*BASE_FLAGS, *ARCH_FLAGS[arch.name], *number_flags)
+        number_flags = compiler.narrow_long_double[arch.name] if workload.floating else INTEGER_FLAGS
+        self.flags = (*base_flags(compiler, arch), *number_flags)
         self.design = flags
 
     def c(self, path: Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -19,11 +20,23 @@ import lief
 
 from lab.arch import Arch, arch_by_machine
 from lab.errors import InputError
-from lab.images.rawelf import ET_DYN, MAX_SIZE, PF_X, PT_LOAD, check_sections, program_headers, read_elf_bytes
+from lab.images.fdes import Fde, eh_frame_address, read_fdes, terminator
+from lab.images.functions import PLT_SECTIONS, Function, Symbols, read_symbols, with_frames
+from lab.images.rawelf import (
+    ET_DYN,
+    MAX_SIZE,
+    PF_X,
+    PT_GNU_EH_FRAME,
+    PT_LOAD,
+    check_sections,
+    loaded_headers,
+    program_headers,
+    read_elf_bytes,
+)
 
 lief.logging.disable()
 
-_EXECINSTR = lief.ELF.Section.FLAGS.EXECINSTR
+__all__ = ["Function", "Image", "Section", "Segment", "load_image", "parse_image"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +66,6 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
-    """[start, start + size) from a FUNC symbol; ``names`` holds all aliases, sorted."""
-
-    start: int
-    size: int
-    names: tuple[str, ...]
-
-    @property
-    def end(self) -> int:
-        return self.start + self.size
-
-    @property
-    def name(self) -> str:
-        return self.names[0]
-
-
-@dataclass(frozen=True, slots=True)
 class ProgramHeaders:
     """Where the table of ``count`` program headers lies in memory; address 0 where no segment holds it."""
 
@@ -93,7 +89,13 @@ class Image:
     data_ranges: tuple[tuple[int, int], ...] = ()
     """[start, end) of data islands in text, from AArch64 ``$d``/``$x`` mapping symbols."""
     build_id: str = ""
+    stripped: bool = False
+    """No symbol tells a function: ``functions`` are the frame descriptions of .eh_frame, called ``sub_<hex start>``."""
+    fdes_problem: str = ""
+    """Why no function could be told by .eh_frame ("" = read, or there is none)."""
     headers: ProgramHeaders = ProgramHeaders()
+    header_ranges: tuple[tuple[int, int], ...] = ()
+    """[start, end) of loaded bytes of the ELF header and the program headers."""
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -153,10 +155,10 @@ def parse_image(raw: bytes, path: Path) -> Image:
     (entry,) = struct.unpack_from("<Q", raw, 24)
     if not any(s.address <= entry < s.end and s.flags & PF_X for s in segments):
         raise InputError(f"{path}: the entry point {entry:#x} lies in no executable segment; link it again")
-    binary = lief.ELF.parse(list(raw))
-    if binary is None:
-        raise InputError(f"{path}: the ELF parser rejects this file")
-    functions, symbols, islands = _symbols(binary)
+    symbols, sections, build_id = _parsed(path, raw)
+    fdes, problem = _fdes(path, raw, segments, sections)
+    code = [(s.address, s.end) for s in segments if s.flags & PF_X]
+    stubs = [(s.address, s.address + s.size) for s in sections if s.name in PLT_SECTIONS]
     return Image(
         path=path,
         sha256=hashlib.sha256(raw).hexdigest(),
@@ -164,12 +166,15 @@ def parse_image(raw: bytes, path: Path) -> Image:
         position_independent=struct.unpack_from("<H", raw, 16)[0] == ET_DYN,
         entry=entry,
         segments=segments,
-        sections=_sections(binary),
-        functions=functions,
-        symbols=symbols,
-        data_ranges=islands,
-        build_id=_build_id(binary),
+        sections=sections,
+        functions=with_frames(symbols, fdes, code, stubs),
+        symbols=symbols.addresses,
+        data_ranges=symbols.islands,
+        build_id=build_id,
+        stripped=not symbols.functions,
+        fdes_problem=problem,
         headers=_headers(path, raw),
+        header_ranges=loaded_headers(path, raw),
     )
 
 
@@ -181,6 +186,14 @@ def _headers(path: Path, raw: bytes) -> ProgramHeaders:
         if kind == PT_LOAD and start <= offset < start + file_size:
             return ProgramHeaders(offset - start + address, len(headers))
     return ProgramHeaders(0, len(headers))
+
+
+def _parsed(path: Path, raw: bytes) -> tuple[Symbols, tuple[Section, ...], str]:
+    """What lief reads."""
+    binary = lief.ELF.parse(raw)
+    if binary is None:
+        raise InputError(f"{path}: the ELF parser rejects this file")
+    return read_symbols(binary), _sections(binary), _build_id(binary)
 
 
 def _segments(path: Path, raw: bytes) -> tuple[Segment, ...]:
@@ -227,36 +240,29 @@ def _sections(binary: Any) -> tuple[Section, ...]:
     return tuple(found)
 
 
-def _symbols(binary: Any) -> tuple[tuple[Function, ...], dict[str, int], tuple[tuple[int, int], ...]]:
-    kinds = lief.ELF.Symbol.TYPE
-    sized: dict[int, tuple[int, set[str]]] = {}
-    symbols: dict[str, int] = {}
-    marks: list[tuple[int, str]] = []
-    for symbol in binary.symtab_symbols:
-        name = str(symbol.name)
-        if not name or symbol.shndx == 0:
-            continue
-        if name[:2] in {"$d", "$x"} and name[2:3] in {"", "."}:
-            marks.append((symbol.value, name[1]))
-            continue
-        symbols.setdefault(name, symbol.value)
-        if symbol.type in {kinds.FUNC, kinds.GNU_IFUNC} and symbol.size:
-            size, names = sized.setdefault(symbol.value, (0, set()))
-            names.add(name)
-            sized[symbol.value] = (max(size, symbol.size), names)
-    functions = tuple(Function(start, size, tuple(sorted(names))) for start, (size, names) in sorted(sized.items()))
-    code = [(s.virtual_address, s.virtual_address + s.size) for s in binary.sections if s.has(_EXECINSTR)]
-    return functions, symbols, _islands(sorted(marks), code)
+def _fdes(path: Path, raw: bytes, segments: Sequence[Segment], sections: Sequence[Section]) -> tuple[list[Fde], str]:
+    """The FDEs of the image, and why they could not be read: damage there is a fact about it, not an error."""
+    data, address = b"", 0
+    section = next((s for s in sections if s.name == ".eh_frame"), None)
+    if section is not None:
+        data, address = section.data, section.address
+    elif not sections:
+        data, address = _frames_by_header(path, raw, segments)
+    try:
+        return read_fdes(data, address, str(path)), ""
+    except InputError as error:
+        return [], str(error)
 
 
-def _islands(marks: list[tuple[int, str]], code: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """[start, end) of ``$d`` ranges inside executable sections; the next mark or the section's end closes one."""
-    found = []
-    for index, (start, kind) in enumerate(marks):
-        home = next((end for low, end in code if low <= start < end), None)
-        if kind == "d" and home is not None:
-            found.append((start, min(marks[index + 1][0], home) if index + 1 < len(marks) else home))
-    return tuple(found)
+def _frames_by_header(path: Path, raw: bytes, segments: Sequence[Segment]) -> tuple[bytes, int]:
+    """.eh_frame of a file without sections: from where PT_GNU_EH_FRAME points to its terminator."""
+    for kind, _, start, address, size, _ in program_headers(path, raw):
+        found = eh_frame_address(raw[start : start + size], address) if kind == PT_GNU_EH_FRAME else None
+        home = next((s for s in segments if found is not None and s.address <= found < s.end), None)
+        if home is not None and found is not None:
+            data = home.data[found - home.address :]
+            return data[: terminator(data)], found
+    return b"", 0
 
 
 def _build_id(binary: Any) -> str:

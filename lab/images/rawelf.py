@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab.errors import InputError
 
-PT_LOAD, PT_NOTE, PT_GNU_STACK = 1, 4, 0x6474E551
+PT_LOAD, PT_NOTE, PT_GNU_EH_FRAME, PT_GNU_STACK = 1, 4, 0x6474E550, 0x6474E551
 ET_EXEC, ET_DYN = 2, 3
 SHT_NULL, SHT_NOBITS = 0, 8
 PF_X, PF_W, PF_R = 1, 2, 4
@@ -52,6 +52,18 @@ def program_headers(path: Path, raw: bytes) -> list[tuple[int, int, int, int, in
         )
         headers.append((kind, flags, start, address, file_size, mem_size))
     return headers
+
+
+def loaded_headers(path: Path, raw: bytes) -> tuple[tuple[int, int], ...]:
+    """[start, end) of the addresses at which the ELF header and the program headers are loaded."""
+    headers = program_headers(path, raw)
+    (table,) = struct.unpack_from("<Q", raw, 32)
+    found = []
+    for low, high in ((0, 64), (table, table + 56 * len(headers))):
+        for kind, _, start, address, size, _ in headers:
+            if kind == PT_LOAD and start < high and low < start + size:
+                found.append((address + max(low - start, 0), address + min(high - start, size)))
+    return tuple(found)
 
 
 def check_sections(path: Path, raw: bytes) -> None:

@@ -4,7 +4,9 @@ The wheel's one binary is a clang driver and an LLD at once (``zig clang``, ``zi
 directly, never through a shell, and in an empty environment: a user's CPATH or CCC_OVERRIDE_OPTIONS must not
 change an image.  ``zig cc`` is not used: it rewrites -O levels and rejects some flags.
 
-A second compiler is one more entry in ``_FINDERS``.
+gcc is the second compiler: the one of the system, for the architectures it has one for.  It compiles; LLD of the
+wheel links what it made, and the headers are musl's of the wheel.  Nothing needs it: where it is not installed,
+what asks for it is unsupported.  A third compiler is one more entry in ``_FINDERS``.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ from lab.errors import InputError, ToolchainError
 
 WHEEL = "ziglang"
 TIMEOUT_S = 300
+GCC_VERSION = r"(?m)^\S*gcc.* (\d+\.\d+\.\d+)"
 _REINSTALL = f"reinstall it: pip install --force-reinstall {WHEEL}"
 
 
@@ -31,8 +35,10 @@ _REINSTALL = f"reinstall it: pip install --force-reinstall {WHEEL}"
 class Compiler:
     """One compiler and the linker that goes with it.
 
-    ``command`` maps an architecture's name to the argv prefix that compiles for it; ``narrow_long_double``
-    makes ``long double`` the 64-bit format; ``package`` names what ships the compiler, with its version.
+    ``command`` maps an architecture's name to the argv prefix that compiles for it; one that is missing has no
+    compiler here, and ``absent`` says what to install.  ``narrow_long_double`` makes ``long double`` the 64-bit
+    format, where the compiler can.  ``scalar`` turns vectorising off.  ``package`` names what ships the compiler,
+    with its version.
     """
 
     name: str
@@ -40,7 +46,9 @@ class Compiler:
     package: str
     command: Mapping[str, tuple[str, ...]]
     linker: tuple[str, ...]
-    narrow_long_double: tuple[str, ...]
+    narrow_long_double: Mapping[str, tuple[str, ...]]
+    scalar: tuple[str, ...]
+    absent: str = ""
 
     def describe(self) -> str:
         """Name, version and package in one line; part of every cache key."""
@@ -48,6 +56,8 @@ class Compiler:
 
     def compile(self, arch: Arch, arguments: Sequence[str], cwd: Path) -> None:
         """Run the compiler for *arch* in *cwd*.  ToolchainError (exit 3) with its first error line."""
+        if arch.name not in self.command:
+            raise ToolchainError(f"no {self.name} for {arch.name}: {self.absent}")
         _run((*self.command[arch.name], *arguments), cwd, what=f"{self.name} for {arch.name}")
 
     def link(self, arguments: Sequence[str], cwd: Path) -> None:
@@ -66,6 +76,13 @@ def find_compiler(name: str = "clang") -> Compiler:
 def compiler_names() -> tuple[str, ...]:
     """Every compiler the lab knows, installed or not."""
     return tuple(_FINDERS)
+
+
+def missing_compiler(name: str, arch: Arch) -> str | None:
+    """Why the compiler called *name* cannot build for *arch* on this machine, None if it can.  That clang is missing
+    is no such reason but find_compiler's error: without the wheel nothing can be built at all."""
+    compiler = find_compiler(name)
+    return None if arch.name in compiler.command else f"no {compiler.name} for {arch.title} here: {compiler.absent}"
 
 
 def musl_root() -> Path:
@@ -116,11 +133,46 @@ def _find_clang() -> Compiler:
         command=MappingProxyType({arch.name: (binary, "clang", f"--target={arch.triple}") for arch in ARCHES}),
         linker=(binary, "ld.lld"),
         # The driver refuses -mlong-double-64 on AArch64; the compiler proper takes it on both.
-        narrow_long_double=("-Xclang", "-mlong-double-64"),
+        narrow_long_double=dict.fromkeys((arch.name for arch in ARCHES), ("-Xclang", "-mlong-double-64")),
+        scalar=("-fno-vectorize", "-fno-slp-vectorize"),
     )
 
 
-_FINDERS: Mapping[str, Callable[[], Compiler]] = MappingProxyType({"clang": _find_clang})
+@cache
+def _find_gcc() -> Compiler:
+    """gcc under the name of its target; the one called just gcc where that is its target.  Its version is that of
+    each driver, since they are separate packages."""
+    clang = find_compiler()
+    command, versions = {}, []
+    for arch in ARCHES:
+        place = shutil.which(f"{arch.triple}-gcc") or _native_gcc(arch)
+        if place is not None:
+            command[arch.name] = (place,)
+            versions.append(f"{arch.name} {_version((place,), GCC_VERSION)}")
+    return Compiler(
+        name="gcc",
+        version=", ".join(versions) or "absent",
+        package=f"the system's, linked by {clang.package}",
+        command=MappingProxyType(command),
+        linker=clang.linker,
+        # Only the x86 back end has the option.
+        narrow_long_double={"x86_64": ("-mlong-double-64",)},
+        # The last keeps memset's own loop from becoming a call of memset.
+        scalar=("-fno-tree-vectorize", "-fno-tree-slp-vectorize", "-fno-tree-loop-distribute-patterns"),
+        absent=f"looked for {' and '.join(f'{arch.triple}-gcc' for arch in ARCHES)}; on Debian install "
+        + " or ".join(f"gcc-{arch.triple.replace('_', '-')}" for arch in ARCHES),
+    )
+
+
+def _native_gcc(arch: Arch) -> str | None:
+    """Where ``gcc`` is, if it compiles for *arch*."""
+    place = shutil.which("gcc")
+    if place is None:
+        return None
+    return place if _run((place, "-dumpmachine"), Path.cwd(), what="gcc").startswith(f"{arch.name}-") else None
+
+
+_FINDERS: Mapping[str, Callable[[], Compiler]] = MappingProxyType({"clang": _find_clang, "gcc": _find_gcc})
 
 
 def _version(command: Sequence[str], pattern: str) -> str:

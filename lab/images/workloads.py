@@ -18,7 +18,8 @@ that is indented further continues the one above)::
 ``title``, ``rows`` and ``expect`` must be there.  ``rows`` are rows of the field table the program has a shape
 for.  ``musl`` are sources linked in (of their symbols, only what is needed); ``musl-include`` are sources the
 program itself #includes to reach static functions: both are part of the cache key.  ``flags`` are further
-compiler flags, ``arches`` restricts the architectures, ``float`` allows floating-point registers (the default
+compiler flags, ``arches`` restricts the architectures, ``compilers`` the compilers (``gcc/aarch64``: gcc for that
+architecture only), ``float`` allows floating-point registers (the default
 is general registers only, as kernels are built).  ``expect`` is the result the program prints per input size,
 the same on every architecture.
 """
@@ -35,13 +36,14 @@ from types import MappingProxyType
 
 from lab.arch import ARCHES
 from lab.errors import InputError
+from lab.images.toolchain import compiler_names
 
 CORPUS = Path(__file__).parent / "corpus"
 SIZES = ("small", "large")
 ROWS = range(1, 50)
 """Numbers of the field table's rows."""
 
-_KEYS = ("title", "rows", "flags", "arches", "float", "musl", "musl-include", "expect")
+_KEYS = ("title", "rows", "flags", "arches", "compilers", "float", "musl", "musl-include", "expect")
 _REQUIRED = ("title", "rows", "expect")
 _SUFFIXES = (".c", ".S")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -66,11 +68,16 @@ class Workload:
     musl: tuple[str, ...]
     musl_included: tuple[str, ...]
     expect: Mapping[str, int]
+    compilers: tuple[str, ...] = ()
 
     @property
     def foreign(self) -> bool:
         """Whether it runs C code that nobody here wrote."""
         return bool(self.musl or self.musl_included)
+
+    def built_by(self, compiler: str, arch: str) -> bool:
+        """Whether the header lets *compiler* build it for *arch*."""
+        return not self.compilers or compiler in self.compilers or f"{compiler}/{arch}" in self.compilers
 
     def expected_output(self, size: str) -> str:
         """Exactly what a correct run writes to standard output (exit status 0)."""
@@ -134,6 +141,7 @@ class _Header:
             musl=self._sources("musl"),
             musl_included=self._sources("musl-include"),
             expect=self._expect(),
+            compilers=self._compilers(),
         )
 
     def _read(self) -> None:
@@ -205,6 +213,14 @@ class _Header:
         if set(words) - set(known):
             raise self._error(number, f"'arches' are of: {' '.join(known)}")
         return words or known
+
+    def _compilers(self) -> tuple[str, ...]:
+        number, words = self._words("compilers")
+        known = compiler_names()
+        allowed = {*known, *(f"{name}/{arch.name}" for name in known for arch in ARCHES)}
+        if set(words) - allowed:
+            raise self._error(number, f"'compilers' are of: {' '.join(known)}, or one of them for one architecture")
+        return words
 
     def _float(self) -> bool:
         number, value = self.values.get("float", (0, "no"))

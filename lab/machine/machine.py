@@ -59,7 +59,7 @@ class Machine:
             self.cpu.mem_map_ptr(mapping.start, mapping.end - mapping.start, perms, mapping.host_address)
         self._ids = register_ids(self.arch)
         self._all = RegisterFile(self.cpu, self.arch, (*self.arch.gprs, "pc", "flags"))
-        self._code = Code(self.arch, self.memory)
+        self._code = Code(image, self.memory)
         self._on_write: list[Callable[[int, int], None]] = []
         self._on_delivery: list[Callable[[int, int], None]] = []
         self._calls: SystemCalls | Kernel = SystemCalls(self.cpu, self.arch, self.memory)
@@ -92,8 +92,6 @@ class Machine:
         if self.arch.name == "x86_64":
             self.cpu.hook_add(unicorn.UC_HOOK_INSN, self._on_syscall, None, 1, 0, x86_const.UC_X86_INS_SYSCALL)
 
-    # -- looking ------------------------------------------------------------------------------------------
-
     def registers(self) -> dict[str, int]:
         """Every general register, ``pc`` and ``flags`` by canonical name."""
         return dict(zip(self._all.names, self._all.read(), strict=True))
@@ -107,8 +105,13 @@ class Machine:
         return register_block(self.cpu, self.arch)
 
     def insn_at(self, pc: int) -> Insn:
-        """The instruction at *pc*, cached unless the page is writable as well as executable."""
+        """The instruction at *pc* as memory holds it now."""
         return self._code.insn_at(pc)
+
+    def code_at(self, pc: int) -> bytes:
+        """What a decoder has to see of the code at *pc*, which is about to run; InputError where it is misread."""
+        self._code.check(pc)
+        return self._code.bytes_at(pc)
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:
@@ -119,8 +122,6 @@ class Machine:
     def changeable(self) -> list[tuple[int, int]]:
         """[start, end) of what the guest can both write and execute: code that can change under a run."""
         return list(self._code.changeable)
-
-    # -- writing ------------------------------------------------------------------------------------------
 
     def write(self, address: int, data: bytes) -> None:
         """Write guest memory from the host, code included, before the run or from a hook in a run that has a CODE
@@ -167,16 +168,15 @@ class Machine:
             self.cpu.ctl_remove_cache(start, end)
         self._code.forget(start, end)
 
-    # -- running ------------------------------------------------------------------------------------------
-
     def execute(
         self,
         on_instruction: Callable[[int], None],
         on_access: Callable[[bool, int, int], None] | None = None,
     ) -> Outcome:
         """Run from the entry to the end.  *on_instruction*(pc) is called before each instruction executes and
-        *on_access*(is_write, address, size) at each data access.  An exception in either ends the run and is
-        raised here.  A rep-prefixed x86 instruction is announced once, however many iterations it makes.
+        *on_access*(is_write, address, size) at each data access.  An exception in either ends the run and is raised
+        here; so is InputError at what the emulator would misread.  A rep-prefixed x86 instruction is announced once,
+        however many iterations it makes.
         """
         limit, deadline = self.limits.instructions, time.monotonic() + self.limits.seconds
         self._begin()
@@ -191,6 +191,7 @@ class Machine:
                     self.stop(End.BUDGET, None, f"{self.limits.seconds:g} s")
                 return
             previous = pc
+            self._code.check(pc)
             if count >= limit:
                 self.stop(End.BUDGET, None, f"{limit} instructions")
                 return

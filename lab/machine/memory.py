@@ -71,6 +71,18 @@ class GuestMemory:
         offset = address - mapping.start
         return mapping.pages[offset : offset + size]
 
+    def fetch(self, address: int, size: int) -> bytes:
+        """Up to *size* bytes of code at *address*, as a processor fetches it: it goes on into executable memory that
+        follows without a gap.
+        """
+        code = self.read(address, size)
+        while len(code) < size:
+            mapping = self.find(address + len(code))
+            if not code or mapping is None or not mapping.executable:
+                break
+            code += self.read(mapping.start, size - len(code))
+        return code
+
     def write(self, address: int, data: bytes) -> None:
         """Host write into the guest, before a run.  KeyError where the range is not mapped."""
         mapping = self.find(address)

@@ -9,6 +9,7 @@ from lab.proposals.api import Proposal, Rewrite
 from rewriters import all_flavours, unsupported_reason
 from rewriters.flavours import FlavourSpec
 
+LACKING = {"gcc": "gcc has no XRay sleds (-fxray-instrument is clang's)"}
 FLAGS = {"": ("-fxray-instrument", "-fxray-instruction-threshold=1"), "aarch64": ("-ffixed-x18",)}
 
 
@@ -21,11 +22,12 @@ def _proposal(spec: FlavourSpec, policy: Policy) -> Proposal:
         Rewrite("xray", spec.name, policy),
         tuple(name for name, reason in reasons.items() if reason is None),
         next((reason for reason in reasons.values() if reason), ""),
+        lacking=LACKING,
     )
 
 
 PROPOSALS = (
-    Proposal("xray", "XRay sleds as compiled: NOPs, unfilled", FLAGS),
+    Proposal("xray", "XRay sleds as compiled: NOPs, unfilled", FLAGS, lacking=LACKING),
     *(
         _proposal(spec, policy)
         for spec in all_flavours()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lab import registry
 from lab.errors import InputError, LabError
 from lab.images.workloads import workload_by_name
-from lab.job import Job, Subject, check_outcome, prepare
+from lab.job import Job, Subject, check_outcome, prepare, unsupported
 from lab.machine.machine import Limits, Outcome
 
 LIMITS = Limits(2_000_000, 900.0)
@@ -31,11 +31,8 @@ class Case:
 
     @property
     def exists(self) -> bool:
-        """Whether there is such an image: neither workload nor proposal is limited to other architectures."""
-        return (
-            registry.proposal(self.proposal).unsupported(self.arch) is None
-            and self.arch in workload_by_name(self.workload).arches
-        )
+        """Whether there is such an image: workload and proposal exist on the architecture, and their compiler here."""
+        return unsupported(self._job) is None
 
     def subject(self) -> Subject:
         """The image, from the cache or built; errors say what is missing."""
@@ -51,7 +48,8 @@ class Case:
 
     @property
     def _job(self) -> Job:
-        return Job(self.arch, "clang", self.workload, self.proposal, (), (), "small", LIMITS, 0)
+        compiler = registry.proposal(self.proposal).compiler or "clang"
+        return Job(self.arch, compiler, self.workload, self.proposal, (), (), "small", LIMITS, 0)
 
 
 @dataclass(frozen=True)

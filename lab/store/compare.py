@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.store.document import Run
-from lab.store.rows import Cell, CellKey, VerdictRow, cell_key, sort_key
+from lab.store.rows import CellKey, VerdictRow, cell_key, sort_key
 
 NOT_A_COUNT = frozenset({"wall_s"})
 
@@ -99,9 +99,3 @@ def _short(value: object, other: object) -> str:
 
 def _yes(present: bool) -> str:
     return "there" if present else "absent"
-
-
-def cells_differing(differences: Iterable[Difference], cells: Iterable[Cell]) -> int:
-    """How many of *cells* are named in *differences*."""
-    named = {difference.where for difference in differences}
-    return sum("/".join(cell.key) in named for cell in cells)

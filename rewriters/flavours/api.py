@@ -1,8 +1,9 @@
 """What a flavour file defines.
 
 A sequence is one line of text: instructions in capstone's spelling, separated by ``;``.  ``{s0} {s1}`` are
-scratch registers that are dead at the site, ``{lo}`` is the pointer cell's offset in its page.  A leading ``@``
-marks a pc-relative form (rewriters.encode).  ``!`` behind an instruction marks the one that, once retired,
+scratch registers that are dead at the site, ``{lo}`` is the pointer cell's offset in its page, ``{lr}`` in a pop is
+the register the function returns through (x30 but for rare assembly).  A leading ``@`` marks a pc-relative form
+(rewriters.encode).  ``!`` behind an instruction marks the one that, once retired,
 changes the answer to "is this activation on the shadow stack?".
 
 Rules every sequence keeps:
@@ -27,7 +28,7 @@ from lab.layout import Flavour, Policy
 DISTANCE = 0xC00 << 12
 
 #: The compare-and-trap tails of ``check``: {s0} holds the shadow value.
-A64_TRAP = "eor {s0}, {s0}, x30; @cbz {s0}, 8; brk #1"
+A64_TRAP = "eor {s0}, {s0}, {lr}; @cbz {s0}, 8; brk #1"
 X86_TRAP = "cmp {s0}, qword ptr [rsp]; @je 2; ud2"
 
 

@@ -20,7 +20,7 @@ FLAVOUR = FlavourSpec(
     pop={
         "aarch64": {
             Policy.RECORD: _A64_CELL + "sub {s1}, {s1}, #8; " + _A64_STORE,
-            Policy.USE: _A64_CELL + "ldr x30, [{s1}, #-8]!; " + _A64_STORE,
+            Policy.USE: _A64_CELL + "ldr {lr}, [{s1}, #-8]!; " + _A64_STORE,
             Policy.CHECK: _A64_CELL + "ldr {s0}, [{s1}, #-8]!; " + A64_TRAP + "; @adrp {s0}; " + _A64_STORE,
         },
         "x86_64": {

@@ -20,7 +20,7 @@ FLAVOUR = FlavourSpec(
     pop={
         "aarch64": {
             Policy.RECORD: "",
-            Policy.USE: _A64_SLOT + "ldr x30, [{s0}] !",
+            Policy.USE: _A64_SLOT + "ldr {lr}, [{s0}] !",
             Policy.CHECK: _A64_SLOT + "ldr {s0}, [{s0}] !; " + A64_TRAP,
         },
         "x86_64": {

@@ -15,7 +15,7 @@ FLAVOUR = FlavourSpec(
     pop={
         "aarch64": {
             Policy.RECORD: "sub x18, x18, #8 !",
-            Policy.USE: "ldr x30, [x18, #-8]! !",
+            Policy.USE: "ldr {lr}, [x18, #-8]! !",
             Policy.CHECK: "ldr {s0}, [x18, #-8]! !; " + A64_TRAP,
         }
     },

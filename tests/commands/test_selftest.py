@@ -83,7 +83,27 @@ def test_interrupted_it_prints_what_was_done(planted: None, monkeypatch: pytest.
     assert result.exit_code == 130
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["stores", "registers", "stopped:"]
     assert result.stderr == "unwindlab: interrupted\n"
-    assert call("selftest", "--quick", "--arch", "arm64", "--json").stdout == "", "half an object is none"
+
+
+def test_interrupted_json_says_so(planted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> Part:
+        raise KeyboardInterrupt
+
+    whole = json.loads(call("selftest", "--quick", "--arch", "x86_64", "--json").stdout)
+    assert (whole["interrupted"], whole["tasks"]["done"]) == (False, whole["tasks"]["planned"])
+    monkeypatch.setitem(suite.CHECKS, "counts", interrupted)
+    monkeypatch.setitem(suite.CHECKS, "engines", lambda case, subject: Part({"stops": 3, "verdicts": 6}))
+    result = call("selftest", "--quick", "--arch", "arm64", "--jobs", "1", "--json")
+    assert result.exit_code == 130
+    found = json.loads(result.stdout)
+    assert (found["interrupted"], found["passed"]) == (True, False)
+    assert [c["check"] for c in found["checks"]] == [check for check in CHECKS if check != "counts"]
+    assert found["totals"] == {"stops": 3, "verdicts": 6, "disagreements": 0}
+    assert 0 < found["tasks"]["done"] < found["tasks"]["planned"]
+    assert result.stderr == "unwindlab: interrupted\n"
+    monkeypatch.setitem(suite.CHECKS, "stores", interrupted)
+    nothing = json.loads(call("selftest", "--quick", "--arch", "arm64", "--jobs", "1", "--json").stdout)
+    assert (nothing["interrupted"], nothing["checks"], nothing["tasks"]["done"]) == (True, [], 0)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_our_own_c_compiles_without_warnings(path: Path, arch: Arch, tmp_path: P
         pytest.skip("its text is mostly musl's, which has warnings of its own")
     floating = path.name == "fp.c" or (path.parent == CORPUS and workload_by_name(path.stem).floating)
     compiler = find_compiler()
-    numbers = compiler.narrow_long_double if floating else ("-mgeneral-regs-only",)
+    numbers = compiler.narrow_long_double[arch.name] if floating else ("-mgeneral-regs-only",)
     flags = [flag for flag in BASE_FLAGS if flag != "-w"] + ["-Wall", "-Wextra", "-Werror", "-DLAB_LARGE=0"]
     # musl's headers are system headers here; the precedence they and we rely on is C's.
     places = ["-I", str(RUNTIME), "-I", str(RUNTIME / "include")]
@@ -132,7 +132,18 @@ def test_our_own_c_compiles_without_warnings(path: Path, arch: Arch, tmp_path: P
     output = tmp_path / "out.o"
     compiler.compile(
         arch,
-        [*flags, *ARCH_FLAGS[arch.name], *numbers, *quiet, *places, "-c", path.name, "-o", str(output)],
+        [
+            *flags,
+            *compiler.scalar,
+            *ARCH_FLAGS[arch.name],
+            *numbers,
+            *quiet,
+            *places,
+            "-c",
+            path.name,
+            "-o",
+            str(output),
+        ],
         path.parent,
     )
     assert output.stat().st_size > 0

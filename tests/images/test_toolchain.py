@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
-from lab.arch import AARCH64, ARCHES, Arch
+from lab.arch import AARCH64, ARCHES, X86_64, Arch
 from lab.errors import InputError, ToolchainError
 from lab.images import toolchain
-from lab.images.toolchain import Compiler, compiler_names, find_compiler, musl_includes, musl_root
+from lab.images.toolchain import (
+    Compiler,
+    compiler_names,
+    find_compiler,
+    missing_compiler,
+    musl_includes,
+    musl_root,
+)
 
 
 @pytest.fixture
 def uncached() -> None:
     """Discovery is done once per process; these tests do it anew."""
-    toolchain._find_clang.cache_clear()
-    toolchain._wheel.cache_clear()
+    for found in (toolchain._find_clang, toolchain._find_gcc, toolchain._wheel):
+        found.cache_clear()
 
 
 def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
@@ -38,7 +46,7 @@ def test_clang_is_found_and_says_its_version() -> None:
 
 
 def test_an_unknown_compiler_is_the_users_to_mend() -> None:
-    with pytest.raises(InputError, match="unknown compiler 'tcc'; known: clang") as error:
+    with pytest.raises(InputError, match="unknown compiler 'tcc'; known: clang, gcc") as error:
         find_compiler("tcc")
     assert error.value.exit_code == 2
 
@@ -103,7 +111,7 @@ def test_a_hanging_compiler_is_given_up(tmp_path: Path, monkeypatch: pytest.Monk
     script.write_text("#!/bin/sh\nexec sleep 60\n")
     script.chmod(0o755)
     monkeypatch.setattr(toolchain, "TIMEOUT_S", 0.2)
-    slow = Compiler("slow", "1", "none", MappingProxyType({"aarch64": (str(script),)}), (str(script),), ())
+    slow = Compiler("slow", "1", "none", MappingProxyType({"aarch64": (str(script),)}), (str(script),), {}, ())
     with pytest.raises(ToolchainError, match=r"no answer within 0\.2 s"):
         slow.compile(AARCH64, [], tmp_path)
 
@@ -113,3 +121,52 @@ def test_the_users_environment_does_not_reach_the_compiler(tmp_path: Path, monke
     monkeypatch.setenv("CCC_OVERRIDE_OPTIONS", "+-DBROKEN +-no-such-option")
     find_compiler().compile(AARCH64, ["-c", "plain.c", "-o", "plain.o"], tmp_path)
     assert (tmp_path / "plain.o").exists()
+
+
+@pytest.fixture
+def path_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """A PATH that holds the named scripts and nothing else."""
+
+    def put(**scripts: str) -> None:
+        for name, script in scripts.items():
+            place = tmp_path / name.replace("_", "-").replace("x86-64", "x86_64")
+            place.write_text(f"#!/bin/sh\n{script}\n")
+            place.chmod(0o755)
+
+    toolchain._find_gcc.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    yield put
+    toolchain._find_gcc.cache_clear()
+
+
+VERSION = "echo 'gcc (Some Linux 12.9-1) 12.2.0'"
+
+
+def test_gcc_is_the_one_of_each_target(path_with: Callable[..., None]) -> None:
+    path_with(aarch64_linux_gnu_gcc=VERSION)
+    gcc = find_compiler("gcc")
+    assert set(gcc.command) == {"aarch64"}
+    assert gcc.version == "aarch64 12.2.0"
+    assert missing_compiler("gcc", AARCH64) is None
+
+
+def test_a_native_gcc_counts_for_its_own_target_only(path_with: Callable[..., None]) -> None:
+    path_with(gcc=f"case $1 in -dumpmachine) echo x86_64-any-linux;; *) {VERSION};; esac")
+    assert set(find_compiler("gcc").command) == {"x86_64"}
+
+
+def test_where_there_is_no_gcc_the_reason_names_what_to_install(path_with: Callable[..., None], tmp_path: Path) -> None:
+    assert find_compiler("gcc").version == "absent"
+    for arch, package in ((AARCH64, "gcc-aarch64-linux-gnu"), (X86_64, "gcc-x86-64-linux-gnu")):
+        reason = missing_compiler("gcc", arch)
+        assert reason is not None
+        assert f"no gcc for {arch.title} here" in reason
+        assert f"{arch.triple}-gcc" in reason
+        assert package in reason
+        with pytest.raises(ToolchainError, match=f"no gcc for {arch.name}: looked for"):
+            find_compiler("gcc").compile(arch, [], tmp_path)
+
+
+@pytest.mark.parametrize("arch", [pytest.param(a, id=a.name) for a in ARCHES])
+def test_clang_is_never_missing_without_being_an_error(arch: Arch) -> None:
+    assert missing_compiler("clang", arch) is None

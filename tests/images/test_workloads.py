@@ -46,6 +46,7 @@ def test_a_full_header(tmp_path: Path) -> None:
         **GOOD,
         flags="-O1 -DX=1",
         arches="aarch64",
+        compilers="clang gcc/x86_64",
         float="yes",
         musl="regex/regcomp.c\n *       regex/regexec.c",
         musl_include="crypt/crypt_md5.c",
@@ -53,6 +54,8 @@ def test_a_full_header(tmp_path: Path) -> None:
     workload = read_workload(written(tmp_path, text))
     assert (workload.name, workload.title, workload.rows) == ("sample", "A title", (1, 12))
     assert (workload.flags, workload.arches, workload.floating) == (("-O1", "-DX=1"), ("aarch64",), True)
+    built = {(c, a.name) for c in ("clang", "gcc") for a in ARCHES if workload.built_by(c, a.name)}
+    assert built == {("clang", "aarch64"), ("clang", "x86_64"), ("gcc", "x86_64")}
     assert workload.musl == ("regex/regcomp.c", "regex/regexec.c")
     assert workload.musl_included == ("crypt/crypt_md5.c",)
     assert dict(workload.expect) == {"small": 0xFF, "large": 0x0123456789ABCDEF}
@@ -87,6 +90,7 @@ def test_a_short_header_has_defaults(tmp_path: Path) -> None:
         (header(**GOOD | {"expect": "small 0x1 large 0x2"}), 4, "16 lower-case hexadecimal digits"),
         (header(**GOOD, flags="O2"), 5, "begin with '-'"),
         (header(**GOOD, arches="riscv64"), 5, "are of: aarch64 x86_64"),
+        (header(**GOOD, compilers="clang tcc"), 5, "are of: clang gcc"),
         (header(**GOOD, float="maybe"), 5, "yes or no"),
         (header(**GOOD, musl="/etc/passwd.c"), 5, "below musl's src"),
         (header(**GOOD, musl="../../secret.c"), 5, "below musl's src"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BASE = ["-O2", "-ffreestanding", "-fno-omit-frame-pointer", "-fasynchronous-unwind-tables", "-fno-unroll-loops"]
-ARCH_FLAGS = {"aarch64": ["-ffixed-x18"], "x86_64": ["-mno-red-zone"]}
+ARCH_FLAGS = {"aarch64": ["-ffixed-x18", "-mno-outline-atomics"], "x86_64": ["-mno-red-zone"]}
 MODE_FLAGS = {
     "pac": ["-mbranch-protection=pac-ret"],
     "xray": ["-fxray-instrument", "-fxray-instruction-threshold=1"],

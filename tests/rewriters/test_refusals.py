@@ -99,9 +99,20 @@ def test_filled_sleds_without_a_marker(tmp_path: Path, arch: str) -> None:
 
 
 def test_stripped(tmp_path: Path) -> None:
-    _refused(
-        _simple(tmp_path, "aarch64", "pac", link=("--build-id", "-s")), "pac", Flavour.MEMORY, "no function symbols"
-    )
+    image = _simple(tmp_path / "a", "aarch64", "pac", link=("--build-id", "-s"))
+    _refused(image, "pac", Flavour.MEMORY, "no symbols")
+    census = rewrite(image, "pac", Flavour.PARALLEL, Policy.CHECK).map.census
+    assert census.instrumented > 0
+    whole = _simple(tmp_path / "b", "aarch64", "pac")
+    assert census.instrumented == rewrite(whole, "pac", Flavour.PARALLEL, Policy.CHECK).map.census.instrumented
+
+
+@pytest.mark.parametrize("arch", ["aarch64", "x86_64"])
+def test_nothing_that_tells_functions(tmp_path: Path, arch: str) -> None:
+    bare = ("-fno-asynchronous-unwind-tables", "-fno-unwind-tables")
+    flags = (*c_flags(arch, "xray"), *bare)
+    image = load_image(build_plain(tmp_path, arch, [Source("a.c", SIMPLE, flags)], ("--build-id", "-s")))
+    _refused(image, "xray", Flavour.PARALLEL, "no functions: neither FUNC symbols nor .eh_frame")
 
 
 def test_no_eh_frame(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ KNOWN = 0x80
 GROUP_BITS = 21  # in Span.GROUP: WHERE and its offset, from bit 0; the .eh_frame row; NAMED and RUNNING
 FEATURE_CHANGES = Changed.FP | Changed.SP | Changed.SSP | Changed.TRUTH | Changed.MEMORY | Changed.CFI
 FRAME_PC, FRAME_FLAGS, FRAME_CONSTANT = 253, 254, 255
-FAULT_NONE, FAULT_UNMAPPED, FAULT_POISON = 0, 1, 2
+FAULT_UNMAPPED, FAULT_POISON = 1, 2  # in S.FAULT; 0: none
 
 # A summary: what a walk comes to, before it is compared with the truth.
 CLEAN, REFUSED, CRASHED = 0, 1, 2

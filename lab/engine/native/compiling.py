@@ -133,13 +133,23 @@ def _load(folder: Path, text: str) -> Compiled:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # numba finds a function's module by its name
     try:
-        with np.errstate(over="ignore"):  # numba folds constants, which wrap
+        with np.errstate(over="ignore"), _kept_beside_source():  # numba folds constants, which wrap
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[module_name]
         raise
     _write(sums, _sums(folder))
     return Compiled(module.entry.address, module.entry, module.entry.cache_hits > 0)
+
+
+@contextmanager
+def _kept_beside_source() -> Iterator[None]:
+    """$NUMBA_CACHE_DIR, which moves all of a user's own numba modules, is not for those whose sums are kept here."""
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, ""
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
 
 
 def _write(file: Path, text: str) -> None:

@@ -21,7 +21,8 @@ from lab.unwind.api import MASK64
 
 
 @cache
-def _hooks() -> tuple[Compiled, Compiled]:
+def compiled_counter() -> tuple[Compiled, Compiled]:
+    """The CODE hook and the access hook of the counter."""
     return compiled(count_module()), compiled(access_module())
 
 
@@ -46,7 +47,7 @@ class NativeCounter:
     def run(self) -> Outcome:
         """Execute."""
         self._deadline = time.monotonic() + self._machine.limits.seconds
-        code, access = _hooks()
+        code, access = compiled_counter()
         state = int(self._block.ctypes.data)
         return self._machine.execute_native(code.address, state, access.address, state)
 
@@ -71,5 +72,5 @@ class NativeCounter:
         self._machine.stop(End.BUDGET, None, detail)
 
     def _decode(self, pc: int) -> None:
-        found = classify(self._machine.arch, self._machine.memory.read(pc, 16), pc)
+        found = classify(self._machine.arch, self._machine.code_at(pc), pc)
         self._flags[pc - self._low] = KNOWN | found.flags

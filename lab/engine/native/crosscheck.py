@@ -66,7 +66,7 @@ class _Checker:
     def instruction(self, pc: int) -> None:
         """The previous instruction has retired: judge it, then predict this one."""
         self.judge()
-        found = classify(self.arch, self.machine.memory.read(pc, 16), pc)
+        found = classify(self.arch, self.machine.code_at(pc), pc)
         self._expected = self._predict(pc, found)
 
     def access(self, is_write: bool, address: int, size: int) -> None:

@@ -23,7 +23,7 @@ from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, NODE_WORDS, Chan
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
-from lab.engine.native.events import CALLBACK
+from lab.engine.native.events import CALLBACK, NotNative
 from lab.engine.native.generate import cursor_words
 from lab.engine.native.rows import reads
 from lab.engine.native.state import State
@@ -47,10 +47,6 @@ MOST_UNWINDERS = 64
 
 _AUDIT_SHARE = 50
 """Now and then one stop is judged by the reference engine's code too, for one part in so many of the time."""
-
-
-class NotNative(Exception):  # noqa: N818  the run is repeated in the reference engine
-    """An unwinder did something the native engine has no number for."""
 
 
 class NativeEngine:
@@ -109,7 +105,7 @@ class NativeEngine:
                     unwinder.set_full(mode)
 
     def run(self) -> Execution:
-        """Execute the image; EngineError where counts do not sum, NotNative where only the reference engine can."""
+        """Execute the image; EngineError where counts do not sum; NotNative names an unwinder to be left out."""
         self._deadline = time.monotonic() + self.plan.limits.seconds
         began = time.perf_counter()
         with self._nothing_lost():
@@ -146,9 +142,9 @@ class NativeEngine:
 
     def _tallies(self) -> tuple[Tally, ...]:
         state, unwinders = self.state, self.plan.unwinders
-        for unwinder, own in zip(unwinders, state.unwinders, strict=True):
+        for index, own in enumerate(state.unwinders):
             if own.block[P.UNDER_WAY]:
-                raise NotNative(f"compiled code of {unwinder.name} raised an exception")
+                raise NotNative(index, "its compiled code raised an exception")
         vectors = self._vectors()
         counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
         sums = {BOUNDARY: 0, CALL: 0}
@@ -200,7 +196,7 @@ class NativeEngine:
         self.machine.stop(End.BUDGET, None, detail)
 
     def _decode(self, pc: int, _b: int) -> None:
-        self.places.decode(self.machine.memory.read(pc, 16), pc)
+        self.places.decode(self.machine.code_at(pc), pc)
 
     def _tick(self, _a: int, _b: int) -> None:
         if time.monotonic() > self._deadline:
@@ -216,8 +212,9 @@ class NativeEngine:
         got = f"stored {value:#x}; decoder and processor disagree"
         raise EngineError(f"{self.image.path}: call before {ra:#x} {got}")
 
-    def _unknown_status(self, said: int, _b: int) -> None:
-        raise NotNative(f"a step said {said:#x}, which is no status")
+    def _unknown_status(self, said: int, block: int) -> None:
+        index = next(i for i, own in enumerate(self.state.unwinders) if own.block.ctypes.data == block)
+        raise NotNative(index, f"a step said {said:#x}, which is no status")
 
     def _imbalance(self, _a: int, _b: int) -> None:
         raise EngineError(f"{self.image.path}: imbalance; this is a fault of the lab")

@@ -167,7 +167,7 @@ class State:
         self[S.WATCH_ONE] = NOWHERE
         self[S.WATCH_TWO] = self[S.SHADOW_CELL] or NOWHERE
         self[S.TOP_AT_CALL] = NOWHERE
-        self[S.KNOWS_FUNCTIONS] = bool(self._machine.image.functions)
+        self[S.KNOWS_FUNCTIONS] = any(f.symbol for f in self._machine.image.functions)
 
     def set_unwinders(self, evaluators: list[tuple[int, int, int, int]], places: int) -> None:
         """(evaluator's address or 0 for the oracle, words of its cursor, P.READS, P.TRACKED) of each unwinder."""

@@ -2,7 +2,7 @@
  * title: Blowfish and bcrypt
  * rows: 12 19 23
  * musl-include: crypt/crypt_blowfish.c
- * expect: small 0xa8f8aa730da7dca0 large 0x14780dfe6866a4ee
+ * expect: small 0xd38197e460c6773f large 0x14780dfe6866a4ee
  *
  * musl's crypt_blowfish.  Small: its key set-up and encoding with the values of its own self-test (one password needs
  * 521 encryptions per key schedule: too many).  Large: a published bcrypt vector of cost 5.
@@ -40,7 +40,7 @@ static BF_ctx context;
 
 static u64 blocks(void)
 {
-	BF_word out[8];
+	BF_word out[6];
 
 	context = BF_init_state;
 	BF_encrypt(&context, 0, 0, out, out + 6);

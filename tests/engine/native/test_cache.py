@@ -68,6 +68,16 @@ def test_a_second_process_finds_it(folder: Path) -> None:
     assert fresh(ADD.format(number=1)) == "False 2"
 
 
+def test_no_setting_of_numba_moves_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(elsewhere))
+    text = ADD.format(number=41)
+    assert [fresh(text), fresh(text)] == ["False 42", "True 42"]
+    assert {".nbi", ".nbc"} <= {file.suffix for file in files(folder / digest(text))}
+    assert list(elsewhere.iterdir()) == []
+
+
 def damage(file: Path, how: str) -> None:
     data = bytearray(file.read_bytes())
     if how == "cut":

@@ -13,7 +13,8 @@ import pytest
 from lab.engine.native import tables
 from lab.engine.native.cells import COVERS, P, S
 from lab.engine.native.classify import CALL, Classified, classify
-from lab.engine.native.engine import NativeEngine, NotNative
+from lab.engine.native.engine import NativeEngine
+from lab.engine.native.events import NotNative
 from lab.engine.plan import Execution, Plan
 from lab.engine.reference import ReferenceEngine
 from lab.engine.run import execute
@@ -151,8 +152,9 @@ def test_what_raises_in_compiled_code_is_not_counted() -> None:
 
     engine = native(random_program("aarch64", 1))
     poke(engine, under_way)
-    with pytest.raises(NotNative, match="compiled code of fp raised an exception"):
+    with pytest.raises(NotNative, match="its compiled code raised an exception") as raised:
         engine.run()
+    assert raised.value.index == 0
     normal = native(random_program("aarch64", 1))
     normal.run()
     assert normal.state.unwinders[0].block[P.UNDER_WAY] == 0

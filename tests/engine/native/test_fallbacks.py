@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.engine.native import tables
 from lab.engine.native.compiling import NotCompiled, compiled_evaluator
 from lab.engine.native.engine import NativeEngine
 from lab.engine.plan import Plan
@@ -101,16 +102,37 @@ def test_what_cannot_be_hashed_may_be_called(tmp_path: Path) -> None:
 
 
 def test_an_unknown_status_is_for_the_reference_engine(tmp_path: Path) -> None:
-    """It is met in mid-run: all of the part is judged anew."""
+    """It is met in mid-run: the others are judged natively, once more; the note names that one alone."""
     plugin = odd(tmp_path, "    return 99 if cursor[1] & 32 else END, 0, cursor")
-    plan = Plan((unwinder("fp"), plugin), ("boundary",), Limits(2_000, 60))
+    plan = Plan((unwinder("fp"), plugin, unwinder("oracle")), ("boundary", "call"), Limits(2_000, 60), stacks=2)
     image = random_program("aarch64", 1)
     expected, found = execute(image, None, plan, "reference"), execute(image, None, plan)
     assert not difference(case(image, plan.unwinders), expected, found)
-    assert found.engines == ("reference", "reference")
-    assert found.notes
-    assert all("a step said 0x63, which is no status" in note for note in found.notes)
+    assert found.engines == ("native", "reference", "native")
+    assert found.notes == ("odd: reference engine: a step said 0x63, which is no status",)
     assert any("unknown status 99" in t.judgement.reason for t in found.tallies)
+
+
+def test_several_unknown_statuses_are_left_out_one_by_one(tmp_path: Path) -> None:
+    for status in (99, 98):
+        (tmp_path / str(status)).mkdir()
+    first, second = (odd(tmp_path / str(status), f"    return {status}, 0, cursor") for status in (99, 98))
+    plan = Plan((first, unwinder("fp"), second), ("boundary",), Limits(300, 60))
+    image = random_program("x86_64", 1)
+    expected, found = execute(image, None, plan, "reference"), execute(image, None, plan)
+    assert not difference(case(image, plan.unwinders), expected, found)
+    assert found.engines == ("reference", "native", "reference")
+    assert [note.split("said ")[1] for note in found.notes] == [f"{s:#x}, which is no status" for s in (99, 98)]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_code_too_far_apart_is_for_the_reference_engine(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_BYTES", 1)
+    plan = Plan((unwinder("fp"), unwinder("oracle"))[:count], ("boundary",), Limits(300, 60))
+    found = execute(random_program("aarch64", 1), None, plan)
+    assert found.engines == ("reference",) * count
+    assert [note.split(":")[0] for note in found.notes] == ["fp", "oracle"][:count]
+    assert found.instructions == 300
 
 
 @pytest.mark.parametrize("status", [0x101, 0x302, (1 << 64) - 1])

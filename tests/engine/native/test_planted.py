@@ -66,3 +66,14 @@ def test_a_planted_fault_shows(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     plant(name, monkeypatch)
     for title, this in guests.items():
         assert said(this, right[title]), f"{title} does not show the fault '{name}'"
+
+
+@pytest.mark.parametrize("name", ["stores", "features", "span"])
+def test_without_memo_nothing_rests_on_a_safeguard(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Walks, judgements and features are all made anew at every stop, so that no fault in what forgets can show."""
+    titles, judge, modes = SHOWN[name]
+    guests = {title: guest(title, chosen(judge), modes) for title in titles if "jit" not in title}
+    plant(name, monkeypatch)
+    for title, this in guests.items():
+        wrong = difference(this, this.reference(), this.native(memo=False))
+        assert not wrong, f"{title}: {wrong}"

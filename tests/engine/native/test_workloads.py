@@ -19,6 +19,7 @@ from lab.registry import all_proposals, all_unwinders
 from tests.engine.native.agreement import assert_agree, case
 from tests.support import ARCH_NAMES
 
+COMPILER = compiler_names()[0]
 ALL = os.environ.get("UNWINDLAB_ALL") == "1"
 
 
@@ -26,7 +27,7 @@ def pairs() -> list[tuple[str, str, str]]:
     """(architecture, workload, proposal)."""
     found = []
     for arch in ARCH_NAMES:
-        proposals = [p.name for p in all_proposals() if arch in p.arches]
+        proposals = [p.name for p in all_proposals() if arch in p.arches and p.compiler in {"", COMPILER}]
         workloads = [w.name for w in all_workloads() if arch in w.arches]
         if ALL:
             found += [(arch, workload, proposal) for workload in workloads for proposal in proposals]
@@ -38,7 +39,7 @@ def pairs() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("arch", "workload", "proposal"), pairs(), ids=["-".join(pair) for pair in pairs()])
 def test_workload(arch: str, workload: str, proposal: str) -> None:
-    job = Job(arch, compiler_names()[0], workload, proposal, (), (), "small", Limits(), 0)
+    job = Job(arch, COMPILER, workload, proposal, (), (), "small", Limits(), 0)
     chosen = next(p for p in all_proposals() if p.name == proposal)
     subject = prepare(job, chosen, next(w for w in all_workloads() if w.name == workload))
     unwinders = [u for u in all_unwinders() if u.unsupported(arch, subject.rewrite is not None) is None]

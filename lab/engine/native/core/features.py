@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import NOWHERE, P, S, Span, Truth
+from lab.engine.native.cells import NOWHERE, S, Span, Truth
 from lab.engine.native.core.memory import plain64
 from lab.engine.native.core.truth import activation
-from lab.engine.native.primitives import get, load64, put
+from lab.engine.native.primitives import get, put
 from lab.unwind.api import SHADOW_NONE, SHADOW_PARALLEL
 
 # The key: vector << 32 | features; an absent feature is 0, false 1, true 2.
@@ -62,13 +62,3 @@ def pushed(s, innermost):
         found, value = plain64(s, slot)
         return 2 if found and value == get(innermost, Truth.RA) else 1
     return 2 if shadow_pointer(s) > get(innermost, Truth.MARKER) else 1
-
-
-def last_code(p, mode):
-    """What the unwinder said at the last stop of this mode."""
-    return get(p, P.LAST + mode)
-
-
-def unwinder(s, index):
-    """The block of unwinder number *index*."""
-    return load64(get(s, S.UNWINDERS) + index * 8)

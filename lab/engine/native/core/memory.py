@@ -251,11 +251,18 @@ def forget_all(s):
 
 
 def cut(p, level):
+    """Only *level* levels of the path hold; what the last walk said rested on more."""
+    if get(p, P.TOP) > level:
+        put(p, P.DIRTY, 1)
+    shorten(p, level)
+    return 0
+
+
+def shorten(p, level):
     """Only *level* levels of the path are left."""
     if get(p, P.TOP) > level:
         put(p, P.TOP, level)
         put(p, P.VERSION, get(p, P.VERSION) + 1)
-        put(p, P.DIRTY, 1)
     if get(p, P.EQUAL) > level:
         put(p, P.EQUAL, level)
     return 0

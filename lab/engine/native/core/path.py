@@ -5,7 +5,7 @@ from __future__ import annotations
 from lab.engine.native.cells import CLEAN, PATH_LIMIT, START_LEVEL, P, Record, S
 from lab.engine.native.core.cursors import copy_cursor, hash_cursor, hash_words, same_cursor
 from lab.engine.native.core.judge import continued, record
-from lab.engine.native.core.memory import cut
+from lab.engine.native.core.memory import shorten
 from lab.engine.native.primitives import get, load32, load64, put, store32, store64
 from lab.unwind.api import FRAME
 from lab.unwind.host import STEP_BUDGET
@@ -42,7 +42,7 @@ def keep(s, p, steps, level):
     at = get(p, P.PREFIX) + (steps - 1) * width
     if get(at, Record.FRAMES) or steps - 1 + level > PATH_LIMIT:
         return 0
-    cut(p, level)
+    shorten(p, level)  # the walk at hand is the last one now, and does not rest on what goes
     left = steps - 1
     while left != 0 and get(at, Record.FRAMES) == 0:
         level = level + 1

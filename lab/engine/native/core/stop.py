@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, Event, P, Place, S, Span
-from lab.engine.native.core.features import VECTOR, dynamic, last_code, unwinder
+from lab.engine.native.core.features import VECTOR, dynamic
 from lab.engine.native.core.judge import oracle
 from lab.engine.native.core.memory import facts, span
 from lab.engine.native.primitives import call2, call3, get, load8, load32, load64, put, store8, store32
@@ -20,7 +20,8 @@ def boundary_stop(s, place):
             unsure = asked_again(s, place, own, changed)
             put(s, S.CHANGED, get(s, S.CHANGED) | unsure)  # Python may have written to the guest meanwhile
             changed = changed | get(s, S.CHANGED)
-        features = dynamic(s, own) if changed & FEATURE_CHANGES else get(s, S.KEY) & 0xFFFF_FFFF
+        anew = changed & FEATURE_CHANGES or get(s, S.MEMO) == 0
+        features = dynamic(s, own) if anew else get(s, S.KEY) & 0xFFFF_FFFF
         put(s, S.KEY, get(s, S.VECTOR) << VECTOR | features)
     key = get(s, S.KEY)
     if get(place, Place.KEY) == key:
@@ -132,6 +133,16 @@ def verdict_bit(verdict):
         bit = bit << 1
         verdict = verdict - 1
     return bit
+
+
+def unwinder(s, index):
+    """The block of unwinder number *index*."""
+    return load64(get(s, S.UNWINDERS) + index * 8)
+
+
+def last_code(p, mode):
+    """What the unwinder said at the last stop of this mode."""
+    return get(p, P.LAST + mode)
 
 
 def node_at(s, number):

@@ -221,7 +221,7 @@ def outcome(s, p, said):
         return said
     reason = said & ~GOES_ON
     if reason >= 64 or not_a_reason(reason):
-        call3(get(s, S.EVENT), Event.UNKNOWN_STATUS, said, 0)
+        call3(get(s, S.EVENT), Event.UNKNOWN_STATUS, said, p)
         return BELOW_STACK
     return said
 

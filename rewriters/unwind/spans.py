@@ -1,0 +1,228 @@
+"""New code described by old code: what the unwind information of each new address is made from.
+
+A rewriter tells where new code stands and which old address each piece of it behaves like; the state there is the old
+one, with what the new code itself has pushed on the stack added.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from lab.arch import Arch
+from lab.errors import InputError, RefusedError
+from lab.metadata.cfi import Fde, Frames, rows
+from lab.metadata.cfi_expression import registers_read
+from lab.metadata.cfi_state import CfiState, How, StateRow
+
+_GAP = 16  # padding between pieces of one function, in bytes, that one FDE may bridge: nothing executes there
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """New code at [new_start, new_end).
+
+    ``old_size`` 0: code of the rewriter's own, in the state before *old_address*.  Otherwise it is the old code
+    [old_address, old_address + old_size), carried here: of equal size when carried unchanged (any number of
+    instructions), of whatever size when it is one instruction, encoded anew.  ``pushed``: bytes the new code has
+    pushed on the stack and not yet popped, all through the span.  ``authenticated``: the new code has authenticated the
+    return address that the old code had signed there."""
+
+    new_start: int
+    new_end: int
+    old_address: int
+    pushed: int = 0
+    old_size: int = 0
+    authenticated: bool = False
+
+    @property
+    def linear(self) -> bool:
+        """Byte for byte the same code: position k is old position k."""
+        return self.old_size == self.new_end - self.new_start
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What a rewrite did to the code.  ``spans``: all new code that executes in some old function's frame;
+    ``dead``: [start, end) of old bodies that no longer execute (their FDEs go; a jump left at an old entry that
+    still executes wants a span of its own, with new_start = old_address)."""
+
+    spans: tuple[Span, ...] = ()
+    dead: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Adjacent spans whose old code one FDE describes: they get one new FDE."""
+
+    fde: Fde
+    spans: tuple[Span, ...]
+
+    @property
+    def start(self) -> int:
+        return self.spans[0].new_start
+
+    @property
+    def end(self) -> int:
+        return self.spans[-1].new_end
+
+
+def groups(frames: Frames, spans: Iterable[Span]) -> list[Group]:
+    """*spans* by the FDE that describes their old code, in order of new addresses.  Code without an FDE had no
+    unwind information before and gets none.  RefusedError if spans overlap."""
+    found: list[tuple[Fde, list[Span]]] = []
+    ordered = sorted(spans, key=lambda span: span.new_start)
+    for left, right in pairwise(ordered):
+        if left.new_end > right.new_start:
+            raise RefusedError(f"{frames.where}: new code overlaps at {right.new_start:#x}")
+    for span in ordered:
+        for fde, piece in _split(frames, span):
+            last = found[-1] if found else None
+            if last is not None and last[0] is fde and piece.new_start - last[1][-1].new_end < _GAP:
+                last[1].append(piece)
+            else:
+                found.append((fde, [piece]))
+    return [Group(fde, tuple(pieces)) for fde, pieces in found]
+
+
+def _split(frames: Frames, span: Span) -> Iterator[tuple[Fde, Span]]:
+    """*span* cut where another FDE begins; what no FDE covers is left out."""
+    fde = frames.at(span.old_address)
+    if fde is not None and (not span.linear or span.old_address + span.old_size <= fde.end):
+        yield fde, span
+        return
+    if not span.linear:
+        return
+    stop = span.old_address + span.old_size
+    move = span.new_start - span.old_address
+    for fde in frames.within(span.old_address, stop):
+        low, high = max(fde.start, span.old_address), min(fde.end, stop)
+        yield fde, Span(low + move, high + move, low, span.pushed, high - low)
+
+
+class States:
+    """The states of old code, remembered, and what they become in new code."""
+
+    def __init__(self, frames: Frames, arch: Arch) -> None:
+        self.frames = frames
+        self.where = frames.where
+        self.stack = arch.gprs.index(arch.sp)
+        self.counter = len(arch.gprs)  # the DWARF number of the program counter: 16 on x86-64, 32 on AArch64
+        self._rows: dict[int, tuple[list[int], list[StateRow]]] = {}
+
+    def rows(self, group: Group) -> list[tuple[int, CfiState]]:
+        """(new address, state from there on) of *group*, from its start; neighbours differ.
+
+        RefusedError, naming the function's address, where a state cannot be described in new code."""
+        found: list[tuple[int, CfiState]] = []
+        for span in group.spans:
+            for at, state in self._of(group.fde, span):
+                moved = self.adjusted(state, span, group.fde)
+                if not found or found[-1][1] != moved:
+                    found.append((at, moved))
+        return found
+
+    def _of(self, fde: Fde, span: Span) -> Iterator[tuple[int, CfiState]]:
+        starts, table = self._table(fde)
+        index = bisect.bisect_right(starts, span.old_address) - 1
+        yield span.new_start, table[index].state
+        if span.linear:
+            stop, move = span.old_address + span.old_size, span.new_start - span.old_address
+            for row in table[index + 1 :]:
+                if row.start >= stop:
+                    return
+                yield row.start + move, row.state
+
+    def table(self, fde: Fde) -> list[StateRow]:
+        """The rows of *fde*.  RefusedError if they cannot be read."""
+        return self._table(fde)[1]
+
+    def _table(self, fde: Fde) -> tuple[list[int], list[StateRow]]:
+        known = self._rows.get(fde.offset)
+        if known is None:
+            try:
+                table = rows(fde)
+            except InputError as error:
+                raise RefusedError(f"{error}; the function at {fde.start:#x} must stay as it is") from None
+            known = self._rows[fde.offset] = ([row.start for row in table], table)
+        return known
+
+    def adjusted(self, state: CfiState, span: Span, fde: Fde) -> CfiState:
+        """*state* with what *span* has pushed; expressions must not depend on what has changed."""
+        cfa = state.cfa
+        changed = self._changed(span)
+        if changed:
+            self._independent(state, changed, fde)
+        if span.authenticated:
+            state = CfiState(cfa, state.registers, signed=False, args_size=state.args_size)
+        if not span.pushed:
+            return state
+        if cfa.register == self.stack and cfa.expression is None:
+            cfa = cfa._replace(offset=cfa.offset + span.pushed)
+        # A landing pad expects the stack without it, as it does without outgoing arguments.
+        args_size = state.args_size + (span.pushed if fde.lsda else 0)
+        return CfiState(cfa, state.registers, state.signed, args_size)
+
+    def _changed(self, span: Span) -> frozenset[int]:
+        """Registers whose value is not what it was in the old code."""
+        changed = set()
+        if span.pushed:
+            changed.add(self.stack)
+        if span.new_start != span.old_address:
+            changed.add(self.counter)
+        return frozenset(changed)
+
+    def _independent(self, state: CfiState, changed: frozenset[int], fde: Fde) -> None:
+        """RefusedError if *state* is computed from a register of *changed*."""
+        expressions = [rule.expression for rule in state.registers.values() if rule.expression]
+        if state.cfa.expression is not None:
+            expressions.append(state.cfa.expression)
+        used = {rule.value for rule in state.registers.values() if rule.how is How.REGISTER}
+        for expression in expressions:
+            try:
+                used |= registers_read(expression, self.where)
+            except InputError as error:
+                raise RefusedError(f"{error}; the function at {fde.start:#x} must stay as it is") from None
+        if used & changed:
+            what = "stack pointer" if self.stack in used & changed else "program counter"
+            raise RefusedError(
+                f"{self.where}: the unwind information of the function at {fde.start:#x} is computed from the {what}, "
+                "which is another in new code; it must stay as it is"
+            )
+
+
+class Places:
+    """Where carried old code stands now."""
+
+    def __init__(self, edits: Edits) -> None:
+        self._carried = sorted((span for span in edits.spans if span.old_size), key=lambda span: span.old_address)
+        self._starts = [span.old_address for span in self._carried]
+        self._dead = sorted(edits.dead)
+        self._dead_starts = [start for start, _ in self._dead]
+
+    def new(self, old: int) -> int | None:
+        """The new address of the instruction at *old*; None if it was not carried."""
+        index = bisect.bisect_right(self._starts, old) - 1
+        if index < 0:
+            return None
+        span = self._carried[index]
+        if span.linear and old < span.old_address + span.old_size:
+            return span.new_start + old - span.old_address
+        return span.new_start if old == span.old_address else None
+
+    def dead(self, start: int, end: int) -> bool:
+        """The old code [start, end) no longer executes, all of it."""
+        index = bisect.bisect_right(self._dead_starts, start) - 1
+        return index >= 0 and end <= self._dead[index][1]
+
+    def stands(self, pad: int, what: str) -> int:
+        """Where to land instead of at *pad* (0: nowhere).  RefusedError naming *what* if it is neither carried nor
+        still in place."""
+        if not self.dead(pad, pad + 1):
+            return pad
+        found = self.new(pad)
+        if found is None:
+            raise RefusedError(f"{what}: its landing pad {pad:#x} was not carried")
+        return found
