@@ -102,11 +102,18 @@ class Guest:
         self.before = (insn, sp)
         if self.layout is not None:
             self._ask(pc, sp)
-        if insn.kind is Kind.SYSCALL:
+        if insn.kind is Kind.SYSCALL and self._maps():
+            uc.reg_write(a64.UC_ARM64_REG_PC if self.a64 else x86.UC_X86_REG_RIP, insn.end)
+        elif insn.kind is Kind.SYSCALL:
             self._exit()
         elif insn.kind is Kind.TRAP:
             self.outcome.trapped = True
             self.uc.emu_stop()
+
+    def _maps(self) -> bool:
+        """Whether the system call is mmap: an entry stub asks for what is mapped already."""
+        number = self.uc.reg_read(a64.UC_ARM64_REG_X8 if self.a64 else x86.UC_X86_REG_RAX)
+        return bool(number == (222 if self.a64 else 9))
 
     def _exit(self) -> None:
         register = a64.UC_ARM64_REG_X0 if self.a64 else x86.UC_X86_REG_RDI
