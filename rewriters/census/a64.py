@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from lab.images.image import Image
 from rewriters.census.a64_registers import BITS, Registers, registers
 from rewriters.census.a64_stack import effects
-from rewriters.census.scan import Effect, Flow, Ints, Masks, Scan
+from rewriters.census.clones import clone_numbers
+from rewriters.census.scan import Bools, Effect, Flow, Ints, Masks, Scan
 from rewriters.sites import executable_sections
 
 
@@ -39,6 +40,8 @@ def scan(image: Image) -> Scan:
         branch_register=through,
         authenticated=frozenset(signed.tolist()),
         syscalls=tuple(np.nonzero((words & 0xFFE0_001F == 0xD400_0001) & (flow == Flow.NONE))[0].tolist()),
+        saves=tuple(np.nonzero(_saves(words))[0].tolist()),
+        numbers=tuple(np.nonzero(_numbers(words))[0].tolist()),
         words=words,
     )
 
@@ -114,7 +117,7 @@ def _mark_data(image: Image, words: Masks, address: Ints, flow: NDArray[np.uint8
             flow[found[address[found] == goals[where] + offset]] = Flow.DATA
 
 
-def _literal_sizes(words: Masks) -> list[tuple[int, NDArray[np.bool_]]]:
+def _literal_sizes(words: Masks) -> list[tuple[int, Bools]]:
     """(bytes, which of *words* load that much): by opc and V; prefetches load nothing."""
     opc, vector = words >> 30, words >> 26 & 1 == 1
     return [
@@ -122,6 +125,19 @@ def _literal_sizes(words: Masks) -> list[tuple[int, NDArray[np.bool_]]]:
         (8, opc == 1),
         (16, (opc == 2) & vector),
     ]
+
+
+def _saves(words: Masks) -> Bools:
+    """stp and ldp of x19 to x28 at x0."""
+    found: Bools = (words & 0xFF80_03E0 == 0xA900_0000) & (words & 31 >= 19) & (words & 31 <= 28)
+    return found
+
+
+def _numbers(words: Masks) -> Bools:
+    """movz x8 or w8 with a number that clones."""
+    number = words >> 5 & 0xFFFF
+    found: Bools = (words & 0x7FE0_001F == 0x5280_0008) & np.isin(number, list(clone_numbers("aarch64")))
+    return found
 
 
 def _effects(words: Masks, flow: NDArray[np.uint8], used: Registers) -> dict[int, Effect]:

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rewriters.census.scan import Flow, Masks
-
-Bools = NDArray[np.bool_]
+from rewriters.census.scan import Bools, Flow, Masks
 
 FLAGS = 1 << 31
 BITS = {f"x{i}": 1 << i for i in range(31)} | {"flags": FLAGS}
@@ -82,10 +80,10 @@ def _immediate(f: _Fields) -> Effects:
     """Data processing, immediate."""
     kind = f.w >> 23 & 7
     opc = f.w >> 29 & 3
-    relative, wide, field, extract = kind <= 1, kind == 5, kind == 6, kind == 7  # noqa: PLR2004
-    keeps = (wide & (opc == 3)) | (field & (opc == 1))  # noqa: PLR2004  movk, bfm
+    relative, wide, field, extract = kind <= 1, kind == 5, kind == 6, kind == 7
+    keeps = (wide & (opc == 3)) | (field & (opc == 1))
     reads = _pick(~relative & ~wide, f.n) | _pick(keeps, f.d) | _pick(extract, f.m)
-    sets = ((kind == 2) & (opc & 1 == 1)) | ((kind == 4) & (opc == 3))  # noqa: PLR2004
+    sets = ((kind == 2) & (opc & 1 == 1)) | ((kind == 4) & (opc == 3))
     kills = f.d | _flag(sets)
     return reads, kills, kills
 
@@ -102,7 +100,7 @@ def _register(f: _Fields) -> Effects:
     literal = compare & (f.w & 0x800 != 0)
     reads = f.n | _pick(~one & ~literal, f.m) | _pick(three, f.a) | _pick(signing, f.d)
     reads |= _flag(compare | carry | select)
-    logical = (f.w & 0x1F00_0000 == 0x0A00_0000) & (f.w >> 29 & 3 == 3)  # noqa: PLR2004
+    logical = (f.w & 0x1F00_0000 == 0x0A00_0000) & (f.w >> 29 & 3 == 3)
     arithmetic = (f.w & 0x1F00_0000 == 0x0B00_0000) & (f.w >> 29 & 1 == 1)
     subps = f.w & 0xFFE0_FC00 == 0xBAC0_0000
     kills = _pick(~compare & ~odd, f.d) | _flag(logical | arithmetic | compare | subps)
@@ -119,7 +117,7 @@ def _memory(f: _Fields) -> Effects:
     short = single & ~unsigned & (f.w >> 21 & 1 == 0)
     indexed = single & ~unsigned & (f.w & 0x20_0C00 == 0x20_0800)
     plain = unsigned | short | indexed
-    prefetch = plain & ~vector & (f.w >> 30 == 3) & (f.w >> 22 & 3 == 2)  # noqa: PLR2004
+    prefetch = plain & ~vector & (f.w >> 30 == 3) & (f.w >> 22 & 3 == 2)
     stores = plain & ~vector & (f.w >> 22 & 3 == 0)
     loads = plain & ~vector & ~stores & ~prefetch
     structure = vector & ~pair & ~plain & ~literal
@@ -129,7 +127,7 @@ def _memory(f: _Fields) -> Effects:
     reads = _pick(~literal, f.n) | _pick(indexed | structure | ~known, f.m)
     reads |= _pick(stores | (pair & ~vector & ~load) | ~known, f.d)
     reads |= _pick((pair & ~vector & ~load) | ~known, f.a)
-    fixed = literal & ~vector & (f.w >> 30 != 3)  # noqa: PLR2004
+    fixed = literal & ~vector & (f.w >> 30 != 3)
     kills = _pick(loads | (pair & ~vector & load) | fixed, f.d) | _pick(pair & ~vector & load, f.a)
     kills |= _pick(moving, f.n)
     reads |= _pick(tags, f.d)
@@ -153,7 +151,8 @@ def _vector(f: _Fields) -> Effects:
 def _scalable(f: _Fields) -> Effects:
     """SVE: any field may be a general register."""
     touched = f.d | f.n | f.a | f.m
-    return touched, np.zeros_like(touched), touched | FLAGS
+    compares = (f.w >> 24 == 0x24) | (f.w & 0xFF20_E000 == 0x2520_0000)  # cmp of vectors, while
+    return touched, _flag(compares), touched | FLAGS
 
 
 _HINT_1716 = (0xD503211F, 0xD503215F, 0xD503219F, 0xD50321DF, 0xD503251F)  # pac and aut 1716, chkfeat
@@ -161,14 +160,14 @@ _HINT_1716 = (0xD503211F, 0xD503215F, 0xD503219F, 0xD50321DF, 0xD503251F)  # pac
 
 def _branch(f: _Fields) -> Effects:
     """Branches and system instructions.  Calls are the caller's business."""
-    by_register = f.w >> 25 == 0x6B  # noqa: PLR2004
+    by_register = f.w >> 25 == 0x6B
     tested = f.w & 0x7C00_0000 == 0x3400_0000
-    conditional = f.w >> 24 == 0x54  # noqa: PLR2004
-    system = f.w >> 24 == 0xD5  # noqa: PLR2004
+    conditional = f.w >> 24 == 0x54
+    system = f.w >> 24 == 0xD5
     taking = system & (f.w >> 21 & 1 == 1)  # mrs, sysl: L = 1
     x1716 = np.isin(f.w, _HINT_1716)
     both = np.uint32(1 << 16 | 1 << 17)
-    authenticated = (f.w >> 24 == 0xD7) & by_register  # noqa: PLR2004
+    authenticated = (f.w >> 24 == 0xD7) & by_register
     of_flags = f.w & 0xFFFF_FFE0 == 0xD53B_4200
     reads = _pick(by_register, f.n) | _pick(authenticated | tested, f.d) | _flag(conditional | of_flags)
     reads |= _pick(system & ~taking, f.d) | np.where(x1716, both, np.uint32(0))
@@ -177,7 +176,7 @@ def _branch(f: _Fields) -> Effects:
 
 
 def _stack(words: Masks, group: Masks, clobbers: Masks) -> Bools:
-    """Words that may write SP (register 31 as a destination, or as a base with write-back), x29 or x30, or store x30."""
+    """Words that may write SP (register 31 as destination, or as base with write-back), x29 or x30, or store x30."""
     d, n, a = words & 31, words >> 5 & 31, words >> 10 & 31
     memory = group & 0b0101 == 0b0100
     to_sp = (group & 0b1110 == 0b1000) & (d == 31) & np.isin(words >> 23 & 7, (2, 3, 4))
@@ -188,4 +187,5 @@ def _stack(words: Masks, group: Masks, clobbers: Masks) -> Bools:
     plain = (words & 0x3B00_0000 == 0x3900_0000) | (words & 0x3B20_0C00 == 0x3800_0000)
     on_sp = memory & (n == 31) & ~(pair & (words >> 23 & 1 == 0)) & ~plain & (words & 0x3B00_0000 != 0x1800_0000)
     saves = memory & (words >> 26 & 1 == 0) & ((d == 30) | (pair & (a == 30)))
-    return to_sp | on_sp | saves | (clobbers & (1 << 29 | 1 << 30) != 0)
+    found: Bools = to_sp | on_sp | saves | (clobbers & (1 << 29 | 1 << 30) != 0)
+    return found

@@ -8,6 +8,8 @@ from __future__ import annotations
 from rewriters.census.scan import Effect, Op
 
 _SP, _FP, _LR = 31, 29, 30
+#: str x30, [x18], #8 and ldr x30, [x18, #-8]!: -fsanitize=shadow-call-stack
+_SHADOW: dict[int, Effect] = {0xF800865E: ((Op.LR_SAVE, 2, 0),), 0xF85F8E5E: ((Op.LR_LOAD, 2, 0),)}
 _BASES = {_SP: 0, _FP: 1}
 
 
@@ -19,6 +21,8 @@ def signed(value: int, bits: int) -> int:
 
 def effects(word: int) -> Effect:
     """Effects of one instruction that is no branch."""
+    if word in _SHADOW:
+        return _SHADOW[word]
     group = word >> 25 & 15
     if group & 0b0101 == 0b0100:
         return _memory(word)
@@ -38,11 +42,11 @@ def _lost(register: int) -> Effect:
 def _immediate(word: int) -> Effect:
     d, n = word & 31, word >> 5 & 31
     kind = word >> 23 & 7
-    if kind == 2 and word >> 29 & 1 == 0 and word >> 31:  # noqa: PLR2004  add, sub: 64 bits, no flags
+    if kind == 2 and word >> 29 & 1 == 0 and word >> 31:
         amount = (word >> 10 & 0xFFF) << (12 if word >> 22 & 1 else 0)
         return _sum(d, n, -amount if word >> 30 & 1 else amount)
-    if d == _SP and kind == 4:  # noqa: PLR2004  and sp, xN, #mask
-        return () if word >> 29 & 3 == 3 else ((Op.SP_ALIGN,),)  # noqa: PLR2004
+    if d == _SP and kind == 4:
+        return () if word >> 29 & 3 == 3 else ((Op.SP_ALIGN,),)
     if d == _SP and (word >> 29 & 1):  # cmp, cmn
         return ()
     return _lost(d)
@@ -64,7 +68,7 @@ def _register(word: int) -> Effect:
     if d == _SP and word & 0x1FE0_0000 == 0x0B20_0000:  # add, sub, extended register
         if word >> 29 & 1:
             return ()
-        whole = word >> 31 and not word >> 10 & 7 and word >> 13 & 3 == 3  # noqa: PLR2004  no shift, all 64 bits
+        whole = word >> 31 and not word >> 10 & 7 and word >> 13 & 3 == 3
         if n != _SP or not whole:
             return ((Op.SP_LOST,),)
         return ((Op.SP_MOVE, f"x{m}", -1 if word >> 30 & 1 else 1),)
@@ -108,13 +112,13 @@ def _of_each(registers: list[int], base: int | None, first: Effect) -> Effect:
 def _pair(word: int) -> Effect:
     mode, vector, load = word >> 23 & 3, word >> 26 & 1, word >> 22 & 1
     opc = word >> 30
-    scale = 4 << opc if vector else (8 if opc == 2 else 4)  # noqa: PLR2004
+    scale = 4 << opc if vector else (8 if opc == 2 else 4)
     if opc == 1 and not vector and not load:
         scale = 16  # stgp
     offset = signed(word >> 15, 7) * scale
     size = scale if vector or opc != 1 else 4
     parts = [] if vector else [(word & 31, 0), (word >> 10 & 31, size)]
-    whole = opc == 2 or (opc == 1 and not load)  # noqa: PLR2004
+    whole = opc == 2 or (opc == 1 and not load)
     return _access(word, {1: "post", 2: "", 3: "pre", 0: ""}[mode], offset, parts, load=bool(load), whole=whole)
 
 
@@ -126,8 +130,8 @@ def _single(word: int) -> Effect:
         mode, offset = "", (word >> 10 & 0xFFF) << scale
     else:
         mode, offset = {0: "", 1: "post", 2: "", 3: "pre"}[word >> 10 & 3], signed(word >> 12, 9)
-    parts = [] if vector or (size == 3 and opc == 2) else [(word & 31, 0)]  # noqa: PLR2004  prfm has no register
-    return _access(word, mode, offset, parts, load=load, whole=size == 3)  # noqa: PLR2004
+    parts = [] if vector or (size == 3 and opc == 2) else [(word & 31, 0)]
+    return _access(word, mode, offset, parts, load=load, whole=size == 3)
 
 
 def _access(word: int, mode: str, offset: int, parts: list[tuple[int, int]], *, load: bool, whole: bool) -> Effect:

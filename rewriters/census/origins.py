@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lab.arch.decode import Insn, decode_one
+from lab.errors import InputError
 from lab.images.image import Image
 from lab.images.liveness import abi
 from rewriters.census.scan import Flow
@@ -44,7 +45,7 @@ class Origin:
 
 _N = r"-?(?:0x[0-9a-f]+|\d+)"
 _A64 = (
-    (re.compile(rf"(?:mov) x\d+, (?P<n>x\d+|sp)$"), "copy"),
+    (re.compile(r"(?:mov) x\d+, (?P<n>x\d+|sp)$"), "copy"),
     (re.compile(rf"(?P<op>add|sub) x\d+, (?P<n>x\d+|sp), #(?P<i>{_N})(?P<s>, lsl #12)?$"), "copy"),
     (re.compile(rf"mov [xw]\d+, #(?P<i>{_N})$"), "constant"),
     (re.compile(rf"movk (?P<n>[xw]\d+), #(?P<i>{_N})(?:, lsl #(?P<l>\d+))?$"), "insert"),
@@ -91,6 +92,13 @@ class Origins:
         address = self.unit.scan.addresses[index]
         return decode_one(self.image.arch, self.image.read(address, int(self.unit.scan.size[index])), address)
 
+    def word(self, address: int) -> int:
+        """Eight bytes of the image at *address* as a number; 0 where there are none."""
+        try:
+            return int.from_bytes(self.image.read(address, 8), "little")
+        except InputError:
+            return 0
+
     def of(self, index: int, register: str, *, through_calls: bool = False) -> frozenset[Origin]:
         """How *register* may have been made before instruction *index*; *through_calls*: calls change nothing."""
         found: set[Origin] = set()
@@ -124,7 +132,9 @@ class Origins:
             found.append(index - 1)
         return found
 
-    def _step(self, index: int, name: str, offset: int, found: set[Origin], through: bool) -> list[tuple[int, str, int]]:
+    def _step(
+        self, index: int, name: str, offset: int, found: set[Origin], through: bool
+    ) -> list[tuple[int, str, int]]:
         """Where to look on from instruction *index*, or an origin added to *found*."""
         arch = self.image.arch
         if self.unit.scan.flows[index] in {Flow.CALL, Flow.CALL_INDIRECT}:
@@ -167,7 +177,9 @@ class Origins:
                 old = self.constant(index, "x" + fields["n"][1:])
                 at = int(fields["l"] or "0")
                 new = None if old is None else old & ~(0xFFFF << at) | amount << at
-                found.add(Origin(Made.UNKNOWN, index) if new is None else Origin(Made.CONSTANT, index, "", new + offset))
+                found.add(
+                    Origin(Made.UNKNOWN, index) if new is None else Origin(Made.CONSTANT, index, "", new + offset)
+                )
             case _:
                 found.add(Origin(Made(kind), index))
         return []

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_left
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,8 +17,12 @@ from numpy.typing import NDArray
 
 from lab.arch import Arch
 
-Ints = NDArray[np.int64]
-Masks = NDArray[np.uint32]
+Ints = NDArray[Any]
+"""Addresses, indices: int64."""
+Masks = NDArray[Any]
+"""Sets of registers as bits, instruction words: uint32."""
+Bools = NDArray[Any]
+"""One truth value an element."""
 
 
 class Flow(enum.IntEnum):
@@ -41,7 +46,8 @@ ENDS = frozenset({Flow.JUMP, Flow.RETURN, Flow.INDIRECT, Flow.TRAP, Flow.DATA, F
 
 
 class Op(enum.IntEnum):
-    """One effect on SP, FP, or the return address.  Operands in parentheses; n is bytes; base 0 is SP, 1 is FP."""
+    """One effect on SP, FP, or the return address.  Operands in parentheses; n is bytes; base 0 is SP, 1 is FP, 2 the
+    shadow call stack compilers keep in x18."""
 
     SP_ADD = 0  # (n)
     SP_FP = 1  # (n): SP = FP + n
@@ -68,33 +74,45 @@ Effect = tuple[tuple[Any, ...], ...]
 class Scan:
     """Columns over all instructions, ascending by ``address``.
 
-    ``target`` is -1 where there is none.  ``reads``, ``kills`` (surely overwrites) and ``writes`` (may write) are masks over
-    ``bits``.
-    ``effects``: index -> effects on the stack, in order.  ``branch_register``: index of an indirect jump, call or return
-    -> register it goes through (None: memory).  ``authenticated``: indices of returns that authenticate."""
+    ``target`` is -1 where there is none.  ``reads``, ``kills`` (surely overwrites) and ``writes`` (may write) are masks
+    over ``bits``.  ``effects``: index -> effects on the stack, in order.  ``branch_register``: index of an indirect
+    jump, call or return -> register it goes through (None: memory).  ``authenticated``: indices of returns that
+    authenticate."""
 
     arch: Arch
     bits: dict[str, int]
     address: Ints
     size: Ints
-    flow: NDArray[np.uint8]
+    flow: NDArray[Any]
     target: Ints
     reads: Masks
     kills: Masks
     writes: Masks
     effects: dict[int, Effect]
-    branch_register: dict[int, str | None]
+    branch_register: Mapping[int, str | None]
     authenticated: frozenset[int] = frozenset()
     prefixes: frozenset[int] = frozenset()
     """Indices of lock prefixes, which count as instructions of their own."""
     syscalls: tuple[int, ...] = ()
     """Indices of instructions that enter the kernel and come back."""
+    pushes: tuple[int, ...] = ()
+    """Indices of x86 pushes of a register."""
+    saves: tuple[int, ...] = ()
+    """Indices of stores of a callee-saved register at the first argument, or loads from there."""
+    numbers: tuple[int, ...] = ()
+    """Indices of instructions that load the number of a system call that clones."""
     words: Masks | None = None
     """Instruction words, where all have the same size."""
 
     def same(self, one: int, other: int) -> bool:
         """Whether two instructions of a fixed-size architecture have the same bytes."""
         return self.words is not None and bool(self.words[one] == self.words[other])
+
+    def without_reads(self, indices: tuple[int, ...]) -> Scan:
+        """The same columns, but nothing is read at *indices*."""
+        reads = self.reads.copy()
+        reads[list(indices)] = 0
+        return replace(self, reads=reads)
 
     @cached_property
     def events(self) -> list[int]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rewriters.census.links import Owners
-from rewriters.census.live import Busy, Ways, find_busy
-from rewriters.census.scan import Flow, Masks, Scan
-from rewriters.census.unit import Place
+from rewriters.census.live import Busy, find_busy, find_ways
+from rewriters.census.scan import Flow, Ints, Masks, Scan
 
 #: In order of preference.
 CANDIDATES = {
@@ -22,6 +22,9 @@ CANDIDATES = {
     "x86_64": ("r11", "r10"),
 }
 FLAGS = "flags"
+#: Instructions of a linkage-table stub, with its alignment.
+_LONGEST_STUB = 6
+_EVERY = np.uint32(0xFFFF_FFFF)
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,6 @@ class Scratch:
     scan: Scan
     live: Masks
     protected: Masks
-    places: tuple[Place, ...]
 
     def free(self, number: int, entry: int) -> tuple[str, ...]:
         """Scratch registers of function *number*, whose push would stand before instruction *entry*."""
@@ -42,47 +44,92 @@ class Scratch:
         """Tracked registers, and the flags, whose value is read from instruction *index* on."""
         return tuple(name for name, bit in self.scan.bits.items() if bit & int(self.live[index]))
 
-    def flags_matter(self, number: int, entry: int) -> str:
-        """Why no sequence may change the flags in function *number*; "" if one may."""
-        bit = self.scan.bits[FLAGS]
-        if int(self.live[entry]) & bit:
-            return "reads the flags its caller left"
-        return "a caller of it reads the flags afterwards" if int(self.protected[number]) & bit else ""
+    def flags_matter(self, number: int, entry: int) -> bool:
+        """Whether function *number* reads its caller's flags, or a caller its."""
+        return bool((int(self.live[entry]) | int(self.protected[number])) & self.scan.bits[FLAGS])
 
 
-def find_scratch(scan: Scan, owners: Owners, ways: Ways, stops: list[int]) -> Scratch:
-    """Liveness of *scan* and what it protects; *stops*: indices of calls that do not come back."""
-    names = (*CANDIDATES[scan.arch.name], FLAGS)
-    busy = find_busy(scan, ways, sum(scan.bits[name] for name in names))
-    return Scratch(scan, busy.live, _protected(scan, owners, busy, stops), owners.places)
+def find_scratch(
+    scan: Scan, owners: Owners, leads: list[tuple[int, int]], fragments: frozenset[int], stops: list[int]
+) -> Scratch:
+    """Liveness of *scan* and what it protects; arguments as for find_ways."""
+    wanted = sum(scan.bits[name] for name in (*CANDIDATES[scan.arch.name], FLAGS))
+    calls = _Calls.of(scan, owners)
+    busy = find_busy(scan, find_ways(scan, owners, leads, fragments, stops), wanted)
+    across = _kept(scan, owners, busy, stops)
+    if calls.onward.any() and across[calls.at[calls.onward]].any():
+        # Compiled code keeps nothing across a call it knows nothing of; where it seems to, a jump table was believed
+        # to lead too far, or a register was pushed for alignment or given to the kernel.  What keeps something there
+        # is written by hand, without any of these.
+        ways = find_ways(scan, owners, [], fragments, stops)
+        straight = find_busy(scan.without_reads(scan.pushes + scan.syscalls), ways, wanted)
+        sure = _kept(scan, owners, straight, stops)
+        across[calls.at[calls.onward]] = sure[calls.at[calls.onward]]
+    return Scratch(scan, busy.live, _protected(scan, owners, calls, across))
 
 
-def kept(scan: Scan, owners: Owners, busy: Busy, stops: list[int]) -> Masks:
+def _kept(scan: Scan, owners: Owners, busy: Busy, stops: list[int]) -> Masks:
     """Per instruction: if it is a direct call, the registers whose values are kept across it."""
     behind = np.zeros(len(scan.address), np.uint32)
     behind[:-1] = busy.live[1:]
     behind[owners.highs[owners.highs > 0] - 1] = 0
     behind[stops] = 0
-    found: Masks = np.where(scan.flow == Flow.CALL, behind & busy.given, np.uint32(0))
+    given = busy.given | np.uint32(scan.bits[FLAGS])  # what the callee does not leave as it was is its result
+    found: Masks = np.where(scan.flow == Flow.CALL, behind & given, np.uint32(0))
     return found
 
 
-def _protected(scan: Scan, owners: Owners, busy: Busy, stops: list[int]) -> Masks:
-    """Per function the registers kept across a call that runs it."""
-    masks = np.zeros(len(owners.places), np.uint32)
-    direct = np.nonzero(np.isin(scan.flow, (Flow.CALL, Flow.JUMP, Flow.BRANCH, Flow.SHORT)) & (scan.target >= 0))[0]
-    goals = np.minimum(scan.indices(scan.target[direct]), max(len(scan.address) - 1, 0))
-    source, into = owners.at(direct), owners.at(goals)
-    across = kept(scan, owners, busy, stops)[direct]
-    known = into >= 0
-    np.bitwise_or.at(masks, into[known], across[known])
-    anywhere = np.bitwise_or.reduce(across[~known], initial=np.uint32(0))
-    masks |= anywhere
-    edge = known & (source >= 0) & (source != into)
-    caller, callee = source[edge], into[edge]
+@dataclass(frozen=True)
+class _Calls:
+    """Direct calls and jumps between pieces of code: functions by number, then pieces of what no function covers.
+
+    ``at``: instruction index; ``source``, ``into``: piece numbers; ``onward``: a function's call of a piece that goes
+    on indirectly (a linkage-table stub); ``writes``: per piece, all that its instructions overwrite, everything where
+    one of them goes on indirectly."""
+
+    at: Ints
+    source: Ints
+    into: Ints
+    onward: NDArray[np.bool_]
+    writes: Masks
+
+    @staticmethod
+    def of(scan: Scan, owners: Owners) -> _Calls:
+        """All of *scan* that lead to an instruction's beginning."""
+        kinds = (Flow.CALL, Flow.JUMP, Flow.BRANCH, Flow.SHORT)
+        at = np.nonzero(np.isin(scan.flow, kinds) & (scan.target >= 0))[0]
+        goals = np.minimum(scan.indices(scan.target[at]), max(len(scan.address) - 1, 0))
+        exact = scan.address[goals] == scan.target[at]
+        at, goals = at[exact], goals[exact]
+        everything = np.arange(len(scan.address))
+        owner = owners.at(everything)
+        cuts = np.unique(np.concatenate([owners.lows, owners.highs, goals, [0]]))
+        piece = np.searchsorted(cuts, everything, side="right") - 1 + len(owners.places)
+        piece = np.where(owner >= 0, owner, piece)
+        count = len(owners.places) + len(cuts)
+        indirect = np.zeros(count, bool)
+        indirect[piece[(scan.flow == Flow.INDIRECT) & (owner < 0)]] = True
+        indirect &= np.bincount(piece, minlength=count) <= _LONGEST_STUB
+        writes = np.zeros(count, np.uint32)
+        np.bitwise_or.at(writes, piece, scan.kills)
+        writes[piece[np.isin(scan.flow, (Flow.CALL_INDIRECT, Flow.INDIRECT))]] = _EVERY
+        calls = scan.flow[at] == Flow.CALL
+        return _Calls(at, piece[at], piece[goals], indirect[piece[goals]] & calls & (owner[at] >= 0), writes)
+
+
+def _protected(scan: Scan, owners: Owners, calls: _Calls, across: Masks) -> Masks:
+    """Per piece the registers kept across a call that runs it.
+
+    What is called keeps its hands off, whatever it does itself (it may leave a result there).  It passes the duty on
+    to what it calls only where it writes the register nowhere and makes no indirect call: else no compiler believes
+    that the register survives it."""
+    masks = np.zeros(len(calls.writes), np.uint32)
+    np.bitwise_or.at(masks, calls.into, across[calls.at])
+    masks |= np.bitwise_or.reduce(across[calls.at[calls.onward]], initial=np.uint32(0))
+    passes = ~calls.writes
     while True:
         new = masks.copy()
-        np.bitwise_or.at(new, callee, masks[caller])
+        np.bitwise_or.at(new, calls.into, masks[calls.source] & passes[calls.source])
         if (new == masks).all():
             return masks
         masks = new

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+
+import numpy as np
 
 from lab.images.image import Function, Image
 from lab.layout import SiteOut
 from rewriters.census import a64, x64
-from rewriters.census.body import Body, Exit, ExitKind, Survey
+from rewriters.census.body import Body, Exit, ExitKind, JumpKind, JumpShape, Survey
+from rewriters.census.clones import shares_memory
 from rewriters.census.entries import entry_index
 from rewriters.census.fdes import read_fdes
 from rewriters.census.judge import Judged, Verdict, judge
+from rewriters.census.jumps import jump_shape
 from rewriters.census.links import Groups, Links, Owners, find_links
-from rewriters.census.live import find_ways
-from rewriters.census.scratch import Scratch, find_scratch
+from rewriters.census.origins import Origins
 from rewriters.census.scan import Flow, Op, Scan
+from rewriters.census.scratch import Scratch, find_scratch
 from rewriters.census.unit import Place, Unit
 from rewriters.census.veneers import resolve_veneers
 
 _SPILLS = frozenset({Op.LR_SAVE, Op.LR_LOAD, Op.LR_LOST, Op.LR_REG})
 _CALLS = frozenset({Flow.CALL, Flow.CALL_INDIRECT})
 _MOST_ROUNDS = 12
+#: Stores of callee-saved registers at the first argument from which a function may be a setjmp.
+_FEWEST_SAVES = 4
+_JUMP_REASONS = {JumpKind.SETJMP: "saves a jmp_buf", JumpKind.LONGJMP: "restores a jmp_buf"}
 #: System V x86-64 psABI 3.2.3: r10 carries a nested function's static chain.
 _CHAIN = {"x86_64": "r10"}
 
@@ -36,7 +44,7 @@ def survey(image: Image) -> Survey:
         bodies=work.bodies,
         left_out=work.left_out,
         groups=tuple(frozenset(group) for group in work.groups.all() if len(group) > 1),
-        jumps={},
+        jumps=work.jumps,
         switches=work.switches,
         decoded=len(work.scan.addresses),
         understood=work.scan.understood,
@@ -62,18 +70,21 @@ class _Work:
         self.fragments = {fde.start for fde in self.fdes.values() if fde.fragment and fde.start in self.by_start}
         self.outermost = [fde.start for fde in self.fdes.values() if fde.outermost]
         self.noreturn: frozenset[int] = frozenset()
+        self.calls = np.nonzero(scan.flow == Flow.CALL)[0]
         self.scratch: Scratch | None = None
         self.groups = Groups(list(self.by_start))
         self.veneers = resolve_veneers(scan, self.owners)
         self.bodies: dict[int, Body] = {}
         self.left_out: dict[int, SiteOut] = {}
+        self.jumps: dict[int, JumpShape] = {}
         self.switches: dict[int, SiteOut] = {}
         self.verdicts: dict[int, Verdict] = {}
         self.leads: dict[tuple[int, ...], list[tuple[int, int]]] = {}
 
     def _place(self, function: Function) -> Place:
         low, high = self.scan.low_high(function.start, function.end)
-        return Place(function, low, high, entry_index(self.image, self.scan, low, high))
+        fde = self.fdes.get(function.start)
+        return Place(function, low, high, entry_index(self.image, self.scan, low, high), fde is not None and fde.lsda)
 
     def refuse(self, start: int, address: int, reason: str) -> None:
         """Leave the function at *start* out; the first reason stands."""
@@ -89,10 +100,30 @@ class _Work:
         self._judge_all(starts)
         self._believe_noreturn(starts)
         leads = [lead for group in self.groups.all() for lead in self.leads[group]]
-        stops = [i for i in self.scan.events if self.scan.flows[i] == Flow.CALL and self.scan.targets[i] in self.noreturn]
-        ways = find_ways(self.scan, self.owners, leads, frozenset(self.fragments), stops)
-        self.scratch = find_scratch(self.scan, self.owners, ways, stops)
+        stops = [
+            i for i in self.scan.events if self.scan.flows[i] == Flow.CALL and self.scan.targets[i] in self.noreturn
+        ]
+        self.scratch = find_scratch(self.scan, self.owners, leads, frozenset(self.fragments), stops)
+        self._name_special()
         self._settle()
+
+    def _name_special(self) -> None:
+        """setjmp, longjmp and clone."""
+        counts = Counter(self.owners.at(np.array(self.scan.saves, np.int64)).tolist())
+        for number in (number for number, count in counts.items() if number >= 0 and count >= _FEWEST_SAVES):
+            place = self.places[number]
+            unit = Unit(self.scan, (place,), noreturn=self.noreturn)
+            shape = jump_shape(Origins(self.image, unit), self.scan, place)
+            if shape is not None:
+                self.jumps[place.function.start] = shape
+        for number in sorted(set(self.owners.at(np.array(self.scan.numbers, np.int64)).tolist()) - {-1}):
+            place = self.places[number]
+            origins = Origins(self.image, Unit(self.scan, (place,)))
+            for index in self.scan.syscalls:
+                if place.low <= index < place.high and shares_memory(origins, self.scan, index):
+                    start = place.function.start
+                    self.refuse(start, self.scan.addresses[index], "clones: a child of it may share the memory")
+                    self.switches[start] = self.left_out[start]
 
     def _known_before(self) -> None:
         for left, right in pairwise(self.places):
@@ -129,16 +160,25 @@ class _Work:
                 return
             for group in fresh:
                 done.add(group)
-                judged = self._judge(group, starts, frozenset())
-                for fragment in judged.fragments:
-                    self.fragments.add(fragment)
-                    self.groups.unite(group[0], fragment)
+                for address in self._judge(group, starts, frozenset()).entered:
+                    self._enter(group[0], address)
+
+    def _enter(self, source: int, address: int) -> None:
+        """*source*'s group jumps to the entry at *address* with its frame up: only a fragment is entered so."""
+        place = self.owners.place(self.scan.low_high(address, address)[0])
+        assert place is not None, "an entry lies in its function"
+        start = place.function.start
+        self.groups.unite(source, start)
+        if any(".cold" in name for name in place.function.names) and not (self.scan.target[self.calls] == start).any():
+            self.fragments.add(start)
+        else:
+            self.refuse(start, start, "entered by a jump with another function's frame up")
 
     def _judge(self, group: tuple[int, ...], starts: frozenset[int], noreturn: frozenset[int]) -> Judged:
         places = tuple(self.by_start[start] for start in group)
-        unit = Unit(self.scan, places, self.fragments & frozenset(group), noreturn)
+        unit = Unit(self.scan, places, frozenset(self.fragments) & frozenset(group), noreturn)
         judged = judge(self.image, unit, starts)
-        for verdict in judged.verdicts.values():
+        for verdict in judged.verdicts:
             self.verdicts[verdict.place.function.start] = verdict
         self.leads[group] = judged.leads
         return judged
@@ -160,14 +200,12 @@ class _Work:
 
     def _settle(self) -> None:
         assert self.scratch is not None
-        for number, place in enumerate(self.places):
-            problem = self.scratch.flags_matter(number, place.entry) if place.entry < place.high else ""
-            if problem and place.function.start not in self.fragments:
-                self.refuse(place.function.start, place.function.start, problem)
         for start, verdict in self.verdicts.items():
-            if verdict.problem:
+            if start in self.jumps:
+                self.refuse(start, start, _JUMP_REASONS[self.jumps[start].kind])
+            elif verdict.problem:
                 self.refuse(start, verdict.where, verdict.problem)
-            if verdict.switch:
+            if verdict.switch and start not in self.jumps:
                 self.switches[start] = self.left_out[start]
         for group in self.groups.all():
             out = next((self.left_out[start] for start in group if start in self.left_out), None)
@@ -188,7 +226,7 @@ class _Work:
         return Body(
             image=self.image,
             function=place.function,
-            entry=scan.addresses[place.entry] if place.entry < place.high else place.function.start,
+            entry=scan.addresses[place.entry],
             exits=tuple(self._kept(place, way) for way in verdict.exits),
             to_entry=tuple(verdict.to_entry),
             into=tuple(sorted(verdict.into + replaced)),
@@ -197,6 +235,10 @@ class _Work:
             spills=calls or any(op[0] in _SPILLS for i in events for op in scan.effects.get(i, ())),
             landing_pads=fde is not None and fde.lsda,
             over_prefix=tuple(verdict.over_prefix),
+            bare_calls=tuple(verdict.bare_calls),
+            flags_free=not self.scratch.flags_matter(
+                self.number[place.function.start], min(place.entry, place.high - 1)
+            ),
             fragment=place.function.start in self.fragments,
             scratch=self.scratch.free(self.number[place.function.start], min(place.entry, place.high - 1)),
         )

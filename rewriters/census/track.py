@@ -14,6 +14,8 @@ State = tuple[int | None, int | None, bool]
 register (AArch64), in its slot (x86-64).  A rounded-down SP counts from a base of its own."""
 
 ALIGNED = 1 << 40
+#: Where the one entry a function has on the compiler's shadow stack counts as being: nowhere on the stack.
+_SHADOW = -(1 << 60)
 _QUIET = frozenset({Flow.TRAP, Flow.DATA, Flow.BAD})
 
 
@@ -29,16 +31,18 @@ def join(one: State, other: State) -> State:
 @dataclass
 class Track:
     """A unit being tracked.  ``before``: state per node (None: not reached).  ``falls``: nodes (-1: the function's
-    start or a jump) after which control runs out of its function, with the place and the state there.  ``tables``:
-    nodes taken for table jumps.  ``switches``: nodes that set SP from elsewhere."""
+    start or a jump) after which control runs out of its function, and that one's place.  ``tables``:
+    nodes taken for table jumps.  ``switches``: nodes that set SP from elsewhere.
+    ``leaders``: indices the tables lead to; ``lands``: (index of a call, index of a landing pad)."""
 
     unit: Unit
     origins: Origins
     call_pushes: int
     before: list[State | None] = field(init=False)
-    falls: dict[int, tuple[Place, State]] = field(default_factory=dict)
+    falls: dict[int, Place] = field(default_factory=dict)
     tables: set[int] = field(default_factory=set)
     leaders: list[int] = field(default_factory=list)
+    lands: list[tuple[int, int]] = field(default_factory=list)
     switches: set[int] = field(default_factory=set)
     slots: dict[int, tuple[str, int]] = field(default_factory=dict)
     saved: set[int] = field(default_factory=set)
@@ -53,7 +57,7 @@ class Track:
         if node is None:
             place = self.unit.place_of(index)
             assert place is not None, "a unit's jump leads into the unit"
-            self.falls[source if source >= 0 else -1 - place.low] = (place, state)
+            self.falls[source if source >= 0 else -1 - place.low] = place
             return
         old = self.before[node]
         new = state if old is None else join(old, state)
@@ -93,7 +97,7 @@ class Track:
                 self.before[following] = new
                 self.pending.append(following)
         else:
-            self.falls[node] = (unit.places[unit.owner[node]], state)
+            self.falls[node] = unit.places[unit.owner[node]]
 
     def apply(self, node: int, index: int, state: State) -> State:
         """*state* after the effects of instruction *index*."""
@@ -137,7 +141,7 @@ class Track:
             return False
         if op is Op.LR_REG:
             return self.holds_return(index, str(operands[0]))
-        base = fp if operands[0] else sp
+        base = (sp, fp, _SHADOW)[int(operands[0])]
         slot = None if base is None else base + int(operands[1])
         if op is Op.LR_SAVE:
             if lr and slot is not None:

@@ -14,13 +14,14 @@ from rewriters.census.scan import ENDS, Flow, Scan
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One function's instructions, [low, high) in the scan; ``entry``: index of the first behind pads and NOPs."""
+    """One function's instructions, [low, high) in the scan; ``entry``: index of the first behind pads and NOPs;
+    ``pads``: exceptions may be caught or cleaned up after in it."""
 
     function: Function
     low: int
     high: int
     entry: int
-    fragment: bool = False
+    pads: bool = False
 
 
 @dataclass

@@ -17,7 +17,8 @@ _R10, _R11, _FLAGS = 1, 2, 4
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """``direct``: the operand is a branch target; ``register``: an indirect branch goes through it (None: memory)."""
+    """``direct``: the operand is a branch target; ``register``: an indirect branch goes through it (None: memory);
+    ``saves``: moves a callee-saved register to or from the first argument; ``number``: loaded into rax."""
 
     flow: Flow = Flow.NONE
     effects: Effect = ()
@@ -27,10 +28,14 @@ class Fact:
     direct: bool = False
     register: str | None = None
     syscall: bool = False
+    saves: bool = False
+    number: int | None = None
 
 
 _TRAPS = frozenset({"int3", "hlt", "ud0", "ud1", "ud2", "ud2b"})
-_FAR = frozenset({"iret", "iretd", "iretq", "sysret", "sysretq", "sysexit", "sysexitq", "retf", "retfq", "ljmp", "lcall"})
+_FAR = frozenset(
+    {"iret", "iretd", "iretq", "sysret", "sysretq", "sysexit", "sysexitq", "retf", "retfq", "ljmp", "lcall"}
+)
 _SYSCALLS = frozenset({"syscall", "sysenter"})
 _SHORT = frozenset({"loop", "loope", "loopne", "jrcxz", "jecxz", "jcxz"})
 _N = r"(?:0x[0-9a-f]+|\d+)"
@@ -46,7 +51,16 @@ def fact(mnemonic: str, operands: str, raw: bytes) -> Fact:
         return _branch(flow, name, operands)
     reads, kills = _registers(name, operands)
     writes = kills | _named(operands) | _FLAGS
-    return Fact(Flow.NONE, _effects(name, operands, raw), reads, kills, writes, syscall=name in _SYSCALLS)
+    return Fact(
+        Flow.NONE,
+        _effects(name, operands, raw),
+        reads,
+        kills,
+        writes,
+        syscall=name in _SYSCALLS,
+        saves=name == "mov" and _SAVES.search(operands) is not None,
+        number=int(match[1], 0) if name == "mov" and (match := _NUMBER.match(operands)) else None,
+    )
 
 
 def _flow(name: str, operands: str) -> Flow | None:
@@ -78,6 +92,8 @@ def _branch(flow: Flow, name: str, operands: str) -> Fact:
     return Fact(flow, (), reads, direct=direct, register=register)
 
 
+_SAVES = re.compile(r"(?:^|, )(?:rbx|r12|r13|r14|r15)(?:$|,).*\[rdi|\[rdi.*, (?:rbx|r12|r13|r14|r15)$")
+_NUMBER = re.compile(rf"(?:rax|eax|al), ({_N})$")
 _SCRATCH = re.compile(r"\br1([01])[dwb]?\b")
 _WHOLE = re.compile(r"r1([01])d?(?:$|, )")
 #: Instructions that overwrite their first operand without reading it.
@@ -110,7 +126,7 @@ def _registers(name: str, operands: str) -> tuple[int, int]:
         if first:
             bit = _R11 if first[1] == "1" else _R10
             rest = _named(operands[first.end() :])
-            zeroed = name == "xor" and operands.split(", ")[0] == operands.split(", ")[-1]
+            zeroed = name == "xor" and len(set(operands.split(", "))) == 1
             if name in _MOVES or zeroed:
                 reads, kills = (0 if zeroed else rest), bit
     if name in _SETS_FLAGS or (name in _SHIFTS and _BY_NUMBER.search(operands)):
@@ -126,10 +142,10 @@ def _registers(name: str, operands: str) -> tuple[int, int]:
 #: Registers as capstone names them, for the stack and the frame pointer, whole and in part.
 _SP_NAMES, _FP_NAMES = ("rsp", "esp", "sp", "spl"), ("rbp", "ebp", "bp", "bpl")
 #: Instructions that only read their first operand.
-_READERS = frozenset({"cmp", "test", "push", "bt", "nop", "verr", "verw", "ltr", "lldt", "lmsw", "mul", "div", "idiv",
-                      "out", "clflush", "clflushopt", "prefetchw", "clwb", "fld", "fild", "fldcw", "ldmxcsr", "vldmxcsr",
-                      "fxrstor", "fxrstor64", "xrstor", "xrstor64", "invlpg", "incsspq", "incsspd", "wrfsbase",
-                      "wrgsbase", "ptwrite"})  # fmt: skip
+_READERS = frozenset({"cmp", "test", "push", "bt", "nop", "verr", "verw", "ltr", "lldt", "lmsw", "mul", "div",
+                      "idiv", "out", "clflush", "clflushopt", "prefetchw", "clwb", "fld", "fild", "fldcw", "ldmxcsr",
+                      "vldmxcsr", "fxrstor", "fxrstor64", "xrstor", "xrstor64", "invlpg", "incsspq", "incsspd",
+                      "wrfsbase", "wrgsbase", "ptwrite"})  # fmt: skip
 _EXCHANGES = frozenset({"xchg", "xadd", "mulx"})
 _ADJUST = re.compile(rf"rsp, (-?{_N})$")
 _FROM = re.compile(rf"(rsp|rbp), \[(r\w+)(?: ([+-]) ({_N}))?\]$")

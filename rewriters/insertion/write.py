@@ -166,11 +166,14 @@ class Writer:
             for insn in code.insns:
                 if insn.kind in _DIRECT and insn.target is not None:
                     self._redirect(insn)
-                elif found := self.name(insn):
-                    moved = renamed(self.arch, insn, found[0], insn.address, found[1])
-                    self.plan.patch(
-                        insn.address, moved.read_back(self.arch, insn.address), found[1], self.bases[found[1]]
-                    )
+                elif insn.address in self.pointers:
+                    self._repoint(insn)
+
+    def _repoint(self, insn: Insn) -> None:
+        pointer, start = self.pointers[insn.address]
+        new = self.bases[start]
+        moved = renamed(self.arch, insn, pointer, insn.address, new)
+        self.plan.patch(insn.address, moved.read_back(self.arch, insn.address), start, new)
 
     def _redirect(self, insn: Insn) -> None:
         assert insn.target is not None
