@@ -89,7 +89,9 @@ def test_the_census_names_everything(guest: GuestOf, arch: str) -> None:
 @pytest.mark.parametrize("arch", ["aarch64", "x86_64"])
 def test_leaves_are_left_alone_when_asked(guest: GuestOf, arch: str) -> None:
     image = guest(arch, "none", Flavour.MEMORY)
-    out = {s.function: s.reason for s in rewrite(image, "detour", "memory", Policy.USE, Leaves.SKIP).map.census.left_out}
+    out = {
+        s.function: s.reason for s in rewrite(image, "detour", "memory", Policy.USE, Leaves.SKIP).map.census.left_out
+    }
     assert "leaf" in out["leaf"]
     assert "fib" not in out
 
