@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-NAMES = errno.errorcode | {errno.EAGAIN: "EAGAIN", errno.EDEADLK: "EDEADLK", errno.EOPNOTSUPP: "EOPNOTSUPP"}
+NAMES: dict[int, str] = {**errno.errorcode, errno.EAGAIN: "EAGAIN", errno.EDEADLK: "EDEADLK", errno.EOPNOTSUPP: "EOPNOTSUPP"}
 """Number -> name, one for those that have several."""
 
 
