@@ -22,6 +22,7 @@ from rewriters.verify.pairs import Walk, walk
 from rewriters.verify.references import References
 from rewriters.verify.rows import check_cover, check_rows
 from rewriters.verify.units import Units, take_apart
+from rewriters.verify.unwind import check_unwinding
 from rewriters.verify.ways import Ways, check_dead, check_ways
 
 __all__ = ["CHECKS", "require", "static_checks"]
@@ -72,6 +73,7 @@ CHECKS: dict[str, Check] = {
     "pushed once and popped once": lambda work: work.walk.problems(),
     "layout rows cover the code": lambda work: check_cover(work.pair),
     "layout rows are true": lambda work: check_rows(work.walk),
+    "unwind information follows the code": lambda work: check_unwinding(work.ways),
     "census accounts for every function": lambda work: check_census(work.walk),
 }
 """Name -> check, in the order in which they are reported."""

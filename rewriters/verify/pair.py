@@ -47,6 +47,11 @@ class Places:
         found = self.by_new[index] if index >= 0 else None
         return found if found is not None and new < found.new + found.new_size else None
 
+    def before(self, new: int) -> Carried | None:
+        """The last carried piece that begins before *new*."""
+        index = bisect.bisect_left(self._news, new) - 1
+        return self.by_new[index] if index >= 0 else None
+
     def carrying(self, old: int) -> Carried | None:
         """The carried piece whose old bytes hold *old*."""
         index = bisect.bisect_right(self._olds, old) - 1

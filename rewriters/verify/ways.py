@@ -42,11 +42,13 @@ _MOST = 64
 
 @dataclass
 class Ways:
-    """Ways of one pair of images, each followed once."""
+    """Ways of one pair of images, each followed once.  ``returns``: new address of a return of ours -> the original
+    return it was found to stand for."""
 
     pair: Pair
     units: Units
     carriage: Carriage
+    returns: dict[int, int] = field(default_factory=dict)
     _known: dict[int, Way] = field(default_factory=dict)
 
     def follow(self, start: int) -> Way:
@@ -140,7 +142,10 @@ class Ways:
         if fact is None or fact.kind is not Kind.RETURN:
             return False
         done = [unit.text for unit in way.events if unit.what is What.AUTHENTICATE]
-        return done == _AUTHENTICATION.get(fact.mnemonic, []) and fact.text in _PLAIN
+        fine = done == _AUTHENTICATION.get(fact.mnemonic, []) and fact.text in _PLAIN
+        if fine:
+            self.returns.setdefault(way.at, wanted)
+        return fine
 
     def settle(self, old: int) -> int:
         """*old*, or where control goes from there without doing anything in the old image: past NOPs, landing pads
