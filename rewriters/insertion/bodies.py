@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Sequence_
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 
@@ -31,6 +30,7 @@ from rewriters.insertion.items import (
     fixed,
     jump,
 )
+from rewriters.insertion.laid import Fill, Laid, Stays
 from rewriters.insertion.placement import Late, late
 from rewriters.insertion.references import Entry
 from rewriters.insertion.tables_aarch64 import Compact
@@ -44,47 +44,6 @@ _REACH_OTHERS = 0xF_FFFC
 #: The most an exit or another place of ours adds (bytes).
 _GROWTH = 64
 _DIRECT = frozenset({Kind.JUMP, Kind.BRANCH})
-
-
-class Stays(Exception):  # noqa: N818 - no error: an answer
-    """The function is not copied: the reason in words, and the ``address`` it was found at."""
-
-    def __init__(self, address: int, reason: str) -> None:
-        super().__init__(reason)
-        self.address, self.reason = address, reason
-
-
-@dataclass(frozen=True)
-class Fill:
-    """The two sequences, and whether the image uses branch-target identification (AArch64)."""
-
-    push: Sequence
-    pop: Sequence
-    bti: bool
-
-
-@dataclass
-class Laid:
-    """A body without an address.  ``offsets``: label -> bytes from its start; ``entry``: where a jump to the
-    function's ``body.entry`` goes from outside, bytes from the start."""
-
-    body: Body
-    items: list[Item]
-    kept: bool
-    late: bool
-    pad: bytes
-    entry: int = 0
-    tables: tuple[Entry, ...] = ()
-    size: int = 0
-    offsets: dict[int, int] = field(default_factory=dict)
-
-    def lay(self) -> Laid:
-        """Fill in the offsets."""
-        for item in self.items:
-            if item.label is not None:
-                self.offsets.setdefault(item.label, self.size)
-            self.size += item.size
-        return self
 
 
 @cache
@@ -121,9 +80,14 @@ class _Builder:
         self.behind: list[Item] = []
         self.labels = count(-1, -1)
         self.tables = tables
-        self.grown = _GROWTH * (len(self.exits) + 2) + sum(moving.size(self.arch, i) for i in self.code.insns)
+        self.grown = 0 if self.arch.lr is None else self._most()
         self.kept = self.arch.lr is not None and self._computes()
         self.late: Late | None = None if entered or self.kept else late(body, fill.push, fill.pop)
+
+    def _most(self) -> int:
+        """More bytes than the new body can have."""
+        extra = (0 if moving.plain(self.arch, i) else moving.size(self.arch, i) - i.size for i in self.code.insns)
+        return self.end - self.start + _GROWTH * (len(self.exits) + 2) + sum(extra)
 
     def _computes(self) -> bool:
         """Whether the code computes addresses of its own, other than through tables that are understood."""
@@ -143,7 +107,7 @@ class _Builder:
         entry = sum(item.size for item in items)
         items += self._push()
         for insn in self.code.insns:
-            if why := moving.problem(self.arch, insn):
+            if not moving.plain(self.arch, insn) and (why := moving.problem(self.arch, insn)):
                 raise Stays(insn.address, f"'{insn.text}' cannot be carried elsewhere: {why}")
             if insn.address < self.body.entry:  # in front already; here only to keep the distances
                 items += [fixed((insn.raw, insn.text), insn.address, self._answer(insn))] if self.kept else []
@@ -223,6 +187,8 @@ class _Builder:
 
     def _carried(self, insn: Insn, answer: Answer, label: int | None) -> Item:
         target = insn.target
+        if moving.plain(self.arch, insn) and insn.address not in self.fill.named:
+            return CarriedItem(insn, insn.size, answer, label, Way.PLAIN)
         if insn.kind not in _DIRECT or target is None:
             if insn.mnemonic == "adr" and self._inside(insn):
                 way, inner = (Way.SAME, None) if self.kept else (Way.SHORT, moving.refers_to(self.arch, insn))
