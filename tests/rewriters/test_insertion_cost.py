@@ -30,7 +30,8 @@ def _executed(image: Image, layout: ShadowLayout | None) -> tuple[int, str]:
         total += size // 4
 
     machine.cpu.hook_add(unicorn.UC_HOOK_BLOCK, block)
-    return total, machine.execute_native(0, 0).result
+    ended = machine.execute_native(0, 0).result
+    return total, ended
 
 
 @pytest.mark.parametrize("name", ["plural", "tree", "largefn", "early", "printf"])
