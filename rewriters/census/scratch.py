@@ -74,7 +74,8 @@ def _kept(scan: Scan, owners: Owners, busy: Busy, stops: list[int]) -> Masks:
     behind[:-1] = busy.live[1:]
     behind[owners.highs[owners.highs > 0] - 1] = 0
     behind[stops] = 0
-    found: Masks = np.where(scan.flow == Flow.CALL, behind & busy.given, np.uint32(0))
+    given = busy.given | np.uint32(scan.bits[FLAGS])  # what the callee does not leave as it was is its result
+    found: Masks = np.where(scan.flow == Flow.CALL, behind & given, np.uint32(0))
     return found
 
 

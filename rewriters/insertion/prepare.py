@@ -10,8 +10,7 @@ from lab.images.flow import Code, decode_function
 from lab.images.image import Image
 from lab.layout import Leaves, Policy, SiteOut
 from rewriters.census import Body, Survey, survey
-from rewriters.choose import LEAF
-from rewriters.detour.prepare import other_rows
+from rewriters.detour.prepare import other_rows, set_aside
 from rewriters.flavours import FlavourSpec
 from rewriters.hooks import find_hooks, refuse_jumps
 from rewriters.insertion import references_aarch64, references_x86_64
@@ -41,10 +40,7 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, 
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
     chooser = Chooser(image, known, kept, _fill(image, spec, policy, copy_only=copy_only))
-    left_out = dict(known.left_out)
-    for start, body in known.bodies.items():
-        if leaves is Leaves.SKIP and not (body.spills or body.calls) and start not in chooser.shared:
-            left_out[start] = SiteOut(body.function.name, start, LEAF)
+    left_out = set_aside(image, known, spec.reach, leaves)
     moves = chooser.choose(left_out)
     hooks = () if copy_only else find_hooks(image, known, spec.reach)
 
