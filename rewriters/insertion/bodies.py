@@ -15,6 +15,7 @@ from itertools import count
 
 from lab.arch import Arch, arch_by_name
 from lab.arch.decode import ENDS_FLOW, Insn, Kind
+from lab.layout import Where
 from rewriters import encode, moving
 from rewriters.census import Body, Exit, ExitKind
 from rewriters.insertion.items import (
@@ -36,6 +37,7 @@ from rewriters.insertion.references import Entry
 from rewriters.insertion.tables_aarch64 import Compact
 from rewriters.sequences import Binding, Sequence, emit
 
+_PADDING = frozenset({"nop", "int3"})
 _PADS = frozenset({"endbr64", "bti"})
 _TRAPS = {"aarch64": (encode.A64_TRAP, "brk #1"), "x86_64": (encode.X86_TRAP, "int3")}
 #: How far conditional branches reach (bytes): 14 bits of words for tbz and tbnz, 19 for the others.
@@ -43,6 +45,7 @@ _REACH = {"tbz": 0x7FFC, "tbnz": 0x7FFC}
 _REACH_OTHERS = 0xF_FFFC
 #: The most an exit or another place of ours adds (bytes).
 _GROWTH = 64
+_COPIED = Answer(Where.UNKNOWN, 0, "copied without a shadow stack")
 _DIRECT = frozenset({Kind.JUMP, Kind.BRANCH})
 
 
@@ -82,7 +85,8 @@ class _Builder:
         self.tables = tables
         self.grown = 0 if self.arch.lr is None else self._most()
         self.kept = self.arch.lr is not None and self._computes()
-        self.late: Late | None = None if entered or self.kept else late(body, fill.push, fill.pop)
+        whole = entered or self.kept or not fill.push.lines
+        self.late: Late | None = None if whole else late(body, fill.push, fill.pop)
 
     def _most(self) -> int:
         """More bytes than the new body can have."""
@@ -106,7 +110,8 @@ class _Builder:
         items, pad = self._front()
         entry = sum(item.size for item in items)
         items += self._push()
-        for insn in self.code.insns:
+        insns = self._without_padding()
+        for insn in insns:
             if not moving.plain(self.arch, insn) and (why := moving.problem(self.arch, insn)):
                 raise Stays(insn.address, f"'{insn.text}' cannot be carried elsewhere: {why}")
             if insn.address < self.body.entry:  # in front already; here only to keep the distances
@@ -114,11 +119,19 @@ class _Builder:
                 continue
             own = self._original(insn)
             items += self._squeezed(insn, own) if self.kept else own
-        if self.code.insns[-1].kind not in ENDS_FLOW:  # a call that does not return: its return address is still ours
-            items.append(fixed(_TRAPS[self.arch.name], self.code.insns[-1].address, self._answer(self.code.insns[-1])))
+        if insns[-1].kind is Kind.CALL:  # it does not return, but its return address must still be ours
+            items.append(fixed(_TRAPS[self.arch.name], insns[-1].address, self._answer(insns[-1])))
         entries = () if self.kept else tuple(entry for table in self.tables for entry in _entries(self.body, table))
         laid = Laid(self.body, items + self.behind, self.kept, self.late is not None, pad, entry, entries)
         return laid.lay()
+
+    def _without_padding(self) -> list[Insn]:
+        """The instructions, but for padding at the end that nothing comes to."""
+        insns = list(self.code.insns)
+        targets = {insn.target for insn in insns}
+        while len(insns) > 1 and insns[-1].mnemonic in _PADDING and insns[-1].address not in targets:
+            insns.pop()
+        return insns if insns[-1].kind in ENDS_FLOW or insns[-1].kind is Kind.CALL else list(self.code.insns)
 
     def _front(self) -> tuple[list[Item], bytes]:
         """The landing pad, and what precedes the entry, as it is; and the pad's bytes, for the old entry too."""
@@ -157,7 +170,7 @@ class _Builder:
     def _answer(self, insn: Insn) -> Answer:
         if self.late is not None:
             return self.late.answers[insn.address]
-        return SHADOW if self.fill.push.lines else away(self.arch)
+        return SHADOW if self.fill.push.lines else _COPIED
 
     def _original(self, insn: Insn) -> list[Item]:
         """What stands for one original instruction; the first item has its label."""
