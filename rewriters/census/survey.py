@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
+from lab.errors import InputError
 from lab.images.image import Function, Image
 from lab.layout import SiteOut
 from rewriters.census import a64, x64
 from rewriters.census.body import Body, Exit, ExitKind, JumpKind, JumpShape, Survey
-from rewriters.census.clones import shares_memory
 from rewriters.census.entries import entry_index
 from rewriters.census.fdes import read_fdes
 from rewriters.census.judge import Judged, Verdict, judge
-from rewriters.census.jumps import jump_shape
 from rewriters.census.links import Groups, Links, Owners, find_links
-from rewriters.census.origins import Origins
 from rewriters.census.scan import Flow, Op, Scan
 from rewriters.census.scratch import Scratch, find_scratch
+from rewriters.census.special import find_special
 from rewriters.census.unit import Place, Unit
 from rewriters.census.veneers import resolve_veneers
 
 _SPILLS = frozenset({Op.LR_SAVE, Op.LR_LOAD, Op.LR_LOST, Op.LR_REG})
 _CALLS = frozenset({Flow.CALL, Flow.CALL_INDIRECT})
 _MOST_ROUNDS = 12
-#: Stores of callee-saved registers at the first argument from which a function may be a setjmp.
-_FEWEST_SAVES = 4
 _JUMP_REASONS = {JumpKind.SETJMP: "saves a jmp_buf", JumpKind.LONGJMP: "restores a jmp_buf"}
 #: System V x86-64 psABI 3.2.3: r10 carries a nested function's static chain.
 _CHAIN = {"x86_64": "r10"}
@@ -53,8 +49,11 @@ def survey(image: Image) -> Survey:
 
 
 def scan_image(image: Image) -> Scan:
-    """The columns of *image*, by its architecture."""
-    return a64.scan(image) if image.arch.lr is not None else x64.scan(image)
+    """The columns of *image*, by its architecture; InputError where its executable sections make no sense."""
+    found = a64.scan(image) if image.arch.lr is not None else x64.scan(image)
+    if len(found.address) == 0 or (found.address[:-1] + found.size[:-1] > found.address[1:]).any():
+        raise InputError(f"{image.path}: executable sections overlap or hold nothing; link it again")
+    return found
 
 
 class _Work:
@@ -63,12 +62,15 @@ class _Work:
     def __init__(self, image: Image, scan: Scan) -> None:
         self.image, self.scan = image, scan
         self.fdes = read_fdes(image)
-        self.places = tuple(self._place(function) for function in image.functions)
+        placed = [self._place(function) for function in image.functions]
+        self.places = tuple(place for place in placed if place.low < place.high)
+        self.empty = [place.function for place in placed if place.low >= place.high]
         self.by_start = {place.function.start: place for place in self.places}
         self.number = {place.function.start: number for number, place in enumerate(self.places)}
         self.owners = Owners.of(self.places)
         self.fragments = {fde.start for fde in self.fdes.values() if fde.fragment and fde.start in self.by_start}
         self.outermost = [fde.start for fde in self.fdes.values() if fde.outermost]
+        self.overlapping: set[int] = set()
         self.noreturn: frozenset[int] = frozenset()
         self.calls = np.nonzero(scan.flow == Flow.CALL)[0]
         self.scratch: Scratch | None = None
@@ -94,9 +96,7 @@ class _Work:
         """Everything, in order."""
         self._known_before()
         self._link(find_links(self.scan, self.owners, frozenset(self.fragments), self.veneers.jumps))
-        starts = frozenset(self.by_start) | frozenset(
-            self.scan.addresses[place.entry] for place in self.places if place.low < place.high
-        )
+        starts = frozenset(self.by_start) | frozenset(self.scan.addresses[place.entry] for place in self.places)
         self._judge_all(starts)
         self._believe_noreturn(starts)
         leads = [lead for group in self.groups.all() for lead in self.leads[group]]
@@ -109,25 +109,20 @@ class _Work:
 
     def _name_special(self) -> None:
         """setjmp, longjmp and clone."""
-        counts = Counter(self.owners.at(np.array(self.scan.saves, np.int64)).tolist())
-        for number in (number for number, count in counts.items() if number >= 0 and count >= _FEWEST_SAVES):
-            place = self.places[number]
-            unit = Unit(self.scan, (place,), noreturn=self.noreturn)
-            shape = jump_shape(Origins(self.image, unit), self.scan, place)
-            if shape is not None:
-                self.jumps[place.function.start] = shape
-        for number in sorted(set(self.owners.at(np.array(self.scan.numbers, np.int64)).tolist()) - {-1}):
-            place = self.places[number]
-            origins = Origins(self.image, Unit(self.scan, (place,)))
-            for index in self.scan.syscalls:
-                if place.low <= index < place.high and shares_memory(origins, self.scan, index):
-                    start = place.function.start
-                    self.refuse(start, self.scan.addresses[index], "clones: a child of it may share the memory")
-                    self.switches[start] = self.left_out[start]
+        special = find_special(self.image, self.scan, self.owners, self.noreturn)
+        self.jumps = special.jumps
+        for start, (name, address) in special.clones.items():
+            self.switches[start] = SiteOut(name, address, "clones: a child of it may share the memory")
+            if start in self.by_start:
+                self.refuse(start, address, self.switches[start].reason)
 
     def _known_before(self) -> None:
+        for function in self.empty:
+            reason = "no code of it lies in an executable section"
+            self.left_out[function.start] = SiteOut(function.name, function.start, reason)
         for left, right in pairwise(self.places):
             if right.function.start < left.function.end:
+                self.overlapping |= {left.function.start, right.function.start}
                 self.refuse(left.function.start, left.function.start, f"overlaps {right.function.name}")
                 self.refuse(right.function.start, right.function.start, f"overlaps {left.function.name}")
         for start, place in self.by_start.items():
@@ -136,10 +131,16 @@ class _Work:
                 self.refuse(start, start, "the program's entry: there is nobody to return to")
             elif fde is not None and fde.signal:
                 self.refuse(start, start, "a signal-return trampoline")
+            elif not self._whole(place):
+                self.refuse(start, start, "its range is not all code")
             elif self._outermost(place):
                 self.refuse(start, start, "its unwind information says that nobody called it, or a part of it")
-            elif place.low >= place.high:
-                self.refuse(start, start, "no code of it lies in an executable section")
+
+    def _whole(self, place: Place) -> bool:
+        last = place.high - 1
+        end = self.scan.addresses[last] + int(self.scan.size[last])
+        gapless = end - self.scan.addresses[place.low] == int(self.scan.size[place.low : place.high].sum())
+        return self.scan.addresses[place.low] == place.function.start and end >= place.function.end and gapless
 
     def _outermost(self, place: Place) -> bool:
         return any(place.function.start <= start < place.function.end for start in self.outermost)
@@ -176,8 +177,11 @@ class _Work:
 
     def _judge(self, group: tuple[int, ...], starts: frozenset[int], noreturn: frozenset[int]) -> Judged:
         places = tuple(self.by_start[start] for start in group)
-        unit = Unit(self.scan, places, frozenset(self.fragments) & frozenset(group), noreturn)
-        judged = judge(self.image, unit, starts)
+        if self.overlapping & frozenset(group):
+            judged = Judged([Verdict(place, problem="not looked at") for place in places], set(), [])
+        else:
+            unit = Unit(self.scan, places, frozenset(self.fragments) & frozenset(group), noreturn)
+            judged = judge(self.image, unit, starts)
         for verdict in judged.verdicts:
             self.verdicts[verdict.place.function.start] = verdict
         self.leads[group] = judged.leads
@@ -235,11 +239,9 @@ class _Work:
             spills=calls or any(op[0] in _SPILLS for i in events for op in scan.effects.get(i, ())),
             landing_pads=fde is not None and fde.lsda,
             over_prefix=tuple(verdict.over_prefix),
-            flags_free=not self.scratch.flags_matter(
-                self.number[place.function.start], min(place.entry, place.high - 1)
-            ),
+            flags_free=not self.scratch.flags_matter(self.number[place.function.start], place.entry),
             fragment=place.function.start in self.fragments,
-            scratch=self.scratch.free(self.number[place.function.start], min(place.entry, place.high - 1)),
+            scratch=self.scratch.free(self.number[place.function.start], place.entry),
         )
 
     def _kept(self, place: Place, way: Exit) -> Exit:
