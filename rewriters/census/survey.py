@@ -17,11 +17,12 @@ from rewriters.census.entries import entry_index
 from rewriters.census.fdes import read_fdes
 from rewriters.census.judge import Judged, Verdict, judge
 from rewriters.census.links import Groups, Links, Owners, find_links
-from rewriters.census.scan import Flow, Op, Scan
+from rewriters.census.scan import NOWHERE, Flow, Op, Scan
 from rewriters.census.scratch import Scratch, find_scratch
 from rewriters.census.special import find_special
 from rewriters.census.unit import Place, Unit
 from rewriters.census.veneers import resolve_veneers
+from rewriters.sites import executable_sections
 
 _SPILLS = frozenset({Op.LR_SAVE, Op.LR_LOAD, Op.LR_LOST, Op.LR_REG})
 _CALLS = frozenset({Flow.CALL, Flow.CALL_INDIRECT})
@@ -50,6 +51,8 @@ def survey(image: Image) -> Survey:
 
 def scan_image(image: Image) -> Scan:
     """The columns of *image*, by its architecture; InputError where its executable sections make no sense."""
+    if any(address + len(data) >= NOWHERE for address, data in executable_sections(image)):
+        raise InputError(f"{image.path}: an executable section lies outside of every segment; link it again")
     found = a64.scan(image) if image.arch.lr is not None else x64.scan(image)
     if len(found.address) == 0 or (found.address[:-1] + found.size[:-1] > found.address[1:]).any():
         raise InputError(f"{image.path}: executable sections overlap or hold nothing; link it again")
@@ -68,7 +71,9 @@ class _Work:
         self.by_start = {place.function.start: place for place in self.places}
         self.number = {place.function.start: number for number, place in enumerate(self.places)}
         self.owners = Owners.of(self.places)
-        self.fragments = {fde.start for fde in self.fdes.values() if fde.fragment and fde.start in self.by_start}
+        self.fragments = frozenset(
+            fde.start for fde in self.fdes.values() if fde.fragment and fde.start in self.by_start
+        )
         self.outermost = [fde.start for fde in self.fdes.values() if fde.outermost]
         self.overlapping: set[int] = set()
         self.noreturn: frozenset[int] = frozenset()
@@ -95,7 +100,7 @@ class _Work:
     def run(self) -> None:
         """Everything, in order."""
         self._known_before()
-        self._link(find_links(self.scan, self.owners, frozenset(self.fragments), self.veneers.jumps))
+        self._link(find_links(self.scan, self.owners, self.fragments, self.veneers.jumps))
         starts = frozenset(self.by_start) | frozenset(self.scan.addresses[place.entry] for place in self.places)
         self._judge_all(starts)
         self._believe_noreturn(starts)
@@ -103,7 +108,7 @@ class _Work:
         stops = [
             i for i in self.scan.events if self.scan.flows[i] == Flow.CALL and self.scan.targets[i] in self.noreturn
         ]
-        self.scratch = find_scratch(self.scan, self.owners, leads, frozenset(self.fragments), stops)
+        self.scratch = find_scratch(self.scan, self.owners, leads, self.fragments, stops)
         self._name_special()
         self._settle()
 
@@ -154,13 +159,14 @@ class _Work:
     def _judge_all(self, starts: frozenset[int]) -> None:
         """Judge every group; a function entered with its caller's frame up joins that one's group, which is judged
         again."""
-        done: set[tuple[int, ...]] = set()
-        for _ in range(_MOST_ROUNDS):
-            fresh = [group for group in self.groups.all() if group not in done]
+        done: set[tuple[tuple[int, ...], frozenset[int]]] = set()
+        while True:  # groups only grow, and so do the fragments in them
+            found = [(group, self.fragments & frozenset(group)) for group in self.groups.all()]
+            fresh = [key for key in found if key not in done]
             if not fresh:
                 return
-            for group in fresh:
-                done.add(group)
+            done.update(fresh)
+            for group, _ in fresh:
                 for address in self._judge(group, starts, frozenset()).entered:
                     self._enter(group[0], address)
 
@@ -171,7 +177,7 @@ class _Work:
         start = place.function.start
         self.groups.unite(source, start)
         if any(".cold" in name for name in place.function.names) and not (self.scan.target[self.calls] == start).any():
-            self.fragments.add(start)
+            self.fragments |= {start}
         else:
             self.refuse(start, start, "entered by a jump with another function's frame up")
 
@@ -180,7 +186,7 @@ class _Work:
         if self.overlapping & frozenset(group):
             judged = Judged([Verdict(place, problem="not looked at") for place in places], set(), [])
         else:
-            unit = Unit(self.scan, places, frozenset(self.fragments) & frozenset(group), noreturn)
+            unit = Unit(self.scan, places, self.fragments & frozenset(group), noreturn)
             judged = judge(self.image, unit, starts)
         for verdict in judged.verdicts:
             self.verdicts[verdict.place.function.start] = verdict
