@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: demo test lint types check setup lock reference bench clean
+.PHONY: demo test lint types check setup lock reference real bench fuzz clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -38,9 +38,19 @@ $(READY): requirements.lock pyproject.toml
 reference: $(READY)
 	$(BIN)/python -m tests.make_reference
 
+# Real static programs for the tests that skip without them: Debian's busybox and bash, and what compilers are there.
+real: $(READY)
+	$(BIN)/python -m tests.make_real
+
 # How fast the engines are, in some minutes; best on a machine that does nothing else.
 bench: $(READY)
 	@$(BIN)/unwindlab bench
+
+# Damaged ELF files and rewrite maps, COUNT of them: each must end in a verified output or in one line.
+COUNT ?= 10000
+SEED  ?= 1
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.elves --count $(COUNT) --seed $(SEED)
 
 # After a change of dependencies in pyproject.toml (needs uv on the PATH).
 lock:

@@ -15,7 +15,7 @@ from lab.images.rawelf import PF_W, PT_LOAD
 PAGE = 0x1000
 _PHDR = struct.Struct("<IIQQQQQQ")
 _KIND, _FLAGS, _OFFSET, _ADDRESS, _PHYSICAL, _FILE_SIZE, _MEMORY_SIZE = range(7)
-_ENTRY, _PHOFF, _PHNUM = 24, 32, 56
+_ENTRY, _PHOFF, _PHNUM, _EHDR_SIZE = 24, 32, 56, 64
 
 
 class SegmentTable:
@@ -25,6 +25,7 @@ class SegmentTable:
         self._where, self._raw = image.path, bytearray(raw)
         (self._at,) = struct.unpack_from("<Q", raw, _PHOFF)
         (count,) = struct.unpack_from("<H", raw, _PHNUM)
+        self._end = self._at + _PHDR.size * count
         self._headers = [list(_PHDR.unpack_from(raw, self._at + _PHDR.size * index)) for index in range(count)]
         ranges = sorted((h[_OFFSET], h[_OFFSET] + h[_FILE_SIZE]) for h in self._loads() if h[_FILE_SIZE])
         if any(left[1] > right[0] for left, right in zip(ranges, ranges[1:], strict=False)):
@@ -39,6 +40,10 @@ class SegmentTable:
             start = address - header[_ADDRESS]
             if start >= 0 and start + len(data) <= header[_FILE_SIZE]:
                 at = header[_OFFSET] + start
+                if at < _EHDR_SIZE or (at < self._end and self._at < at + len(data)):
+                    raise InputError(
+                        f"{self._where}: the code at {address:#x} lies in the file's headers; link it again"
+                    )
                 self._raw[at : at + len(data)] = data
                 return
         raise InputError(f"{self._where}: the file holds no {len(data)} bytes for {address:#x}; link it again")

@@ -176,6 +176,7 @@ def _branch(f: _Fields) -> Effects:
     of_flags = f.w & 0xFFFF_FFE0 == 0xD53B_4200
     reads = _pick(by_register, f.n) | _pick(authenticated | tested, f.d) | _flag(conditional | of_flags)
     reads |= _pick(system & ~taking, f.d) | np.where(x1716, both, np.uint32(0))
+    reads |= np.where(f.w & 0xFFFF_FBFF == 0xD65F_0BFF, np.uint32(1 << 30), np.uint32(0))  # retaa, retab
     kills = _pick(taking, f.d) | _flag(f.w & 0xFFFF_FFE0 == 0xD51B_4200)
     return reads, kills, kills | np.where(x1716, np.uint32(1 << 17), np.uint32(0))
 

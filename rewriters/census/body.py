@@ -51,7 +51,8 @@ class Body:
     that stay inside.  ``spills``: the return address leaves the link register (x86-64: the function calls).
     ``landing_pads``: its FDE has an LSDA.  ``fragment``: a piece of another function (``f.cold``): entered with that
     one's activation, so nothing is pushed at its entry.  ``over_prefix``: addresses of branches to the second byte of
-    an instruction with a lock prefix, which they skip.  ``flags_free``: a sequence may change the condition flags.
+    an instruction with a lock prefix, which they skip.  ``bare_calls``: addresses of calls made with SP as it was at
+    the entry.  ``flags_free``: a sequence may change the condition flags.
     ``scratch``: registers free at the entry and, minus an exit's ``keeps``, at every exit, the preferred first.
     """
 
@@ -67,6 +68,7 @@ class Body:
     landing_pads: bool = False
     fragment: bool = False
     over_prefix: tuple[int, ...] = ()
+    bare_calls: tuple[int, ...] = ()
     flags_free: bool = True
     scratch: tuple[str, ...] = ()
 

@@ -26,6 +26,7 @@ class Verdict:
     into: list[tuple[int, int]] = field(default_factory=list)
     tables: list[int] = field(default_factory=list)
     over_prefix: list[int] = field(default_factory=list)
+    bare_calls: list[int] = field(default_factory=list)
     problem: str = ""
     where: int = 0
     switch: bool = False
@@ -79,6 +80,8 @@ class _Judge:
         if node in self.track.switches:
             verdict.switch = True
             verdict.refuse(address, "switches stacks: loads SP from memory or a register that held no SP")
+        if kind in {Flow.CALL, Flow.CALL_INDIRECT} and state is not None and state[0] == 0:
+            verdict.bare_calls.append(address)
         if state is not None and state[0] is not None and 0 < state[0] < ALIGNED // 2:
             verdict.refuse(address, "moves the stack pointer above its value at entry")
         if kind in _DIRECT and (goal := self.unit.goals[node]) is not None:

@@ -1,8 +1,8 @@
 """Which tracked registers hold a value somebody will still read, for every instruction of an image at once.
 
 A register is busy where its value may be read later (backwards) and may have been given at all (forwards).  A direct
-call changes nothing but the flags and what a linker's veneer may (gcc's -fipa-ra keeps values in caller-saved registers
-across calls of functions it knows); an indirect call destroys every tracked register.
+call changes nothing but the flags and what a linker's veneer may (gcc's -fipa-ra keeps values in caller-saved
+registers across calls of functions it knows); an indirect call destroys every tracked register.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -125,11 +125,10 @@ class _Work:
         for function in self.empty:
             reason = "no code of it lies in an executable section"
             self.left_out[function.start] = SiteOut(function.name, function.start, reason)
-        for left, right in pairwise(self.places):
-            if right.function.start < left.function.end:
-                self.overlapping |= {left.function.start, right.function.start}
-                self.refuse(left.function.start, left.function.start, f"overlaps {right.function.name}")
-                self.refuse(right.function.start, right.function.start, f"overlaps {left.function.name}")
+        for left, right in _overlaps(self.places):
+            self.overlapping |= {left.function.start, right.function.start}
+            self.refuse(left.function.start, left.function.start, f"overlaps {right.function.name}")
+            self.refuse(right.function.start, right.function.start, f"overlaps {left.function.name}")
         for start, place in self.by_start.items():
             fde = self.fdes.get(start)
             if start <= self.image.entry < place.function.end:
@@ -245,6 +244,7 @@ class _Work:
             spills=calls or any(op[0] in _SPILLS for i in events for op in scan.effects.get(i, ())),
             landing_pads=fde is not None and fde.lsda,
             over_prefix=tuple(verdict.over_prefix),
+            bare_calls=tuple(verdict.bare_calls),
             flags_free=not self.scratch.flags_matter(self.number[place.function.start], place.entry),
             fragment=place.function.start in self.fragments,
             scratch=self.scratch.free(self.number[place.function.start], place.entry),
@@ -263,3 +263,13 @@ class _Work:
             if (self.scan.kills[place.low : place.high] & self.scan.bits[chain]).any():
                 more = (chain,)
         return replace(way, keeps=tuple(dict.fromkeys(way.keeps + more)))
+
+
+def _overlaps(places: tuple[Place, ...]) -> Iterator[tuple[Place, Place]]:
+    """Every place that begins before one ahead of it ends, with the one of these that reaches furthest."""
+    furthest: Place | None = None
+    for place in places:
+        if furthest is not None and place.function.start < furthest.function.end:
+            yield furthest, place
+        if furthest is None or place.function.end > furthest.function.end:
+            furthest = place

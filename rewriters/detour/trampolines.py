@@ -46,6 +46,10 @@ class Places:
             row = LayoutRow(start, end, Where.UNKNOWN, 0, f"the return address is in {register}")
         self.plan.rows.append(row)
 
+    def unknown(self, start: int, end: int) -> None:
+        """Nobody can tell."""
+        self.plan.rows.append(LayoutRow(start, end, Where.UNKNOWN, 0, "around a system call that clones"))
+
     def shadow(self, start: int, end: int) -> None:
         """On top of the shadow stack."""
         self.plan.rows.append(LayoutRow(start, end, Where.SHADOW))
@@ -79,17 +83,24 @@ class Writer:
             size = self.plan.here - self._first
             self.plan.symbols.append(NewSymbol(self.name + OUT_OF_LINE, self._first, size))
 
-    def hook(self, window: Window, lines: tuple[Line, ...]) -> None:
-        """Other code of ours before the instructions of *window*: what setjmp and longjmp do with the pointer."""
+    def hook(self, window: Window, before: tuple[Line, ...], after: tuple[Line, ...], *, known: bool) -> None:
+        """Other code of ours *before* the first instruction of *window* and *after* it: what becomes of the pointer in
+        setjmp, longjmp and clone.  *known*: the return address is still where the call put it."""
+        row = self.places.away if known else self.places.unknown
         start = self._begin(window)
+        self._lines(before, window.start, row)
+        self._displaced(window.insns[:1], row)
+        self._lines(after, window.insns[0].end, row)
+        self._displaced(window.insns[1:], row)
+        self._jump(window.end, window.end)
+        row(*self._last)
+        self._end(start)
+
+    def _lines(self, lines: tuple[Line, ...], old: int, row: Callable[[int, int], None]) -> None:
         for line in lines:
             raw, text = line if isinstance(line, tuple) else line(self.plan.here)
-            self._put(raw, text, window.start)
-            self.places.away(*self._last)
-        self._displaced(window.insns, self.places.away)
-        self._jump(window.end, window.end)
-        self.places.away(*self._last)
-        self._end(start)
+            self._put(raw, text, old)
+            row(*self._last)
 
     def _begin(self, window: Window) -> int:
         """Jump from the window to here; the rest of it traps."""

@@ -79,6 +79,14 @@ def test_what_the_file_does_not_hold_cannot_be_patched() -> None:
         SegmentTable(image, raw).patch(image.segments[-1].end - 4, b"1234")  # .bss
 
 
+def test_headers_are_no_code() -> None:
+    image, raw = _sound()
+    table = SegmentTable(image, raw)
+    for offset in (0, 62, 64 + 56):
+        with pytest.raises(InputError, match="lies in the file's headers"):
+            table.patch(image.segments[0].address + offset, b"1234")
+
+
 def _shared(raw: bytearray, at: int, loads: list[int]) -> None:
     offset, size = struct.unpack_from("<Q", raw, at + 56 * loads[0] + 8)[0], 16
     struct.pack_into("<QQQQ", raw, at + 56 * loads[1] + 8, offset, 1 << 32, 0, size)

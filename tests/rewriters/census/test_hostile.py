@@ -33,5 +33,5 @@ def test_flipped_bits(arch: str, seed: int) -> None:
             assert "\n" not in str(error)
             continue
         answered += 1
-        assert set(found.bodies) | {s for s in found.left_out} == {f.start for f in image.functions}
+        assert set(found.bodies) | set(found.left_out) == {f.start for f in image.functions}
     assert answered

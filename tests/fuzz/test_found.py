@@ -1,0 +1,96 @@
+"""What fuzzing found, each once and by hand: damage that ended in a traceback, or was called the lab's own fault."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from lab.errors import InputError
+from lab.images.image import load_image
+from lab.layout import Policy
+from rewriters import rewrite
+from tests.fuzz.mutate import EHDR, PHDR, SHDR, Parts, parts_of
+from tests.rewriters import guests
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A guest with relocations, symbols and a site in every function."""
+    return guests.build(tmp_path_factory.mktemp("found"), "aarch64", "pac", "cell")
+
+
+def _put(raw: bytearray, parts: Parts, table: str, index: int, field: str, value: int) -> None:
+    fields = {"header": EHDR, "segments": PHDR, "sections": SHDR}[table]
+    where, (at, size) = parts.tables[table], fields[field]
+    at += where.offset + where.record * index
+    raw[at : at + size] = value.to_bytes(size, "little")
+
+
+def _section(raw: bytes, parts: Parts, name: str) -> int:
+    """The number of the section called *name*."""
+    table = parts.tables["sections"]
+    places = [struct.unpack_from("<QQ", raw, table.offset + 64 * i + 24) for i in range(table.count)]
+    return places.index(parts.sections[name])
+
+
+def _segment(raw: bytes, parts: Parts, flags: int) -> int:
+    """The number of the PT_LOAD with *flags*."""
+    table = parts.tables["segments"]
+    headers = [struct.unpack_from("<II", raw, table.offset + 56 * i) for i in range(table.count)]
+    return headers.index((1, flags))
+
+
+def _error(path: Path) -> str:
+    """The error of rewriting *path*, "" if there is none.  The policy needs code out of line."""
+    try:
+        rewrite(load_image(path), "pac", "parallel", Policy.CHECK)
+    except InputError as error:
+        assert error.exit_code == InputError.exit_code
+        assert str(path) in str(error)
+        return str(error)
+    return ""
+
+
+CASES = [
+    (".rela.text", "sh_size", 0x17, "damaged relocation section"),
+    (".rela.text", "sh_offset", ".text", "damaged relocation section"),
+    (".symtab", "sh_addralign", (1 << 64) - 1, "damaged section alignment"),
+]
+
+
+@pytest.mark.parametrize(("name", "field", "value", "cause"), CASES)
+def test_damaged_tables(name: str, field: str, value: int | str, cause: str, sound: Path, tmp_path: Path) -> None:
+    raw = bytearray(sound.read_bytes())
+    parts = parts_of(bytes(raw))
+    _put(
+        raw,
+        parts,
+        "sections",
+        _section(raw, parts, name),
+        field,
+        parts.sections[value][0] if isinstance(value, str) else value,
+    )
+    (tmp_path / "x.elf").write_bytes(raw)
+    assert cause in _error(tmp_path / "x.elf")
+
+
+def test_the_lowest_segment_need_not_hold_the_headers(sound: Path, tmp_path: Path) -> None:
+    raw = bytearray(sound.read_bytes())
+    parts = parts_of(bytes(raw))
+    writable = _segment(raw, parts, 6)
+    offset = struct.unpack_from("<Q", raw, parts.tables["segments"].offset + 56 * writable + 8)[0]
+    _put(raw, parts, "segments", writable, "p_vaddr", 0x10000 + offset % 0x1000)
+    (tmp_path / "x.elf").write_bytes(raw)
+    image = load_image(tmp_path / "x.elf")
+    assert image.header_ranges[0] == (image.segments[1].address, image.segments[1].address + 64)
+    assert "bytes outside the plan" not in _error(tmp_path / "x.elf")
+
+
+def test_a_jump_too_far_names_the_file(sound: Path, tmp_path: Path) -> None:
+    raw = bytearray(sound.read_bytes())
+    parts = parts_of(bytes(raw))
+    _put(raw, parts, "segments", _segment(raw, parts, 6), "p_vaddr", 1 << 40)
+    (tmp_path / "x.elf").write_bytes(raw)
+    assert "cannot reach" in _error(tmp_path / "x.elf")
