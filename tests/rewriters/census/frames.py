@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from typing import Any
 
+from elftools.common.exceptions import DWARFError
 from elftools.elf.elffile import ELFFile
 
 from lab.images.image import Image
@@ -16,8 +17,17 @@ def _rows(image: Image) -> list[tuple[int, int, list[dict[str, Any]]]]:
     with image.path.open("rb") as file:
         info = ELFFile(file).get_dwarf_info(relocate_dwarf_sections=False)
         found = [entry for entry in info.EH_CFI_entries() if type(entry).__name__ == "FDE"]
-        tables = [(e["initial_location"], e["address_range"], e.get_decoded().table) for e in found]
+        tables = [(e["initial_location"], e["address_range"], _table(e)) for e in found]
     return sorted(((start, start + size, rows) for start, size, rows in tables), key=lambda row: row[0])
+
+
+def _table(entry: Any) -> list[dict[str, Any]]:
+    """The rows of one FDE; none where pyelftools does not know an opcode (glibc's clone and signal frames)."""
+    try:
+        rows: list[dict[str, Any]] = entry.get_decoded().table
+    except (ValueError, DWARFError):
+        return []
+    return rows
 
 
 def disagreements(image: Image, found: Survey) -> tuple[int, list[str]]:
@@ -31,9 +41,10 @@ def disagreements(image: Image, found: Survey) -> tuple[int, list[str]]:
             index = bisect.bisect_right(starts, way.address) - 1
             if index < 0 or way.address >= rows[index][1]:
                 continue
-            cfa = [row["cfa"] for row in rows[index][2] if row["pc"] <= way.address][-1]
-            if cfa.reg is None:
+            cfas = [row["cfa"] for row in rows[index][2] if row["pc"] <= way.address]
+            if not cfas or cfas[-1].reg is None:
                 continue
+            cfa = cfas[-1]
             asked += 1
             if (cfa.reg, cfa.offset) != (stack, image.arch.call_pushes):
                 wrong.append(f"{image.locate(way.address)}: CFA is r{cfa.reg}+{cfa.offset}")
