@@ -27,6 +27,8 @@ from rewriters.sites import executable_sections
 _SPILLS = frozenset({Op.LR_SAVE, Op.LR_LOAD, Op.LR_LOST, Op.LR_REG})
 _CALLS = frozenset({Flow.CALL, Flow.CALL_INDIRECT})
 _MOST_ROUNDS = 12
+#: Bytes by which a function without a size of its own may be taken to reach beyond its section, to the next symbol.
+_PADDING = 16
 _JUMP_REASONS = {JumpKind.SETJMP: "saves a jmp_buf", JumpKind.LONGJMP: "restores a jmp_buf"}
 #: System V x86-64 psABI 3.2.3: r10 carries a nested function's static chain.
 _CHAIN = {"x86_64": "r10"}
@@ -144,7 +146,12 @@ class _Work:
         last = place.high - 1
         end = self.scan.addresses[last] + int(self.scan.size[last])
         gapless = end - self.scan.addresses[place.low] == int(self.scan.size[place.low : place.high].sum())
-        return self.scan.addresses[place.low] == place.function.start and end >= place.function.end and gapless
+        missing = max(place.function.end - end, 0)
+        try:
+            self.image.read(end, missing)
+        except InputError:
+            return False
+        return self.scan.addresses[place.low] == place.function.start and missing < _PADDING and gapless
 
     def _outermost(self, place: Place) -> bool:
         return any(place.function.start <= start < place.function.end for start in self.outermost)
