@@ -179,7 +179,11 @@ class _Follower:
                 at = fact.end
         for unit in self.ways.units.by_start.values():
             piece = self.pair.pieces.at(unit.start)
-            if piece is not None and piece.region in IN_NEW_TEXT and unit.what not in {What.STUB, What.TRAP, What.CARRIED}:
+            if (
+                piece is not None
+                and piece.region in IN_NEW_TEXT
+                and unit.what not in {What.STUB, What.TRAP, What.CARRIED}
+            ):
                 yield from self._own(unit)
 
     def _carried(self, fact: Fact) -> Iterator[str]:
@@ -234,8 +238,8 @@ class _Follower:
             yield before.old
 
     def _like(self, now: CfiState, was: CfiState, pushed: int) -> bool:
-        """Whether *now* is *was* with *pushed* bytes more on the stack (which a landing pad must remove); and perhaps no
-        longer signed, behind an authentication.  Where PAC sites are filled nothing is signed, whatever is said."""
+        """Whether *now* is *was* with *pushed* bytes more on the stack (which a landing pad must remove); and perhaps
+        no longer signed, behind an authentication.  Where PAC sites are filled nothing is signed, whatever is said."""
         cfa = was.cfa
         if pushed and cfa.register == self.stack and cfa.expression is None:
             cfa = cfa._replace(offset=cfa.offset + pushed)
