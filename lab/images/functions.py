@@ -98,9 +98,12 @@ def with_frames(
     known = symbols.functions
     starts, reach = [f.start for f in known], list(accumulate((f.end for f in known), max))
     sizes: dict[int, int] = {}
+    returns: list[tuple[int, int]] = []  # from signals
     for fde in fdes:
         end = fde.start + fde.size
         before = bisect.bisect_left(starts, end)  # functions that start below its end
+        if fde.signal:
+            returns.append((fde.start, end))
         if fde.signal or not fde.size or (before and reach[before - 1] > fde.start):
             continue
         if _holds(code, fde.start, end) and not _holds(stubs, fde.start, fde.start + 1):
@@ -110,20 +113,20 @@ def with_frames(
         if address in sizes:
             names.setdefault(address, []).append(name)
     found = [Function(at, size, tuple(sorted(names.get(at, [f"sub_{at:x}"]))), False) for at, size in sizes.items()]
-    edges = {edge for stub in stubs for edge in stub}
-    return _with_sizeless(symbols, tuple(sorted((*known, *found), key=lambda f: f.start)), code, edges)
+    return _with_sizeless(symbols, tuple(sorted((*known, *found), key=lambda f: f.start)), code, [*stubs, *returns])
 
 
 def _with_sizeless(
-    symbols: Symbols, found: tuple[Function, ...], code: Sequence[tuple[int, int]], others: set[int]
+    symbols: Symbols, found: tuple[Function, ...], code: Sequence[tuple[int, int]], others: list[tuple[int, int]]
 ) -> tuple[Function, ...]:
     starts, reach = [f.start for f in found], list(accumulate((f.end for f in found), max))
-    edges = sorted({*symbols.addresses.values(), *starts, *others, *(start for start, _ in symbols.islands)})
+    apart = {edge for other in others for edge in other} | {start for start, _ in symbols.islands}
+    edges = sorted({*symbols.addresses.values(), *starts, *apart})
     more = []
     for start in symbols.sizeless:
         before = bisect.bisect_right(starts, start)
         home = next((end for low, end in code if low <= start < end), None)
-        if home is None or (before and reach[before - 1] > start):
+        if home is None or (before and reach[before - 1] > start) or _holds(others, start, start + 1):
             continue
         following = bisect.bisect_right(edges, start)
         end = min(home, edges[following]) if following < len(edges) else home

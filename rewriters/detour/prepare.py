@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lab.arch.decode import Kind
 from lab.images.flow import Graph, decode_function
 from lab.images.image import Function, Image
 from lab.layout import Flavour, LayoutRow, Leaves, Policy, SiteOut, Where
@@ -22,6 +23,8 @@ from rewriters.sequences import sequence
 from rewriters.sites import Action
 from rewriters.unwind import Obstacles, read_frames, registered
 
+#: How the census's reason begins for functions that pop their own return address.
+_POPS_ITS_OWN = "moves the stack pointer above"
 _SAME_SLOT = "calls with SP as it was at its entry: both return addresses would have the same parallel slot"
 _PACIASP = bytes.fromhex("3f2303d5")
 
@@ -75,7 +78,7 @@ def set_aside(image: Image, known: Survey, flavour: Flavour, leaves: Leaves) -> 
     """Functions no analysed mode instruments, by start: not understood; leaves, if they are to be skipped; and, on
     AArch64 with a parallel shadow stack, those that call with SP as at their entry: the callee's slot would be theirs.
     """
-    left_out = dict(known.left_out)
+    left_out = not_understood(image, known)
     shared = {start for group in known.groups for start in group}
     for start, body in known.bodies.items():
         if leaves is Leaves.SKIP and not (body.spills or body.calls) and start not in shared:
@@ -83,6 +86,28 @@ def set_aside(image: Image, known: Survey, flavour: Flavour, leaves: Leaves) -> 
         elif flavour is Flavour.PARALLEL and body.bare_calls and image.arch.lr is not None:
             left_out[start] = SiteOut(body.function.name, body.bare_calls[0], _SAME_SLOT)
     return left_out
+
+
+def not_understood(image: Image, known: Survey) -> dict[int, SiteOut]:
+    """Functions in which nobody can tell where the return address is, by start."""
+    found = dict(known.left_out)
+    for start, out in known.left_out.items():
+        if out.reason.startswith(_POPS_ITS_OWN):
+            found |= _entered_from(image, start)
+    return found
+
+
+def _entered_from(image: Image, start: int) -> dict[int, SiteOut]:
+    """Functions to which the one at *start*, which has taken its return address off the stack, jumps (musl's sigsetjmp
+    does so to __sigsetjmp_tail, and again when longjmp comes back to it)."""
+    found = {}
+    function = image.function_at(start)
+    for insn in decode_function(image, function).insns if function is not None else ():
+        home = image.function_at(insn.target) if insn.kind in {Kind.JUMP, Kind.BRANCH} and insn.target else None
+        if home is not None and home.start != start:
+            why = f"{image.locate(start)} jumps here with its return address off the stack"
+            found[home.start] = SiteOut(home.name, home.start, why)
+    return found
 
 
 def _calls(image: Image, start: int) -> bool:
@@ -212,6 +237,7 @@ def _write(to: Trampolines, detours: Detours) -> None:
 def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:
     """Rows of functions that are not detoured: what was not understood has unknown ones."""
     hooked = {hook.function.start for hook in hooks}
+    strange = not_understood(image, known)
     shared = {start for group in known.groups for start in group}
     rows: list[LayoutRow] = []
     for i, function in enumerate(image.functions):
@@ -220,8 +246,8 @@ def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Ho
             continue
         if function.start <= image.entry < function.end:
             rows.extend(entry_rows(image, function, end))
-        elif function.start in known.left_out and function.start not in hooked:
-            reason = f"not instrumented: {known.left_out[function.start].reason}"
+        elif function.start in strange and function.start not in hooked:
+            reason = f"not instrumented: {strange[function.start].reason}"
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, reason))
         elif function.start in shared:
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, "not instrumented: others jump into it"))

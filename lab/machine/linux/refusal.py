@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 
-NAMES = errno.errorcode | {errno.EAGAIN: "EAGAIN", errno.EDEADLK: "EDEADLK", errno.EOPNOTSUPP: "EOPNOTSUPP"}
+_ONE_OF_SEVERAL = {errno.EAGAIN: "EAGAIN", errno.EDEADLK: "EDEADLK", errno.EOPNOTSUPP: "EOPNOTSUPP"}
+NAMES: dict[int, str] = {**errno.errorcode, **_ONE_OF_SEVERAL}
 """Number -> name, one for those that have several."""
 
 

@@ -11,6 +11,7 @@ from lab.arch import arch_by_name
 from lab.machine.cpu import new_cpu, register_ids
 from lab.machine.linux.kernel import Guest, Kernel
 from lab.machine.linux.numbers import NAMES, REGISTERS
+from lab.machine.linux.pages import SHADOW_NAME
 from lab.machine.linux.process import Process
 from lab.machine.linux.refusal import NAMES as ERRORS
 from lab.machine.linux.start import map_arena
@@ -18,6 +19,7 @@ from lab.machine.memory import PAGE, GuestMemory
 
 SCRATCH, SCRATCH_SIZE = 0x10_0000, 64 << 10
 CODE = 0x20_0000
+SHADOW = 0x28_0000
 HOLE = 0x30_0000
 """Nothing is mapped there."""
 AT_FDCWD = -100
@@ -32,6 +34,7 @@ class Driver:
         self.memory.add(SCRATCH, SCRATCH_SIZE, "stack", writable=True, executable=False)
         self.memory.add(CODE, PAGE, "image", writable=False, executable=True)
         map_arena(self.memory)
+        self.memory.add(SHADOW, 16 * PAGE, SHADOW_NAME, writable=True, executable=False)
         self.cpu = new_cpu(self.arch)
         for mapping in self.memory.mappings:
             size = mapping.end - mapping.start

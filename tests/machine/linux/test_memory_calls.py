@@ -6,7 +6,7 @@ import pytest
 
 from lab.machine.linux.pages import ARENA, ARENA_SIZE
 from lab.machine.memory import PAGE
-from tests.machine.linux.driver import CODE, SCRATCH, Driver
+from tests.machine.linux.driver import CODE, SCRATCH, SHADOW, Driver
 from tests.support import ARCH_NAMES
 
 ANON, FIXED, NOREPLACE = 0x22, 0x10, 0x100000
@@ -91,6 +91,17 @@ def test_fixed_places(driver: Driver) -> None:
     assert driver.error("mmap", at, PAGE, READ, ANON | NOREPLACE, -1, 0) == "EEXIST"
     assert driver.error("mmap", SCRATCH, PAGE, READ, ANON | FIXED, -1, 0) == "ENOMEM"
     assert driver.error("mmap", at + 1, PAGE, READ, ANON | FIXED, -1, 0) == "EINVAL"
+
+
+def test_a_parallel_shadow_stack_is_there_once_it_is_mapped_and_not_in_the_trace(driver: Driver) -> None:
+    """A rewritten program makes this call, the original does not: their traces are equal all the same."""
+    assert driver.error("uname", SHADOW + PAGE) == "EFAULT"
+    before = driver.kernel.trace.count
+    assert take(driver, 4 * PAGE, flags=ANON | NOREPLACE | 0x4000, at=SHADOW + PAGE) == SHADOW + PAGE
+    assert driver.kernel.trace.count == before
+    assert driver.call("uname", SHADOW + PAGE) == 0
+    assert driver.error("uname", SHADOW) == "EFAULT"
+    assert driver.error("mmap", SHADOW, 17 * PAGE, READ, ANON | NOREPLACE, -1, 0) == "ENOMEM"
 
 
 def test_mremap_moves_grows_and_shrinks(driver: Driver) -> None:
