@@ -7,52 +7,22 @@ what they had.  Nothing is taken from what the rewriter thought of the code.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 from lab.arch.decode import Kind
 from lab.images.frame import Frame, step
 from lab.images.image import Function
 from lab.layout import Flavour
-from lab.metadata.cfi_lsda import CallSite
-from rewriters.unwind import read_frames, read_lsda
 from rewriters.verify.facts import Fact
 from rewriters.verify.noreturn import noreturn
+from rewriters.verify.pads import Pads
+from rewriters.verify.state import ENTERED, State, popped
 from rewriters.verify.templates import Templates
 from rewriters.verify.units import Unit, What
 from rewriters.verify.ways import End, Way, Ways
 
-
-class State(NamedTuple):
-    """Before an instruction: ``pushed`` (None: paths disagree); ``lr``: the link register holds the return address;
-    SP and FP minus SP at entry (None: unknown)."""
-
-    pushed: bool | None
-    lr: bool
-    sp: int | None
-    fp: int | None
-
-    def join(self, other: State) -> State:
-        """What both paths agree on."""
-        if self == other:
-            return self
-        return State(
-            self.pushed if self.pushed == other.pushed else None,
-            self.lr and other.lr,
-            self.sp if self.sp == other.sp else None,
-            self.fp if self.fp == other.fp else None,
-        )
-
-
-def popped(state: State) -> State:
-    """*state* behind a pop: on the way out, where the link register and SP are as they were at entry."""
-    return state._replace(pushed=False, lr=True, sp=0 if state.sp is None else state.sp)
-
-
-ENTERED = State(pushed=False, lr=True, sp=0, fp=None)
 #: Fillers between blocks: unreached ones are no jump-table target.
 _PADDING = frozenset({"nop", "nopw", "int3", "udf", "brk", "ud2", ".byte"})
 
@@ -75,6 +45,7 @@ class Walk:
         self.arch = self.pair.arch
         self.reading = self.pair.reading
         layout = self.pair.map.layout
+        self.pads = Pads(self.pair.old)
         self.silent = not Templates(self.arch, layout).pop.lines
         self.at_entry_sp = layout.flavour is Flavour.PARALLEL or self.arch.lr is None
         self._indirect: dict[int, set[int]] = {}
@@ -210,18 +181,11 @@ class Walk:
         if fact.falls and fact.end not in self.seeds and not last:
             self._arrive(self.ways.behind(fact), self._after(fact, state), fact.address)
 
-    @cached_property
-    def pads(self) -> list[CallSite]:
-        """Call sites with a landing pad, by address."""
-        frames = read_frames(self.pair.old)
-        tables = [] if frames is None else [read_lsda(self.pair.old, fde) for fde in frames.fdes if fde.lsda]
-        return sorted(site for table in tables for site in table.sites if site.landing_pad)
-
     def _throw(self, fact: Fact, state: State) -> None:
         """An exception thrown by the call *fact* goes to its landing pad."""
-        index = bisect.bisect_left(self.pads, fact.end, key=lambda site: site.start) - 1
-        if index >= 0 and fact.end <= self.pads[index].end:
-            self._arrive(self.ways.enter(self.pads[index].landing_pad), state, fact.address)
+        pad = self.pads.of(fact.end)
+        if pad is not None:
+            self._arrive(self.ways.enter(pad), state, fact.address)
 
     def _last(self, fact: Fact) -> bool:
         """Whether nothing comes back from the call *fact*: its function ends there, or what it calls never returns."""
@@ -316,8 +280,7 @@ class Walk:
             self._wrong(unit.start, "uses the stack pointer where it is not what it was at entry")
 
     def _owner(self, those: set[int], unit: Unit) -> None:
-        piece = self.pair.pieces.at(unit.start)
-        home = self.pair.old.function_at(unit.start)
+        piece, home = self.pair.pieces.at(unit.start), self.pair.old.function_at(unit.start)
         if home is not None:
             those.add(home.start)
         elif piece is not None and piece.start in self.owners:
