@@ -105,7 +105,8 @@ class Walk:
     def run(self) -> Walk:
         """Walk everything."""
         for start in sorted(self.seeds):
-            self._enter(start, ENTERED)
+            for way in self.ways.entries(start):
+                self._arrive(way, ENTERED, start)
         self._settle()
         for function in self.pair.old.functions:
             if function.start not in self.before:  # reached by jumps alone, from functions not reached themselves
@@ -199,6 +200,8 @@ class Walk:
                 self._indirect.setdefault(self.reading.home[fact.address], set()).add(fact.address)
             case Kind.CALL:
                 self._call(fact, state)
+                if fact.target is not None:
+                    self._called(fact)
                 self._throw(fact, state._replace(lr=False))
             case Kind.JUMP | Kind.BRANCH:
                 if fact.target is not None:
@@ -240,12 +243,20 @@ class Walk:
         if state.pushed is False and fact.target != fact.end:
             self._wrong(fact.address, "calls while its return address is not on the shadow stack")
 
+    def _called(self, fact: Fact) -> None:
+        """The function that is called, or jumped to at the end, is entered where it now is."""
+        way = self.ways.taken(fact)
+        if way.events:
+            self._arrive(way, ENTERED, fact.address)
+
     def _jump(self, fact: Fact, way: Way, state: State) -> None:
         """A direct jump; out of the function it is a tail call if the frame is down, else it goes on elsewhere."""
         home = self.pair.old.function_at(fact.address)
         inside = home is not None and fact.target is not None and home.start <= fact.target < home.end
         outside = fact.target is None or self.reading.at(fact.target) is None
         if not inside and (outside or fact.target in self.seeds):
+            if not outside and (self.silent or not state.pushed):
+                self._called(fact)
             after = self._pass(way.events, state) if outside else state
             self._ended(after, fact.address, "jumps out of the function without a pop")
         elif not inside and self._begins(fact.target) and state.sp == 0 and (self.silent or not state.pushed):
