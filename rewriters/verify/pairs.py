@@ -11,7 +11,6 @@ import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 from lab.arch.decode import Kind
 from lab.images.frame import Frame, step
@@ -21,38 +20,11 @@ from lab.metadata.cfi_lsda import CallSite
 from rewriters.unwind import read_frames, read_lsda
 from rewriters.verify.facts import Fact
 from rewriters.verify.noreturn import noreturn
+from rewriters.verify.state import ENTERED, State, popped
 from rewriters.verify.templates import Templates
 from rewriters.verify.units import Unit, What
 from rewriters.verify.ways import End, Way, Ways
 
-
-class State(NamedTuple):
-    """Before an instruction: ``pushed`` (None: paths disagree); ``lr``: the link register holds the return address;
-    SP and FP minus SP at entry (None: unknown)."""
-
-    pushed: bool | None
-    lr: bool
-    sp: int | None
-    fp: int | None
-
-    def join(self, other: State) -> State:
-        """What both paths agree on."""
-        if self == other:
-            return self
-        return State(
-            self.pushed if self.pushed == other.pushed else None,
-            self.lr and other.lr,
-            self.sp if self.sp == other.sp else None,
-            self.fp if self.fp == other.fp else None,
-        )
-
-
-def popped(state: State) -> State:
-    """*state* behind a pop: on the way out, where the link register and SP are as they were at entry."""
-    return state._replace(pushed=False, lr=True, sp=0 if state.sp is None else state.sp)
-
-
-ENTERED = State(pushed=False, lr=True, sp=0, fp=None)
 #: Fillers between blocks: unreached ones are no jump-table target.
 _PADDING = frozenset({"nop", "nopw", "int3", "udf", "brk", "ud2", ".byte"})
 
@@ -259,10 +231,14 @@ class Walk:
                 self._called(fact)
             after = self._pass(way.events, state) if outside else state
             self._ended(after, fact.address, "jumps out of the function without a pop")
-        elif not inside and self._begins(fact.target) and state.sp == 0 and (self.silent or not state.pushed):
+        elif not inside and self._begins(fact.target) and self._down(home, state) and (self.silent or not state.pushed):
             self._arrive(way, ENTERED, fact.address)  # a tail call: the frame is down, so the link register is as found
         else:
             self._arrive(way, state, fact.address)
+
+    def _down(self, home: Function | None, state: State) -> bool:
+        """No frame is up; the program's entry never has one to speak of, and nobody to return to."""
+        return state.sp == 0 or (home is not None and home.start <= self.pair.old.entry < home.end)
 
     def _begins(self, old: int | None) -> bool:
         home = None if old is None else self.pair.old.function_at(old)
