@@ -1,4 +1,4 @@
-"""What the walk knows before an instruction."""
+"""What is known before an instruction of the new image: pushed or not, the link register, SP and FP."""
 
 from __future__ import annotations
 
