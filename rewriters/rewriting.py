@@ -59,8 +59,8 @@ def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, lea
     """Give *image* the shadow stack of *flavour* and *policy*.
 
     UnsupportedError: the combination does not exist on this architecture.  RefusedError: it does, but this image
-    must not be rewritten so.  InputError: the image is damaged or changed on disk.  EngineError: the result
-    failed its own static checks (never returned)."""
+    must not be rewritten so, or the result fails its own static checks (then it is never returned).  InputError: the
+    image is damaged or changed on disk."""
     try:
         return _rewrite(image, mode, flavour_by_name(flavour), policy, leaves)
     except RefusedError as error:

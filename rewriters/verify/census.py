@@ -38,7 +38,8 @@ def _excused(walk: Walk, touched: set[int]) -> dict[int, str]:
         for name in function.names:
             named.setdefault(name, []).append(function)
     for out in walk.pair.map.census.left_out:
-        homes = [f for f in named.get(out.function, []) if f.start <= out.address <= f.end]
+        called = named.get(out.function, [])
+        homes = [f for f in called if f.start <= out.address <= f.end] or called  # or a place elsewhere is the reason
         if homes and (homes[-1].start not in touched or out.address == homes[-1].start):
             found.setdefault(homes[-1].start, out.reason)
     return found
