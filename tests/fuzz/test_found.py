@@ -9,8 +9,9 @@ import pytest
 
 from lab.errors import InputError
 from lab.images.image import load_image
-from lab.layout import Policy
+from lab.layout import LayoutRow, Policy, Where
 from rewriters import rewrite
+from rewriters.rows import gaps
 from tests.fuzz.mutate import EHDR, PHDR, SHDR, Parts, parts_of
 from tests.rewriters import guests
 
@@ -94,3 +95,28 @@ def test_a_jump_too_far_names_the_file(sound: Path, tmp_path: Path) -> None:
     _put(raw, parts, "segments", _segment(raw, parts, 6), "p_vaddr", 1 << 40)
     (tmp_path / "x.elf").write_bytes(raw)
     assert "cannot reach" in _error(tmp_path / "x.elf")
+
+
+def test_rows_for_gaps_do_not_overlap() -> None:
+    known = [LayoutRow(12, 16, Where.LR)]
+    found = gaps([(10, 20), (10, 20), (18, 24), (0, 4)], known)
+    assert [(row.start, row.end) for row in found] == [(0, 4), (10, 12), (16, 20), (20, 24)]
+
+
+def test_a_function_around_several_overlaps_them_all(sound: Path, tmp_path: Path) -> None:
+    """Its neighbours in the table share nothing with each other, only with it."""
+    raw = bytearray(sound.read_bytes())
+    parts = parts_of(bytes(raw))
+    image = load_image(sound)
+    first = next(f for f in image.functions if f.name == "leaf")
+    table = parts.tables[".symtab"]
+    for index in range(table.count):
+        at = table.offset + table.record * index
+        info, value, size = raw[at + 4], *struct.unpack_from("<QQ", raw, at + 8)
+        if (info & 15, value, size) == (2, first.start, first.size):
+            struct.pack_into("<Q", raw, at + 16, image.functions[-1].end - first.start)
+    (tmp_path / "x.elf").write_bytes(raw)
+    inner = [f.name for f in image.functions if f.start > first.start]
+    assert len(inner) > 5
+    with pytest.raises(InputError, match="no function can be rewritten"):
+        rewrite(load_image(tmp_path / "x.elf"), "pac", "parallel", Policy.CHECK)
