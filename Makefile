@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: demo test lint types check setup lock reference bench fuzz clean
+.PHONY: demo test lint types check setup lock reference real bench fuzz clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -37,6 +37,10 @@ $(READY): requirements.lock pyproject.toml
 # The small reference run that is kept in git: `unwindlab rerun` repeats it, a test compares with it.
 reference: $(READY)
 	$(BIN)/python -m tests.make_reference
+
+# Real static programs for the tests that skip without them: Debian's busybox and bash, and what compilers are there.
+real: $(READY)
+	$(BIN)/python -m tests.make_real
 
 # How fast the engines are, in some minutes; best on a machine that does nothing else.
 bench: $(READY)

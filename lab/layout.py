@@ -151,8 +151,8 @@ class Census:
     """How much of the image is instrumented.  ``scan`` scores finding the sites without the compiler's records.
 
     ``calling`` functions make a call, ``calling_instrumented`` of them have a shadow entry.  ``decoded`` instructions
-    were looked at, ``understood`` ones had to be: what a tool has to know of code that others wrote (row 49 of the field
-    guide)."""
+    were looked at, ``understood`` ones had to be: what a tool has to know of code that others wrote (row 49 of the
+    field guide)."""
 
     functions: int
     instrumented: int

@@ -62,7 +62,7 @@ class SectionTable:
             raise self.damaged("number of section headers")
         try:
             self.sections = [Header(*_SHDR.unpack_from(raw, offset + _SHDR.size * index)) for index in range(count)]
-        except struct.error:
+        except (struct.error, OverflowError):
             raise self.damaged("section headers") from None
         if not self.sections:
             nothing = Header(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

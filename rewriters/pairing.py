@@ -17,6 +17,7 @@ from lab.layout import Flavour, LayoutRow, Where
 from rewriters.sites import Action, Site
 
 NOT_INSTRUMENTED = "not instrumented"
+_PERHAPS = "perhaps no part of the entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +148,12 @@ def plain_rows(image: Image, paired: Paired, start: int, end: int) -> list[Layou
 def entry_rows(image: Image, function: Function, end: int) -> list[LayoutRow]:
     """Rows for [start, end) of the function that holds the program's entry: nobody is to be returned to.
 
-    What only a frame description tells may cover more than one function (glibc's covers __wrap_main, which is called):
-    there this is said of what comes before the first call, and of no more."""
+    glibc's covers __wrap_main as well, which is called: with a symbol, this is said up to the next label; where only a
+    frame description tells, of what comes before the first call."""
     if function.symbol:
-        return [LayoutRow(function.start, end, Where.OUTERMOST)]
+        label = min((a for a in image.symbols.values() if image.entry < a < end), default=end)
+        rows = [LayoutRow(function.start, label, Where.OUTERMOST)]
+        return rows if label == end else [*rows, LayoutRow(label, end, Where.UNKNOWN, 0, _PERHAPS)]
     code = decode_function(image, function)
     graph = Graph(code)
     reached = {code.index[image.entry]} if image.entry in code.index else set()
@@ -163,7 +166,7 @@ def entry_rows(image: Image, function: Function, end: int) -> list[LayoutRow]:
     rows = []
     for i, insn in enumerate(code.insns):
         if insn.address < end:
-            where, reason = (Where.OUTERMOST, "") if i in reached else (Where.UNKNOWN, "perhaps no part of the entry")
+            where, reason = (Where.OUTERMOST, "") if i in reached else (Where.UNKNOWN, _PERHAPS)
             rows.append(LayoutRow(insn.address, min(insn.end, end), where, 0, reason))
     return rows
 

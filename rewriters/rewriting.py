@@ -22,7 +22,7 @@ from rewriters.insertion import prepare as insertion
 from rewriters.modes import ANALYSED
 from rewriters.plan import Plan, Prepared, Storage, begin_plan
 from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
-from rewriters.unwind import Edits, Registration, build
+from rewriters.unwind import Edits, Places, Registration, build
 from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
 from rewriters.verify import require, static_checks
 from rewriters.write import Tables, lay_out, no_slot, room, slots_needed, write
@@ -170,13 +170,8 @@ def _tables(image: Image, raw: bytes, plan: Plan, registered: tuple[Registration
         if made.tables[1]:
             sections.append(NewSection(".gcc_except_table.unwindlab", *made.tables))
     header = made.header if made is not None else None
-    changes = Changes(tuple(sections), tuple(plan.symbols), tuple(plan.moved), _places(plan).get, header)
+    changes = Changes(tuple(sections), tuple(plan.symbols), tuple(plan.moved), Places(edits).new, header)
     return Tables(made.data if made is not None else b"", changes)
-
-
-def _places(plan: Plan) -> dict[int, int]:
-    """Old address -> new one, of instructions that were carried (the first of each run)."""
-    return {piece.old: piece.new for piece in plan.carried}
 
 
 def _cell(image: Image) -> int | None:

@@ -12,7 +12,7 @@ from lab.errors import InputError
 from lab.images.image import Image
 
 HOME = 0x55_5555_4000
-"""Where position-independent processes begin: like Linux's (two thirds of the address space), but in reach of unicorn."""
+"""Where position-independent processes begin: two thirds up, as in Linux, of what unicorn can reach."""
 _PAGE = 0x1000
 
 

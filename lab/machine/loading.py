@@ -9,7 +9,7 @@ from lab.errors import InputError
 from lab.images.image import Image, Segment
 from lab.images.rawelf import PF_W, PF_X
 from lab.layout import Flavour, ShadowLayout
-from lab.machine.linux.pages import ARENA
+from lab.machine.linux.pages import ARENA, SHADOW_MARGIN, SHADOW_NAME
 from lab.machine.linux.process import Process
 from lab.machine.linux.start import STACK_SIZE as PROCESS_STACK_SIZE
 from lab.machine.linux.start import lay_stack, map_arena, map_trampoline
@@ -42,7 +42,7 @@ def lay_out(memory: GuestMemory, image: Image, layout: ShadowLayout | None, proc
         trampoline = map_trampoline(memory, image)
     size = STACK_SIZE if process is None else PROCESS_STACK_SIZE
     stack = memory.add(STACK_TOP - size, size, "stack", writable=True, executable=False)
-    map_shadow(memory, image, layout, stack.start)
+    map_shadow(memory, image, layout, stack.start, 0 if process is None else SHADOW_MARGIN)
     sp = STACK_TOP - 64 if process is None else lay_stack(memory, image, process, STACK_TOP)
     return Space(stack.start, stack.pages, sp, trampoline)
 
@@ -70,8 +70,11 @@ def map_image(memory: GuestMemory, image: Image) -> None:
             memory.write(segment.address, segment.data)
 
 
-def map_shadow(memory: GuestMemory, image: Image, layout: ShadowLayout | None, stack_low: int) -> None:
+def map_shadow(memory: GuestMemory, image: Image, layout: ShadowLayout | None, stack_low: int, margin: int = 0) -> None:
     """Map the shadow stack that *layout* leaves to the machine, if it does; after image and stack.
+
+    A parallel one has *margin* bytes more at both ends: a process that maps it itself does so by its own idea of the
+    stack, and finds it closed before (``lab.machine.linux.pages``).
 
     InputError where the layout names no register of the architecture, or a place that is taken.
     """
@@ -80,13 +83,14 @@ def map_shadow(memory: GuestMemory, image: Image, layout: ShadowLayout | None, s
     if layout.register is not None and layout.register not in image.arch.gprs:
         raise InputError(f"{image.path}: its rewrite map names register '{layout.register}'")
     if layout.flavour is Flavour.PARALLEL and layout.distance is not None:
-        start, size = stack_low - layout.distance, STACK_TOP - stack_low
+        start, size = stack_low - layout.distance - margin, STACK_TOP - stack_low + 2 * margin
         taken = any(m.start < start + size and start < m.end for m in memory.mappings)
         if taken or start <= 0 or start % PAGE:
             raise InputError(
                 f"{image.path}: a shadow stack {layout.distance:#x} bytes below the stack has no place here"
             )
-        memory.add(start, size, "parallel shadow", writable=True, executable=False)
+        name = SHADOW_NAME if margin and layout.provider == "image" else "parallel shadow"
+        memory.add(start, size, name, writable=True, executable=False)
     elif layout.provider == "environment":
         memory.add(ENVIRONMENT_SHADOW, ENVIRONMENT_SHADOW_SIZE, "shadow stack", writable=True, executable=False)
 

@@ -81,6 +81,10 @@ class Reader:
 
     def uleb(self) -> int:
         """An unsigned LEB128 number below 2^64."""
+        at = self.at
+        if at < self.end and self.data[at] < 0x80:  # nearly always
+            self.at = at + 1
+            return self.data[at]
         value, bits = self._leb()
         if value >> 64:
             raise self.fail("LEB128 number longer than 64 bits", self.at - bits // 7)

@@ -12,7 +12,7 @@ from lab.images.image import Image
 from rewriters.census.a64_registers import BITS, Registers, registers
 from rewriters.census.a64_stack import effects
 from rewriters.census.clones import clone_numbers
-from rewriters.census.scan import Effect, Flow, Ints, Masks, Scan
+from rewriters.census.scan import Bools, Effect, Flow, Ints, Masks, Scan
 from rewriters.sites import executable_sections
 
 
@@ -117,7 +117,7 @@ def _mark_data(image: Image, words: Masks, address: Ints, flow: NDArray[np.uint8
             flow[found[address[found] == goals[where] + offset]] = Flow.DATA
 
 
-def _literal_sizes(words: Masks) -> list[tuple[int, NDArray[np.bool_]]]:
+def _literal_sizes(words: Masks) -> list[tuple[int, Bools]]:
     """(bytes, which of *words* load that much): by opc and V; prefetches load nothing."""
     opc, vector = words >> 30, words >> 26 & 1 == 1
     return [
@@ -127,16 +127,17 @@ def _literal_sizes(words: Masks) -> list[tuple[int, NDArray[np.bool_]]]:
     ]
 
 
-def _saves(words: Masks) -> NDArray[np.bool_]:
+def _saves(words: Masks) -> Bools:
     """stp and ldp of x19 to x28 at x0."""
-    found: NDArray[np.bool_] = (words & 0xFF80_03E0 == 0xA900_0000) & (words & 31 >= 19) & (words & 31 <= 28)
+    found: Bools = (words & 0xFF80_03E0 == 0xA900_0000) & (words & 31 >= 19) & (words & 31 <= 28)
     return found
 
 
-def _numbers(words: Masks) -> NDArray[np.bool_]:
+def _numbers(words: Masks) -> Bools:
     """movz x8 or w8 with a number that clones."""
     number = words >> 5 & 0xFFFF
-    return (words & 0x7FE0_001F == 0x5280_0008) & np.isin(number, list(clone_numbers("aarch64")))
+    found: Bools = (words & 0x7FE0_001F == 0x5280_0008) & np.isin(number, list(clone_numbers("aarch64")))
+    return found
 
 
 def _effects(words: Masks, flow: NDArray[np.uint8], used: Registers) -> dict[int, Effect]:

@@ -176,7 +176,7 @@ def _branch(f: _Fields) -> Effects:
 
 
 def _stack(words: Masks, group: Masks, clobbers: Masks) -> Bools:
-    """Words that may write SP (register 31 as a destination, or as a base with write-back), x29 or x30, or store x30."""
+    """Words that may write SP (register 31 as destination, or as base with write-back), x29 or x30, or store x30."""
     d, n, a = words & 31, words >> 5 & 31, words >> 10 & 31
     memory = group & 0b0101 == 0b0100
     to_sp = (group & 0b1110 == 0b1000) & (d == 31) & np.isin(words >> 23 & 7, (2, 3, 4))
@@ -187,4 +187,5 @@ def _stack(words: Masks, group: Masks, clobbers: Masks) -> Bools:
     plain = (words & 0x3B00_0000 == 0x3900_0000) | (words & 0x3B20_0C00 == 0x3800_0000)
     on_sp = memory & (n == 31) & ~(pair & (words >> 23 & 1 == 0)) & ~plain & (words & 0x3B00_0000 != 0x1800_0000)
     saves = memory & (words >> 26 & 1 == 0) & ((d == 30) | (pair & (a == 30)))
-    return to_sp | on_sp | saves | (clobbers & (1 << 29 | 1 << 30) != 0)
+    found: Bools = to_sp | on_sp | saves | (clobbers & (1 << 29 | 1 << 30) != 0)
+    return found

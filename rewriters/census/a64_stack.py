@@ -8,6 +8,8 @@ from __future__ import annotations
 from rewriters.census.scan import Effect, Op
 
 _SP, _FP, _LR = 31, 29, 30
+#: str x30, [x18], #8 and ldr x30, [x18, #-8]!: -fsanitize=shadow-call-stack
+_SHADOW: dict[int, Effect] = {0xF800865E: ((Op.LR_SAVE, 2, 0),), 0xF85F8E5E: ((Op.LR_LOAD, 2, 0),)}
 _BASES = {_SP: 0, _FP: 1}
 
 
@@ -19,6 +21,8 @@ def signed(value: int, bits: int) -> int:
 
 def effects(word: int) -> Effect:
     """Effects of one instruction that is no branch."""
+    if word in _SHADOW:
+        return _SHADOW[word]
     group = word >> 25 & 15
     if group & 0b0101 == 0b0100:
         return _memory(word)

@@ -43,16 +43,17 @@ class Exit:
 class Body:
     """An understood function.
 
-    ``entry``: where a push belongs, behind a landing pad (bti, endbr64; ``paciasp`` is not skipped) and behind
-    patchable-entry NOPs.  ``exits``: by address, every place at which an activation ends.  ``to_entry``: addresses of
-    own branches back to [start, entry], which must not push again.  ``into``: (address, target) of jumps into the
-    middle of another function of its group: the activation goes on there.  ``tables``: addresses of indirect jumps
+    ``entry``: where a push belongs, behind a landing pad (bti, endbr64; ``paciasp`` is not skipped) and behind NOPs,
+    patchable-entry ones among them.  ``exits``: by address, every place at which an activation ends.  ``to_entry``:
+    addresses of own branches back to [start, entry], which must not push again.  ``into``: (address, target) of jumps
+    into the middle of another function of its group, or to a linker's veneer: the activation goes on there.
+    ``tables``: addresses of indirect jumps
     that stay inside.  ``spills``: the return address leaves the link register (x86-64: the function calls).
     ``landing_pads``: its FDE has an LSDA.  ``fragment``: a piece of another function (``f.cold``): entered with that
-    one's activation, so nothing is pushed at its entry.  ``over_prefix``: addresses of branches to the second byte of an
-    instruction with a lock prefix, which they skip.  ``flags_free``: a sequence may change the condition flags.
-    ``scratch``: registers free at the entry and, minus an exit's
-    ``keeps``, at every exit.
+    one's activation, so nothing is pushed at its entry.  ``over_prefix``: addresses of branches to the second byte of
+    an instruction with a lock prefix, which they skip.  ``bare_calls``: addresses of calls made with SP as it was at
+    the entry.  ``flags_free``: a sequence may change the condition flags.
+    ``scratch``: registers free at the entry and, minus an exit's ``keeps``, at every exit, the preferred first.
     """
 
     image: Image = field(repr=False, compare=False)
@@ -67,6 +68,7 @@ class Body:
     landing_pads: bool = False
     fragment: bool = False
     over_prefix: tuple[int, ...] = ()
+    bare_calls: tuple[int, ...] = ()
     flags_free: bool = True
     scratch: tuple[str, ...] = ()
 

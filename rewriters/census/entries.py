@@ -14,7 +14,7 @@ from rewriters.census.scan import Scan
 #: nop, bti, bti c, bti j, bti jc; not paciasp, which is a pad as well but signs.
 _A64 = frozenset(word.to_bytes(4, "little") for word in (0xD503201F, 0xD503241F, 0xD503245F, 0xD503249F, 0xD50324DF))
 #: endbr64; nop in all lengths compilers and assemblers use.
-_X86 = re.compile(rb"\xf3\x0f\x1e\xfa|(?:\x66|\x2e)*(?:\x90|\x0f\x1f(?:[\x00\x40\x44\x80\x84].*))", re.DOTALL)
+_X86 = re.compile(rb"\xf3\x0f\x1e\xfa|(?:\x66|\x2e)*(?:\x90|\x0f\x1f.*)", re.DOTALL)
 
 
 def entry_index(image: Image, scan: Scan, low: int, high: int) -> int:

@@ -26,6 +26,7 @@ class Verdict:
     into: list[tuple[int, int]] = field(default_factory=list)
     tables: list[int] = field(default_factory=list)
     over_prefix: list[int] = field(default_factory=list)
+    bare_calls: list[int] = field(default_factory=list)
     problem: str = ""
     where: int = 0
     switch: bool = False
@@ -79,6 +80,10 @@ class _Judge:
         if node in self.track.switches:
             verdict.switch = True
             verdict.refuse(address, "switches stacks: loads SP from memory or a register that held no SP")
+        if kind in {Flow.CALL, Flow.CALL_INDIRECT} and state is not None and state[0] == 0:
+            verdict.bare_calls.append(address)
+        if state is not None and state[0] is not None and 0 < state[0] < ALIGNED // 2:
+            verdict.refuse(address, "moves the stack pointer above its value at entry")
         if kind in _DIRECT and (goal := self.unit.goals[node]) is not None:
             self._inside(address, goal, state, verdict)
         elif kind in _DIRECT or kind in _LEAVING:
@@ -86,8 +91,6 @@ class _Judge:
         elif kind in {Flow.BAD, Flow.DATA} and state is not None and not self._after_call(node):
             what = "undecodable bytes" if kind == Flow.BAD else "data"
             verdict.refuse(address, f"control runs into {what}")
-        if state is not None and state[0] is not None and 0 < state[0] < ALIGNED // 2:
-            verdict.refuse(address, "moves the stack pointer above its value at entry")
 
     def _inside(self, address: int, goal: int, state: State | None, verdict: Verdict) -> None:
         """A direct jump that stays in the unit."""

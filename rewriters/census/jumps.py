@@ -36,7 +36,7 @@ _RULES = {
         frozenset(f"x{i}" for i in range(19, 29)),
         frozenset(f"x{i}" for i in range(8)),
         5,
-        re.compile(rf"(?P<op>st|ld)(?:p|r|ur) (?P<regs>[^\[]*), \[(?P<n>x\d+)(?:, #(?P<i>{_N}))?\]$"),
+        re.compile(rf"(?P<op>st|ld)\w* (?P<regs>[^\[]*), \[(?P<n>x\d+)(?:, #(?P<i>-?{_N}))?\]"),
     ),
     "x86_64": _Rules(
         "rdi",
@@ -44,7 +44,8 @@ _RULES = {
         frozenset({"rdi", "rsi", "rdx", "rcx", "r8", "r9"}),
         4,
         re.compile(
-            rf"(?:mov|pop|push) (?:(?P<to>\w+), )?(?P<size>\w+) ptr \[(?P<n>r\w+)(?: \+ (?P<i>{_N}))?\](?:, (?P<from>\w+))?$"
+            r"(?P<op>\w+) (?:(?P<to>\w+), )?(?P<size>\w+) ptr "
+            rf"\[(?P<n>r\w+)(?: (?P<sign>[+-]) (?P<i>{_N}))?\](?:, (?P<from>\w+))?$"
         ),
     ),
 }
@@ -67,8 +68,8 @@ def jump_shape(origins: Origins, scan: Scan, place: Place) -> JumpShape | None:
     rules = _RULES[scan.arch.name]
     accesses = [
         access
-        for access in map(lambda i: _access(rules, i, origins.insn(i)), range(place.low, place.high))
-        if access is not None and _argument(origins, access, rules)
+        for index in range(place.low, place.high)
+        if (access := _access(rules, index, origins.insn(index))) and _argument(origins, access, rules)
     ]
     stored = {name for access in accesses if access.store for name in access.registers}
     loaded = {name for access in accesses if not access.store for name in access.registers}
@@ -88,14 +89,14 @@ def _access(rules: _Rules, index: int, insn: Insn) -> _Access | None:
     if match is None:
         return None
     fields = match.groupdict()
-    offset = int(fields["i"] or "0", 0)
+    offset = int(fields["i"] or "0", 0) * (-1 if fields.get("sign") == "-" else 1)
     if "regs" in fields:
         names = tuple(name.strip() for name in fields["regs"].split(","))
         size = len(names) * _A64_SIZES.get(names[0][0], 8)
         return _Access(index, fields["op"] == "st", names, fields["n"], offset, size)
-    store = fields["to"] is None and insn.mnemonic != "push"
-    names = tuple(name for name in (fields["to"], fields["from"]) if name)
-    return _Access(index, store, names, fields["n"], offset, _SIZES.get(fields["size"], 8))
+    moves = fields["op"] == "mov"
+    names = tuple(name for name in (fields["to"], fields["from"]) if name and moves)
+    return _Access(index, moves and fields["to"] is None, names, fields["n"], offset, _SIZES.get(fields["size"], 8))
 
 
 def _argument(origins: Origins, access: _Access, rules: _Rules) -> bool:

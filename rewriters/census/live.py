@@ -1,8 +1,8 @@
 """Which tracked registers hold a value somebody will still read, for every instruction of an image at once.
 
 A register is busy where its value may be read later (backwards) and may have been given at all (forwards).  A direct
-call changes nothing but what a linker's veneer may (gcc's -fipa-ra keeps values in caller-saved registers across calls
-of functions it knows); an indirect call destroys every tracked register.
+call changes nothing but the flags and what a linker's veneer may (gcc's -fipa-ra keeps values in caller-saved
+registers across calls of functions it knows); an indirect call destroys every tracked register.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _given(scan: Scan, ways: Ways, mask: np.uint32) -> Masks:
 def _transfers(scan: Scan, wanted: np.uint32) -> tuple[Masks, Masks]:
     """Per instruction what it reads and what it surely overwrites, of *wanted*."""
     veneer = np.uint32(sum(scan.bits[name] for name in VENEER[scan.arch.name]))
-    kill = np.where(scan.flow == Flow.CALL, veneer, scan.kills)
+    kill = np.where(scan.flow == Flow.CALL, veneer | np.uint32(scan.bits["flags"]), scan.kills)
     kill = np.where(scan.flow == Flow.CALL_INDIRECT, wanted, kill)
     gen: Masks = (scan.reads & wanted).astype(np.uint32)
     killed: Masks = (kill & wanted).astype(np.uint32)

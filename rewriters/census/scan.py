@@ -46,7 +46,8 @@ ENDS = frozenset({Flow.JUMP, Flow.RETURN, Flow.INDIRECT, Flow.TRAP, Flow.DATA, F
 
 
 class Op(enum.IntEnum):
-    """One effect on SP, FP, or the return address.  Operands in parentheses; n is bytes; base 0 is SP, 1 is FP."""
+    """One effect on SP, FP, or the return address.  Operands in parentheses; n is bytes; base 0 is SP, 1 is FP, 2 the
+    shadow call stack compilers keep in x18."""
 
     SP_ADD = 0  # (n)
     SP_FP = 1  # (n): SP = FP + n
@@ -73,10 +74,10 @@ Effect = tuple[tuple[Any, ...], ...]
 class Scan:
     """Columns over all instructions, ascending by ``address``.
 
-    ``target`` is -1 where there is none.  ``reads``, ``kills`` (surely overwrites) and ``writes`` (may write) are masks over
-    ``bits``.
-    ``effects``: index -> effects on the stack, in order.  ``branch_register``: index of an indirect jump, call or return
-    -> register it goes through (None: memory).  ``authenticated``: indices of returns that authenticate."""
+    ``target`` is -1 where there is none.  ``reads``, ``kills`` (surely overwrites) and ``writes`` (may write) are masks
+    over ``bits``.  ``effects``: index -> effects on the stack, in order.  ``branch_register``: index of an indirect
+    jump, call or return -> register it goes through (None: memory).  ``authenticated``: indices of returns that
+    authenticate."""
 
     arch: Arch
     bits: dict[str, int]

@@ -59,7 +59,8 @@ def find_scratch(
     across = _kept(scan, owners, busy, stops)
     if calls.onward.any() and across[calls.at[calls.onward]].any():
         # Compiled code keeps nothing across a call it knows nothing of; where it seems to, a jump table was believed
-        # to lead too far, or a register was pushed for the sake of alignment, or given to the kernel.  Hand-written code that does has none of these.
+        # to lead too far, or a register was pushed for alignment or given to the kernel.  What keeps something there
+        # is written by hand, without any of these.
         ways = find_ways(scan, owners, [], fragments, stops)
         straight = find_busy(scan.without_reads(scan.pushes + scan.syscalls), ways, wanted)
         sure = _kept(scan, owners, straight, stops)
@@ -73,7 +74,8 @@ def _kept(scan: Scan, owners: Owners, busy: Busy, stops: list[int]) -> Masks:
     behind[:-1] = busy.live[1:]
     behind[owners.highs[owners.highs > 0] - 1] = 0
     behind[stops] = 0
-    found: Masks = np.where(scan.flow == Flow.CALL, behind & busy.given, np.uint32(0))
+    given = busy.given | np.uint32(scan.bits[FLAGS])  # what the callee does not leave as it was is its result
+    found: Masks = np.where(scan.flow == Flow.CALL, behind & given, np.uint32(0))
     return found
 
 
@@ -81,9 +83,9 @@ def _kept(scan: Scan, owners: Owners, busy: Busy, stops: list[int]) -> Masks:
 class _Calls:
     """Direct calls and jumps between pieces of code: functions by number, then pieces of what no function covers.
 
-    ``at``: instruction index; ``source``, ``into``: piece numbers; ``onward``: a function's call of a piece that goes on
-    indirectly (a linkage-table stub); ``writes``: per piece, all that its
-    instructions overwrite, everything where one of them goes on indirectly."""
+    ``at``: instruction index; ``source``, ``into``: piece numbers; ``onward``: a function's call of a piece that goes
+    on indirectly (a linkage-table stub); ``writes``: per piece, all that its instructions overwrite, everything where
+    one of them goes on indirectly."""
 
     at: Ints
     source: Ints

@@ -235,6 +235,7 @@ class _Work:
             spills=calls or any(op[0] in _SPILLS for i in events for op in scan.effects.get(i, ())),
             landing_pads=fde is not None and fde.lsda,
             over_prefix=tuple(verdict.over_prefix),
+            bare_calls=tuple(verdict.bare_calls),
             flags_free=not self.scratch.flags_matter(
                 self.number[place.function.start], min(place.entry, place.high - 1)
             ),

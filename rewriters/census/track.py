@@ -14,6 +14,8 @@ State = tuple[int | None, int | None, bool]
 register (AArch64), in its slot (x86-64).  A rounded-down SP counts from a base of its own."""
 
 ALIGNED = 1 << 40
+#: Where the one entry a function has on the compiler's shadow stack counts as being: nowhere on the stack.
+_SHADOW = -(1 << 60)
 _QUIET = frozenset({Flow.TRAP, Flow.DATA, Flow.BAD})
 
 
@@ -139,7 +141,7 @@ class Track:
             return False
         if op is Op.LR_REG:
             return self.holds_return(index, str(operands[0]))
-        base = fp if operands[0] else sp
+        base = (sp, fp, _SHADOW)[int(operands[0])]
         slot = None if base is None else base + int(operands[1])
         if op is Op.LR_SAVE:
             if lr and slot is not None:

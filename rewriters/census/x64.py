@@ -13,6 +13,7 @@ from typing import Any
 import capstone
 import numpy as np
 
+from lab.arch.x86_64 import X86_64
 from lab.images.image import Image
 from rewriters.census.clones import clone_numbers
 from rewriters.census.scan import Effect, Flow, Op, Scan
@@ -21,6 +22,8 @@ from rewriters.sites import executable_sections
 
 _NO_TARGET = -1
 _LOCK = 0xF0
+#: Bytes given to the decoder at once: what is undecodable makes it start anew.
+_WINDOW = 1 << 16
 
 
 @cache
@@ -61,20 +64,28 @@ class _Rows:
         """Append the instructions of *data* at *start*."""
         at = 0
         while at < len(data):
-            for address, size, mnemonic, operands in _engine().disasm_lite(data[at:], start + at):
-                raw = data[address - start : address - start + size]
-                found = known.get(raw)
-                if found is None:
-                    found = known[raw] = fact(mnemonic, operands, raw)
-                if raw[0] == _LOCK and size > 1:  # hand-written code jumps over the prefix
-                    self.prefixes.add(len(self.address))
-                    self.add(address, 1, _PREFIX, _NO_TARGET)
-                    address, size = address + 1, size - 1
-                self.add(address, size, found, int(operands, 16) if found.direct else _NO_TARGET)
-            at = self.address[-1] + self.size[-1] - start if self.address and self.address[-1] >= start else at
-            if at < len(data):
+            window = data[at : at + _WINDOW]
+            done = self._straight(window, start + at, known)
+            at += done
+            if at < len(data) and (at + X86_64.max_insn > len(data) or done + X86_64.max_insn <= len(window)):
                 self.add(start + at, 1, _BAD, _NO_TARGET)
                 at += 1
+
+    def _straight(self, window: bytes, start: int, known: dict[bytes, Fact]) -> int:
+        """Append what decodes from the beginning of *window*; how many bytes that is."""
+        done = 0
+        for address, size, mnemonic, operands in _engine().disasm_lite(window, start):
+            raw = window[done : done + size]
+            found = known.get(raw)
+            if found is None:
+                found = known[raw] = fact(mnemonic, operands, raw)
+            cut = int(raw[0] == _LOCK and size > 1)  # hand-written code jumps over the prefix
+            if cut:
+                self.prefixes.add(len(self.address))
+                self.add(address, 1, _PREFIX, _NO_TARGET)
+            self.add(address + cut, size - cut, found, int(operands, 16) if found.direct else _NO_TARGET)
+            done += size
+        return done
 
     def add(self, address: int, size: int, found: Fact, target: int) -> None:
         """One instruction."""

@@ -142,10 +142,10 @@ def _registers(name: str, operands: str) -> tuple[int, int]:
 #: Registers as capstone names them, for the stack and the frame pointer, whole and in part.
 _SP_NAMES, _FP_NAMES = ("rsp", "esp", "sp", "spl"), ("rbp", "ebp", "bp", "bpl")
 #: Instructions that only read their first operand.
-_READERS = frozenset({"cmp", "test", "push", "bt", "nop", "verr", "verw", "ltr", "lldt", "lmsw", "mul", "div", "idiv",
-                      "out", "clflush", "clflushopt", "prefetchw", "clwb", "fld", "fild", "fldcw", "ldmxcsr", "vldmxcsr",
-                      "fxrstor", "fxrstor64", "xrstor", "xrstor64", "invlpg", "incsspq", "incsspd", "wrfsbase",
-                      "wrgsbase", "ptwrite"})  # fmt: skip
+_READERS = frozenset({"cmp", "test", "push", "bt", "nop", "verr", "verw", "ltr", "lldt", "lmsw", "mul", "div",
+                      "idiv", "out", "clflush", "clflushopt", "prefetchw", "clwb", "fld", "fild", "fldcw", "ldmxcsr",
+                      "vldmxcsr", "fxrstor", "fxrstor64", "xrstor", "xrstor64", "invlpg", "incsspq", "incsspd",
+                      "wrfsbase", "wrgsbase", "ptwrite"})  # fmt: skip
 _EXCHANGES = frozenset({"xchg", "xadd", "mulx"})
 _ADJUST = re.compile(rf"rsp, (-?{_N})$")
 _FROM = re.compile(rf"(rsp|rbp), \[(r\w+)(?: ([+-]) ({_N}))?\]$")

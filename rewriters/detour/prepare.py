@@ -6,10 +6,11 @@ import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lab.arch.decode import Kind
 from lab.images.flow import Graph, decode_function
 from lab.images.image import Function, Image
 from lab.layout import Flavour, LayoutRow, Leaves, Policy, SiteOut, Where
-from rewriters.census import Body, Exit, Survey, survey
+from rewriters.census import Body, Exit, ExitKind, Survey, survey
 from rewriters.choose import LEAF
 from rewriters.detour.trampolines import Fill, Trampolines
 from rewriters.detour.windows import NoWindow, Window, Windows
@@ -22,6 +23,9 @@ from rewriters.sequences import sequence
 from rewriters.sites import Action
 from rewriters.unwind import Obstacles, read_frames, registered
 
+#: How the census's reason begins for functions that pop their own return address.
+_POPS_ITS_OWN = "moves the stack pointer above"
+_SAME_SLOT = "calls with SP as it was at its entry: both return addresses would have the same parallel slot"
 _PACIASP = bytes.fromhex("3f2303d5")
 
 
@@ -40,10 +44,7 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> 
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
     chooser = _Chooser(image, known, spec, policy)
-    left_out = dict(known.left_out)
-    for start, body in known.bodies.items():
-        if leaves is Leaves.SKIP and not (body.spills or body.calls) and start not in chooser.shared:
-            left_out[start] = SiteOut(body.function.name, start, LEAF)
+    left_out = set_aside(image, known, spec.reach, leaves)
     chosen, reasons = chooser.choose(left_out)
     left_out |= reasons
     hooks = find_hooks(image, known, spec.reach)
@@ -71,6 +72,42 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves) -> 
         + sum(_calls(image, start) for start in known.left_out),
         calling_instrumented=sum(detours.body.calls for detours in chosen.values()),
     )
+
+
+def set_aside(image: Image, known: Survey, flavour: Flavour, leaves: Leaves) -> dict[int, SiteOut]:
+    """Functions no analysed mode instruments, by start: not understood; leaves, if they are to be skipped; and, on
+    AArch64 with a parallel shadow stack, those that call with SP as at their entry: the callee's slot would be theirs.
+    """
+    left_out = not_understood(image, known)
+    shared = {start for group in known.groups for start in group}
+    for start, body in known.bodies.items():
+        if leaves is Leaves.SKIP and not (body.spills or body.calls) and start not in shared:
+            left_out[start] = SiteOut(body.function.name, start, LEAF)
+        elif flavour is Flavour.PARALLEL and body.bare_calls and image.arch.lr is not None:
+            left_out[start] = SiteOut(body.function.name, body.bare_calls[0], _SAME_SLOT)
+    return left_out
+
+
+def not_understood(image: Image, known: Survey) -> dict[int, SiteOut]:
+    """Functions in which nobody can tell where the return address is, by start."""
+    found = dict(known.left_out)
+    for start, out in known.left_out.items():
+        if out.reason.startswith(_POPS_ITS_OWN):
+            found |= _entered_from(image, start)
+    return found
+
+
+def _entered_from(image: Image, start: int) -> dict[int, SiteOut]:
+    """Functions to which the one at *start*, which has taken its return address off the stack, jumps (musl's sigsetjmp
+    does so to __sigsetjmp_tail, and again when longjmp comes back to it)."""
+    found = {}
+    function = image.function_at(start)
+    for insn in decode_function(image, function).insns if function is not None else ():
+        home = image.function_at(insn.target) if insn.kind in {Kind.JUMP, Kind.BRANCH} and insn.target else None
+        if home is not None and home.start != start:
+            why = f"{image.locate(start)} jumps here with its return address off the stack"
+            found[home.start] = SiteOut(home.name, home.start, why)
+    return found
 
 
 def _calls(image: Image, start: int) -> bool:
@@ -149,6 +186,8 @@ class _Chooser:
             free = [name for name in body.scratch if name not in leave.keeps]
             if len(free) < self.pop.scratch:
                 raise NoWindow(leave.address, f"no {self.pop.scratch} scratch registers are free here")
+            if self.pop.flags and "flags" in leave.keeps and leave.kind is not ExitKind.TAIL_CONDITIONAL:
+                raise NoWindow(leave.address, "the condition flags are live at this exit")
             exits.append((leave, windows.at_end(leave.address)))
         back = () if body.fragment else tuple(windows.at_end(address) for address in body.to_entry)
         self._describable([*([entry] if entry else []), *(window for _, window in exits), *back])
@@ -167,6 +206,8 @@ class _Chooser:
     def _entry(self, body: Body, windows: Windows) -> Window:
         if len(body.scratch) < self.push.scratch:
             raise NoWindow(body.entry, f"no {self.push.scratch} scratch registers are free at the entry")
+        if self.push.flags and not body.flags_free:
+            raise NoWindow(body.entry, "the condition flags are live at the entry")
         if any(leave.address == body.entry for leave in body.exits):
             raise NoWindow(body.entry, "its first instruction leaves it: there is no activation to record")
         if self.bti and self.image.read(body.entry, 4) == _PACIASP:
@@ -196,6 +237,8 @@ def _write(to: Trampolines, detours: Detours) -> None:
 def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Hook]) -> list[LayoutRow]:
     """Rows of functions that are not detoured: what was not understood has unknown ones."""
     hooked = {hook.function.start for hook in hooks}
+    strange = not_understood(image, known)
+    shared = {start for group in known.groups for start in group}
     rows: list[LayoutRow] = []
     for i, function in enumerate(image.functions):
         end = min(function.end, image.functions[i + 1].start) if i + 1 < len(image.functions) else function.end
@@ -203,9 +246,11 @@ def other_rows(image: Image, chosen: set[int], known: Survey, hooks: Iterable[Ho
             continue
         if function.start <= image.entry < function.end:
             rows.extend(entry_rows(image, function, end))
-        elif function.start in known.left_out and function.start not in hooked:
-            reason = f"not instrumented: {known.left_out[function.start].reason}"
+        elif function.start in strange and function.start not in hooked:
+            reason = f"not instrumented: {strange[function.start].reason}"
             rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, reason))
+        elif function.start in shared:
+            rows.append(LayoutRow(function.start, end, Where.UNKNOWN, 0, "not instrumented: others jump into it"))
         else:
             code = decode_function(image, function)
             rows.extend(plain_rows(image, walk(Graph(code), [], Flavour.PARALLEL), function.start, end))

@@ -122,6 +122,8 @@ class Windows:
         for insn in window.insns:
             if why := problem(self.arch, insn):
                 raise NoWindow(insn.address, f"'{insn.text}' cannot be carried elsewhere: {why}")
+        if not self.single and any(window.start < target < window.end for target in self._targets):
+            raise NoWindow(window.start, f"a jump leads into the {self.need} bytes from here")
         if len(window.insns) > 1 and self.tables:
             raise NoWindow(window.start, f"an indirect jump of this function could lead into the {self.need} bytes")
         if any(window.start < other.end and other.start < window.end for other in self._taken):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Sequence_
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 
 from lab.arch import Arch, arch_by_name
 from lab.arch.decode import ENDS_FLOW, Insn, Kind
+from lab.layout import Where
 from rewriters import encode, moving
 from rewriters.census import Body, Exit, ExitKind
 from rewriters.insertion.items import (
@@ -31,11 +31,13 @@ from rewriters.insertion.items import (
     fixed,
     jump,
 )
+from rewriters.insertion.laid import Fill, Laid, Stays
 from rewriters.insertion.placement import Late, late
 from rewriters.insertion.references import Entry
 from rewriters.insertion.tables_aarch64 import Compact
 from rewriters.sequences import Binding, Sequence, emit
 
+_PADDING = frozenset({"nop", "int3"})
 _PADS = frozenset({"endbr64", "bti"})
 _TRAPS = {"aarch64": (encode.A64_TRAP, "brk #1"), "x86_64": (encode.X86_TRAP, "int3")}
 #: How far conditional branches reach (bytes): 14 bits of words for tbz and tbnz, 19 for the others.
@@ -43,48 +45,8 @@ _REACH = {"tbz": 0x7FFC, "tbnz": 0x7FFC}
 _REACH_OTHERS = 0xF_FFFC
 #: The most an exit or another place of ours adds (bytes).
 _GROWTH = 64
+_COPIED = Answer(Where.UNKNOWN, 0, "copied without a shadow stack")
 _DIRECT = frozenset({Kind.JUMP, Kind.BRANCH})
-
-
-class Stays(Exception):  # noqa: N818 - no error: an answer
-    """The function is not copied: the reason in words, and the ``address`` it was found at."""
-
-    def __init__(self, address: int, reason: str) -> None:
-        super().__init__(reason)
-        self.address, self.reason = address, reason
-
-
-@dataclass(frozen=True)
-class Fill:
-    """The two sequences, and whether the image uses branch-target identification (AArch64)."""
-
-    push: Sequence
-    pop: Sequence
-    bti: bool
-
-
-@dataclass
-class Laid:
-    """A body without an address.  ``offsets``: label -> bytes from its start; ``entry``: where a jump to the
-    function's ``body.entry`` goes from outside, bytes from the start."""
-
-    body: Body
-    items: list[Item]
-    kept: bool
-    late: bool
-    pad: bytes
-    entry: int = 0
-    tables: tuple[Entry, ...] = ()
-    size: int = 0
-    offsets: dict[int, int] = field(default_factory=dict)
-
-    def lay(self) -> Laid:
-        """Fill in the offsets."""
-        for item in self.items:
-            if item.label is not None:
-                self.offsets.setdefault(item.label, self.size)
-            self.size += item.size
-        return self
 
 
 @cache
@@ -121,9 +83,15 @@ class _Builder:
         self.behind: list[Item] = []
         self.labels = count(-1, -1)
         self.tables = tables
-        self.grown = _GROWTH * (len(self.exits) + 2) + sum(moving.size(self.arch, i) for i in self.code.insns)
+        self.grown = 0 if self.arch.lr is None else self._most()
         self.kept = self.arch.lr is not None and self._computes()
-        self.late: Late | None = None if entered or self.kept else late(body, fill.push, fill.pop)
+        whole = entered or self.kept or not fill.push.lines
+        self.late: Late | None = None if whole else late(body, fill.push, fill.pop)
+
+    def _most(self) -> int:
+        """More bytes than the new body can have."""
+        extra = (0 if moving.plain(self.arch, i) else moving.size(self.arch, i) - i.size for i in self.code.insns)
+        return self.end - self.start + _GROWTH * (len(self.exits) + 2) + sum(extra)
 
     def _computes(self) -> bool:
         """Whether the code computes addresses of its own, other than through tables that are understood."""
@@ -142,19 +110,28 @@ class _Builder:
         items, pad = self._front()
         entry = sum(item.size for item in items)
         items += self._push()
-        for insn in self.code.insns:
-            if why := moving.problem(self.arch, insn):
+        insns = self._without_padding()
+        for insn in insns:
+            if not moving.plain(self.arch, insn) and (why := moving.problem(self.arch, insn)):
                 raise Stays(insn.address, f"'{insn.text}' cannot be carried elsewhere: {why}")
             if insn.address < self.body.entry:  # in front already; here only to keep the distances
                 items += [fixed((insn.raw, insn.text), insn.address, self._answer(insn))] if self.kept else []
                 continue
             own = self._original(insn)
             items += self._squeezed(insn, own) if self.kept else own
-        if self.code.insns[-1].kind not in ENDS_FLOW:  # a call that does not return: its return address is still ours
-            items.append(fixed(_TRAPS[self.arch.name], self.code.insns[-1].address, self._answer(self.code.insns[-1])))
+        if insns[-1].kind is Kind.CALL:  # it does not return, but its return address must still be ours
+            items.append(fixed(_TRAPS[self.arch.name], insns[-1].address, self._answer(insns[-1])))
         entries = () if self.kept else tuple(entry for table in self.tables for entry in _entries(self.body, table))
         laid = Laid(self.body, items + self.behind, self.kept, self.late is not None, pad, entry, entries)
         return laid.lay()
+
+    def _without_padding(self) -> list[Insn]:
+        """The instructions, but for padding at the end that nothing comes to."""
+        insns = list(self.code.insns)
+        targets = {insn.target for insn in insns}
+        while len(insns) > 1 and insns[-1].mnemonic in _PADDING and insns[-1].address not in targets:
+            insns.pop()
+        return insns if insns[-1].kind in ENDS_FLOW or insns[-1].kind is Kind.CALL else list(self.code.insns)
 
     def _front(self) -> tuple[list[Item], bytes]:
         """The landing pad, and what precedes the entry, as it is; and the pad's bytes, for the old entry too."""
@@ -193,7 +170,7 @@ class _Builder:
     def _answer(self, insn: Insn) -> Answer:
         if self.late is not None:
             return self.late.answers[insn.address]
-        return SHADOW if self.fill.push.lines else away(self.arch)
+        return SHADOW if self.fill.push.lines else _COPIED
 
     def _original(self, insn: Insn) -> list[Item]:
         """What stands for one original instruction; the first item has its label."""
@@ -223,6 +200,8 @@ class _Builder:
 
     def _carried(self, insn: Insn, answer: Answer, label: int | None) -> Item:
         target = insn.target
+        if moving.plain(self.arch, insn) and insn.address not in self.fill.named:
+            return CarriedItem(insn, insn.size, answer, label, Way.PLAIN)
         if insn.kind not in _DIRECT or target is None:
             if insn.mnemonic == "adr" and self._inside(insn):
                 way, inner = (Way.SAME, None) if self.kept else (Way.SHORT, moving.refers_to(self.arch, insn))

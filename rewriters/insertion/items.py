@@ -64,8 +64,8 @@ class World(Protocol):
     def name(self, insn: Insn) -> tuple[Pointer, int] | None:
         """If *insn* yields a function's address that is to follow the function: how, and the new address."""
 
-    def carried(self, insn: Insn, start: int, size: int) -> None:
-        """*insn* now stands at *start* in *size* bytes."""
+    def carried(self, item: CarriedItem, start: int, size: int) -> None:
+        """The instruction of *item* now stands at *start* in *size* bytes."""
 
 
 class Item(Protocol):
@@ -89,6 +89,7 @@ class Way(enum.Enum):
     CARRY = "carry"  # in a form that reaches everywhere
     SHORT = "short"  # in its own form: what it goes to is near
     SAME = "same"  # byte for byte: what it names has moved as far as itself
+    PLAIN = "plain"  # byte for byte: it means the same everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,16 @@ class CarriedItem:
     def write(self, world: World) -> None:
         """See Item."""
         at = world.plan.here
-        moved = self._moved(world, at)
-        for raw, text in moved.parts:
-            world.plan.text.put(raw, text)
-        world.plan.rows.append(self.answer.row(at, world.plan.here))
-        world.carried(self.insn, at, len(moved.raw))
+        size, insn = self.size, self.insn
+        if self.way is Way.PLAIN:
+            world.plan.text.put(insn.raw, insn.text)
+        else:
+            moved = self._moved(world, at)
+            size = len(moved.raw)
+            for raw, text in moved.parts:
+                world.plan.text.put(raw, text)
+        world.plan.rows.append(self.answer.row(at, at + size))
+        world.carried(self, at, size)
 
     def _moved(self, world: World, at: int) -> Moved:
         insn, arch = self.insn, world.arch

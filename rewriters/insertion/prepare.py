@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from lab.arch.decode import Kind
 from lab.images.flow import Code, decode_function
 from lab.images.image import Image
 from lab.layout import Leaves, Policy, SiteOut
 from rewriters.census import Body, Survey, survey
-from rewriters.choose import LEAF
-from rewriters.detour.prepare import other_rows
+from rewriters.detour.prepare import other_rows, set_aside
 from rewriters.flavours import FlavourSpec
 from rewriters.hooks import find_hooks, refuse_jumps
 from rewriters.insertion import references_aarch64, references_x86_64
-from rewriters.insertion.bodies import Fill, Laid, Stays, build
-from rewriters.insertion.references import Form, References
+from rewriters.insertion.bodies import build
+from rewriters.insertion.laid import Fill, Laid, Stays
+from rewriters.insertion.references import Form, Pointer, References
 from rewriters.insertion.relocations import Retained, retained
 from rewriters.insertion.write import Moves, Writer
 from rewriters.pac import bti_property
@@ -39,15 +40,12 @@ def prepare(image: Image, spec: FlavourSpec, policy: Policy, leaves: Leaves, *, 
     known = survey(image)
     refuse_jumps(image, known, spec.reach)
     chooser = Chooser(image, known, kept, _fill(image, spec, policy, copy_only=copy_only))
-    left_out = dict(known.left_out)
-    for start, body in known.bodies.items():
-        if leaves is Leaves.SKIP and not (body.spills or body.calls) and start not in chooser.shared:
-            left_out[start] = SiteOut(body.function.name, start, LEAF)
+    left_out = set_aside(image, known, spec.reach, leaves)
     moves = chooser.choose(left_out)
     hooks = () if copy_only else find_hooks(image, known, spec.reach)
 
     def fill(plan: Plan, storage: Storage) -> None:
-        Writer(image, plan, moves, chooser.found, storage.cell).write()
+        Writer(image, plan, moves, chooser.found, storage.cell).write(untouched=frozenset(known.jumps))
         for hook in hooks:
             hook.write(image, plan, storage)
         plan.rows.extend(other_rows(image, set(moves.bodies), known, hooks))
@@ -79,13 +77,15 @@ class Chooser:
     """Reads all references of an image and decides."""
 
     def __init__(self, image: Image, known: Survey, kept: Retained, fill: Fill) -> None:
-        self.image, self.known, self.fill = image, known, fill
+        self.image, self.known = image, known
         self.codes: dict[int, Code] = {}
         for function in image.functions:
             body = known.bodies.get(function.start)
             self.codes[function.start] = decode_function(image, function) if body is None else body.insns
         self.found = References(image, self.codes)
         _COLLECT[image.arch.name](self.found, kept)
+        named = (pointer.address for places in self.found.pointers.values() for pointer in places)
+        self.fill = replace(fill, named=frozenset(named))
         self.shared = {start for group in known.groups for start in group}
         self.entered = self._entered()
         self.registrations = registered(image)
@@ -161,19 +161,22 @@ class Chooser:
 
     def _follow(self, bodies: Mapping[int, Laid]) -> frozenset[int]:
         """Functions whose pointers can all be made to name the new entry."""
-        follow = set()
-        for start in bodies:
-            pointers = self.found.pointers.get(start, ())
-            far = (
-                pointer.form is Form.RELATIVE
-                and self.image.arch.lr is not None
-                and not self._moves(pointer.address, bodies)
-                for pointer in pointers
-            )
-            if pointers and start not in self.found.fixed and not any(far):
-                follow.add(start)
-        return frozenset(follow)
+        return frozenset(
+            start
+            for start in bodies
+            if start in self.found.pointers
+            and start not in self.found.fixed
+            and all(self._reaches(pointer, bodies) for pointer in self.found.pointers[start])
+        )
 
-    def _moves(self, address: int, bodies: Iterable[int]) -> bool:
-        home = self.found.home(address)
-        return home is not None and home.start in set(bodies)
+    def _reaches(self, pointer: Pointer, bodies: Mapping[int, Laid]) -> bool:
+        """Whether *pointer* can be made to name a place in the new segment: ``adr`` cannot where it stays, and what a
+        hook displaces is not touched."""
+        if pointer.form is Form.WORD:
+            return True
+        home = self.found.home(pointer.address)
+        if home is not None and home.start in bodies:
+            return True
+        if home is None or home.start in self.known.jumps:
+            return False
+        return pointer.form is not Form.RELATIVE or self.image.arch.lr is None

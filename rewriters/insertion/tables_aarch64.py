@@ -1,7 +1,7 @@
 """Jump tables of compact distances, which clang and gcc make on AArch64 without a relocation for each entry.
 
     cmp wI, #most;  b.hi elsewhere            (or hs, or b.ls, b.lo to here)
-    adrp xT, table;  add xT, xT, :lo12:table
+    adrp xT, table;  add xT, xT, :lo12:table  (or adr, where a linker relaxed it)
     ldrb wE, [xT, xI]                         (or ldrh, indexed by 2)
     adr xB, base
     add xB, xB, wE, sxtb #2                   (or the whole register, lsl #2)
@@ -25,7 +25,7 @@ _SUM = re.compile(r"add (x\d+), (x\d+), ([xw]\d+), (lsl|uxtb|uxth|uxtw|sxtb|sxth
 _LOAD = re.compile(r"ldr([bh]) (w\d+), \[(x\d+), ([xw]\d+)(?:, (?:lsl|uxtw)(?: #1)?)?\]$")
 _LOW = re.compile(r"add (x\d+), (x\d+), #(0x[0-9a-f]+|\d+)$")
 _NUMBER = re.compile(r"#(0x[0-9a-f]+|\d+)$")
-_BOUND = re.compile(r"cmp (w\d+), #(0x[0-9a-f]+|\d+)$")
+_BOUND = re.compile(r"cmp ([wx]\d+), #(0x[0-9a-f]+|\d+)$")
 _COPY = re.compile(r"mov (w\d+), (w\d+)$")
 _RESTORE = re.compile(r"ld(p x\d+, |r )x\d+, \[(sp|x29)")
 _KEPT = frozenset(f"x{number}" for number in range(19, 29))
@@ -95,11 +95,19 @@ def _sum(page: Insn, low: Insn) -> tuple[int, frozenset[int]] | None:
     return int(number[1], 0) + int(match[3], 0), frozenset({page.address, low.address})
 
 
+def _relaxed(adr: Insn) -> tuple[int, frozenset[int]] | None:
+    """What a linker makes of the pair where the table is near: ``nop`` and ``adr``."""
+    number = _NUMBER.search(adr.text)
+    return None if number is None else (int(number[1], 0), frozenset({adr.address - 4, adr.address}))
+
+
 def _invariant(code: Code, register: str) -> tuple[int, frozenset[int]] | None:
     """The one address a callee-saved *register* ever holds in *code*, but for the caller's value."""
     if register not in _KEPT:
         return None
     writes = [i for i, insn in enumerate(code.insns) if register in insn.writes and not _restores(code, i, register)]
+    if len(writes) == 1 and code.insns[writes[0]].mnemonic == "adr":
+        return _relaxed(code.insns[writes[0]])
     if len(writes) != 2 or writes[1] != writes[0] + 1:
         return None
     page, low = (code.insns[i] for i in writes)
@@ -162,24 +170,28 @@ class _Reader:
 
     def _address(self, register: str, before: int) -> tuple[int, frozenset[int]] | None:
         """The address in *register*, formed on the path, and by which instructions."""
+        only = self._writer(register, before)
+        if only is not None and self.path[only][0].mnemonic == "adr":
+            return _relaxed(self.path[only][0])
         low = self._find(_LOW, register, before)
         page = None if low is None else self._writer(low[1][2], low[0])
         return None if low is None or page is None else _sum(self.path[page][0], self.path[low[0]][0])
 
     def _count(self, register: str, before: int) -> int | None:
         """Entries of the table: the bound the index *register* was compared with, where that still holds."""
-        name, narrow = "x" + register[1:], "w" + register[1:]
-        for at in range(before + 1, len(self.path) - 1):
-            insn, _ = self.path[at]
-            copy = _COPY.match(insn.text)
-            if copy is not None and copy[1] == narrow:
-                name, narrow = "x" + copy[2][1:], copy[2]
-            elif name in insn.writes or insn.kind is Kind.CALL:
+        number = register[1:]
+        decided: tuple[bool, int] | None = None
+        for insn, taken in self.path[before + 1 :]:
+            copy, bound = _COPY.match(insn.text), _BOUND.match(insn.text)
+            if decided is not None and "flags" in insn.writes:
+                within, more = decided
+                fits = bound is not None and bound[1][1:] == number and within
+                return int(bound[2], 0) + more if bound is not None and fits else None
+            if copy is not None and copy[1][1:] == number:
+                number = copy[2][1:]
+            elif f"x{number}" in insn.writes or insn.kind is Kind.CALL:
                 return None
-            branch, taken = self.path[at]
-            bound = _BOUND.match(self.path[at + 1][0].text)
-            if bound is None or bound[1] != narrow or branch.mnemonic not in _WITHIN:
-                continue
-            wanted, more = _WITHIN[branch.mnemonic]
-            return int(bound[2], 0) + more if taken == wanted else None
+            if decided is None and insn.mnemonic in _WITHIN:
+                wanted, more = _WITHIN[insn.mnemonic]
+                decided = taken == wanted, more
         return None

@@ -12,8 +12,8 @@ from lab.layout import Carried, InsertedRange, Region, Where
 from lab.layout import LayoutRow as Row
 from rewriters import encode, moving
 from rewriters.elf_tables import Moved
-from rewriters.insertion.bodies import Laid
-from rewriters.insertion.items import CarriedItem, away
+from rewriters.insertion.items import CarriedItem, Way, away
+from rewriters.insertion.laid import Laid
 from rewriters.insertion.pointers import renamed
 from rewriters.insertion.references import Form, Pointer, References
 from rewriters.plan import Plan
@@ -51,13 +51,13 @@ class Writer:
         self._own: Laid | None = None
         self._run = _NO_RUN
 
-    def write(self) -> None:
-        """Everything."""
+    def write(self, untouched: frozenset[int]) -> None:
+        """Everything.  *untouched*: functions (by start) that somebody else changes."""
         self._place()
         for start in sorted(self.moves.bodies):
             self._body(self.moves.bodies[start])
             self._old(self.moves.bodies[start])
-        self._staying()
+        self._staying(untouched)
         self._data()
 
     def _place(self) -> None:
@@ -118,9 +118,9 @@ class Writer:
         found = self.pointers.get(insn.address)
         return None if found is None else (found[0], self.bases[found[1]])
 
-    def carried(self, insn: Insn, start: int, size: int) -> None:
+    def carried(self, item: CarriedItem, start: int, size: int) -> None:
         """See World.  What follows its predecessor, both unchanged, is one piece with it."""
-        unchanged = size == insn.size and moving.refers_to(self.arch, insn) is None
+        insn, unchanged = item.insn, item.way is Way.PLAIN
         old, new, length = self._run
         if unchanged and (insn.address, start) == (old + length, new + length):
             self._run = (old, new, length + size)
@@ -158,19 +158,26 @@ class Writer:
     def _new_entry(self, laid: Laid) -> int:
         return self.bases[laid.body.function.start]
 
-    def _staying(self) -> None:
+    def _staying(self, untouched: frozenset[int]) -> None:
         """Direct jumps, and pointers, in code that stays."""
+        seen: set[int] = set()
         for start, code in self.found.codes.items():
-            if start in self.moves.bodies:
+            if start in self.moves.bodies or start in untouched:
                 continue
             for insn in code.insns:
+                if insn.address in seen:
+                    continue  # functions may overlap
+                seen.add(insn.address)
                 if insn.kind in _DIRECT and insn.target is not None:
                     self._redirect(insn)
-                elif found := self.name(insn):
-                    moved = renamed(self.arch, insn, found[0], insn.address, found[1])
-                    self.plan.patch(
-                        insn.address, moved.read_back(self.arch, insn.address), found[1], self.bases[found[1]]
-                    )
+                elif insn.address in self.pointers:
+                    self._repoint(insn)
+
+    def _repoint(self, insn: Insn) -> None:
+        pointer, start = self.pointers[insn.address]
+        new = self.bases[start]
+        moved = renamed(self.arch, insn, pointer, insn.address, new)
+        self.plan.patch(insn.address, moved.read_back(self.arch, insn.address), start, new)
 
     def _redirect(self, insn: Insn) -> None:
         assert insn.target is not None

@@ -15,9 +15,15 @@ from lab.arch.decode import Insn
 from rewriters.moving import aarch64, x86_64
 from rewriters.moving.forms import Moved, Resolve
 
-__all__ = ["Moved", "Resolve", "carry", "problem", "refers_to", "retarget", "size"]
+__all__ = ["Moved", "Resolve", "carry", "plain", "problem", "refers_to", "retarget", "size"]
 
 _CARRIERS: dict[str, ModuleType] = {"aarch64": aarch64, "x86_64": x86_64}
+
+
+def plain(arch: Arch, insn: Insn) -> bool:
+    """Whether *insn* is carried byte for byte: its bytes mean the same at every address.  (Quick.)"""
+    found: bool = _CARRIERS[arch.name].plain(insn)
+    return found
 
 
 def refers_to(arch: Arch, insn: Insn) -> int | None:

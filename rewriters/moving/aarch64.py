@@ -67,6 +67,11 @@ def _form(insn: Insn) -> _Form | None:
     return _BY_TOP[insn.raw[3]] if len(insn.raw) == 4 else None
 
 
+def plain(insn: Insn) -> bool:
+    """See rewriters.moving.plain."""
+    return insn.kind is not Kind.UNDECODED and _BY_TOP[insn.raw[3]] is None
+
+
 def refers_to(insn: Insn) -> int | None:
     """The address *insn* names relative to its own (adrp: of the page); None if its bytes mean the same anywhere."""
     form = _form(insn)

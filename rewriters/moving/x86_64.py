@@ -93,6 +93,16 @@ def _displacement_at(raw: bytes) -> int:
     return at if at and raw[at : at + 4] == (value & 0xFFFF_FFFF).to_bytes(4, "little") else 0
 
 
+def plain(insn: Insn) -> bool:
+    """See rewriters.moving.plain."""
+    return (
+        insn.target is None
+        and insn.kind is not Kind.UNDECODED
+        and "ip" not in insn.op_str
+        and insn.mnemonic != "xbegin"
+    )
+
+
 def refers_to(insn: Insn) -> int | None:
     """The address *insn* names relative to its own; None if its bytes mean the same anywhere."""
     if insn.mnemonic == "xbegin":

@@ -13,7 +13,7 @@ from lab.errors import InputError, RefusedError
 from lab.images.image import Image
 from lab.metadata.cfi import Cie, Fde, Frames
 from lab.metadata.cfi_reader import OMIT
-from rewriters.unwind.copy import copy_cie, copy_fde, refuse_encodings
+from rewriters.unwind.copy import copy_cie, copy_fde, refuse
 from rewriters.unwind.encode import instructions, number, pointer, uleb
 from rewriters.unwind.lsda import encode_lsda
 from rewriters.unwind.source import read_frames, read_lsda
@@ -29,7 +29,8 @@ _PAIR = struct.Struct("<ii")
 class UnwindTables:
     """``data`` is to stand at the address it was built for.  In it, as (address, size): ``eh_frame``, ``header``
     (None without one), ``tables`` (exception tables of new code; size 0 without any).  ``entries``: old entry of
-    .eh_frame -> where it, or the first kept one behind it, stands now (for code that registers its frames)."""
+    .eh_frame -> where it, or the first kept one behind it, stands now (for code that registers its frames), and the
+    old end -> the new one."""
 
     data: bytes
     eh_frame: tuple[int, int]
@@ -38,15 +39,18 @@ class UnwindTables:
     entries: dict[int, int]
 
 
-def build(image: Image, edits: Edits, address: int, *, header: bool) -> UnwindTables | None:
+def build(
+    image: Image, edits: Edits, address: int, *, header: bool, frames: Frames | None = None
+) -> UnwindTables | None:
     """Unwind information for *image* after *edits*, to stand at *address* (a multiple of 8); None if the image has
-    none.  *header*: with a .eh_frame_hdr.  Its length does not depend on any address.
+    none.  *header*: with a .eh_frame_hdr.  Its length does not depend on any address, but *address* and all code must
+    be within 2 GiB.  *frames*: what read_frames(image) gave, if it was called already (it remembers states).
 
     RefusedError, naming the function by address, for what cannot be described; InputError for a damaged image."""
-    old = read_frames(image)
+    old = frames or read_frames(image)
     if old is None:
         return None
-    refuse_encodings(old, image.position_independent)
+    refuse(old, image.position_independent)
     return _Builder(image, old, edits).build(address, header=header)
 
 
@@ -78,6 +82,7 @@ class _Builder:
         blobs = bytearray()
         for group, program in zip(self.groups, programs, strict=True):
             blobs += self.add(group, program, self.tables + len(blobs))
+        self.entries[self.old.address + self.old.end] = self.start + len(self.out)
         self.out += _TERMINATOR
         end = self.start + len(self.out)
         data = self.header(address, size) if header else b""
@@ -102,7 +107,6 @@ class _Builder:
                 self.out += copy_fde(self.old, entry, place, self.cies[entry.cie.offset])
                 if entry.size and entry.start:
                     self.found.append((entry.start, place))
-        self.entries[self.old.address + self.old.end] = self.start + len(self.out)
 
     def program(self, group: Group) -> bytes:
         """The new FDE of *group* from its augmentation's length on, the pointer to its exception table null."""

@@ -14,9 +14,11 @@ _BASE = 0x70
 _ADDRESS_OPERATION = b"\xf1"  # DW_OP_GNU_encoded_addr
 
 
-def refuse_encodings(frames: Frames, position_independent: bool) -> None:
-    """RefusedError if a CIE's pointers cannot be written elsewhere: relative to a base we do not know, or absolute
-    in an image whose loader relocates the old ones only."""
+def refuse(frames: Frames, position_independent: bool) -> None:
+    """RefusedError if the section goes on behind its terminator, or a CIE's pointers cannot be written elsewhere:
+    relative to a base we do not know, or absolute in an image whose loader relocates the old ones only."""
+    if any(frames.data[frames.end :]):
+        raise RefusedError(f"{frames.where}: .eh_frame goes on behind its terminator; link crtend.o last")
     for cie in frames.cies:
         used = (
             [cie.encoding] + [cie.personality_encoding] * bool(cie.personality) + [cie.lsda_encoding] * _has_lsda(cie)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from lab.arch import Arch
 from lab.errors import InputError, RefusedError
-from lab.metadata.cfi import Fde, Frames, rows
+from lab.metadata.cfi import Fde, Frames
 from lab.metadata.cfi_expression import registers_read
 from lab.metadata.cfi_state import CfiState, How, StateRow
 
@@ -73,12 +73,16 @@ def groups(frames: Frames, spans: Iterable[Span]) -> list[Group]:
     """*spans* by the FDE that describes their old code, in order of new addresses.  Code without an FDE had no
     unwind information before and gets none.  RefusedError if spans overlap."""
     found: list[tuple[Fde, list[Span]]] = []
+    reached = 0
     ordered = sorted(spans, key=lambda span: span.new_start)
     for left, right in pairwise(ordered):
         if left.new_end > right.new_start:
             raise RefusedError(f"{frames.where}: new code overlaps at {right.new_start:#x}")
     for span in ordered:
         for fde, piece in _split(frames, span):
+            if piece.new_start < reached:
+                raise RefusedError(f"{frames.where}: FDEs overlap at {piece.old_address:#x}; it must stay as it is")
+            reached = piece.new_end
             last = found[-1] if found else None
             if last is not None and last[0] is fde and piece.new_start - last[1][-1].new_end < _GAP:
                 last[1].append(piece)
@@ -99,7 +103,7 @@ def _split(frames: Frames, span: Span) -> Iterator[tuple[Fde, Span]]:
     move = span.new_start - span.old_address
     for fde in frames.within(span.old_address, stop):
         low, high = max(fde.start, span.old_address), min(fde.end, stop)
-        yield fde, Span(low + move, high + move, low, span.pushed, high - low)
+        yield fde, replace(span, new_start=low + move, new_end=high + move, old_address=low, old_size=high - low)
 
 
 class States:
@@ -109,8 +113,8 @@ class States:
         self.frames = frames
         self.where = frames.where
         self.stack = arch.gprs.index(arch.sp)
+        self._used: dict[int, tuple[CfiState, frozenset[int]]] = {}  # the state keeps its identity alive
         self.counter = len(arch.gprs)  # the DWARF number of the program counter: 16 on x86-64, 32 on AArch64
-        self._rows: dict[int, tuple[list[int], list[StateRow]]] = {}
 
     def rows(self, group: Group) -> list[tuple[int, CfiState]]:
         """(new address, state from there on) of *group*, from its start; neighbours differ.
@@ -140,53 +144,55 @@ class States:
         return self._table(fde)[1]
 
     def _table(self, fde: Fde) -> tuple[list[int], list[StateRow]]:
-        known = self._rows.get(fde.offset)
-        if known is None:
-            try:
-                table = rows(fde)
-            except InputError as error:
-                raise RefusedError(f"{error}; the function at {fde.start:#x} must stay as it is") from None
-            known = self._rows[fde.offset] = ([row.start for row in table], table)
-        return known
+        try:
+            return self.frames.table(fde)
+        except InputError as error:
+            raise RefusedError(f"{error}; the function at {fde.start:#x} must stay as it is") from None
 
     def adjusted(self, state: CfiState, span: Span, fde: Fde) -> CfiState:
         """*state* with what *span* has pushed; expressions must not depend on what has changed."""
-        cfa = state.cfa
-        changed = self._changed(span)
-        if changed:
-            self._independent(state, changed, fde)
+        pushed = span.pushed
+        used = self._read(state, fde)
+        if used and (pushed or span.new_start != span.old_address):
+            self._independent(used, span, fde)
         if span.authenticated:
-            state = CfiState(cfa, state.registers, signed=False, args_size=state.args_size)
-        if not span.pushed:
+            state = CfiState(state.cfa, state.registers, signed=False, args_size=state.args_size)
+        if not pushed:
             return state
+        cfa = state.cfa
         if cfa.register == self.stack and cfa.expression is None:
-            cfa = cfa._replace(offset=cfa.offset + span.pushed)
+            cfa = cfa._replace(offset=cfa.offset + pushed)
         # A landing pad expects the stack without it, as it does without outgoing arguments.
-        args_size = state.args_size + (span.pushed if fde.lsda else 0)
+        args_size = state.args_size + (pushed if fde.lsda else 0)
         return CfiState(cfa, state.registers, state.signed, args_size)
 
-    def _changed(self, span: Span) -> frozenset[int]:
-        """Registers whose value is not what it was in the old code."""
-        changed = set()
-        if span.pushed:
-            changed.add(self.stack)
-        if span.new_start != span.old_address:
-            changed.add(self.counter)
-        return frozenset(changed)
+    def _read(self, state: CfiState, fde: Fde) -> frozenset[int]:
+        """Registers whose present value *state* is computed from, the CFA's own apart; remembered by identity."""
+        known = self._used.get(id(state))
+        if known is not None:
+            return known[1]
+        expressions = [] if state.cfa.expression is None else [state.cfa.expression]
+        found = set()
+        for rule in state.registers.values():
+            if rule.expression:
+                expressions.append(rule.expression)
+            elif rule.how is How.REGISTER:
+                found.add(rule.value)
+        try:
+            found.update(*(registers_read(expression, self.where) for expression in expressions))
+        except InputError as error:
+            raise RefusedError(f"{error}; the function at {fde.start:#x} must stay as it is") from None
+        self._used[id(state)] = (state, frozenset(found))
+        return self._used[id(state)][1]
 
-    def _independent(self, state: CfiState, changed: frozenset[int], fde: Fde) -> None:
-        """RefusedError if *state* is computed from a register of *changed*."""
-        expressions = [rule.expression for rule in state.registers.values() if rule.expression]
-        if state.cfa.expression is not None:
-            expressions.append(state.cfa.expression)
-        used = {rule.value for rule in state.registers.values() if rule.how is How.REGISTER}
-        for expression in expressions:
-            try:
-                used |= registers_read(expression, self.where)
-            except InputError as error:
-                raise RefusedError(f"{error}; the function at {fde.start:#x} must stay as it is") from None
-        if used & changed:
-            what = "stack pointer" if self.stack in used & changed else "program counter"
+    def _independent(self, used: frozenset[int], span: Span, fde: Fde) -> None:
+        """RefusedError if a register that *span* changes is among those *used*."""
+        what = ""
+        if span.pushed and self.stack in used:
+            what = "stack pointer"
+        elif span.new_start != span.old_address and self.counter in used:
+            what = "program counter"
+        if what:
             raise RefusedError(
                 f"{self.where}: the unwind information of the function at {fde.start:#x} is computed from the {what}, "
                 "which is another in new code; it must stay as it is"

@@ -94,6 +94,40 @@ int main()
 """
 CXX_LINES = 14
 
+#: Exception specifications: filters with negative numbers, and tables behind the type table.
+SPEC_SOURCE = """
+#include <cstdio>
+#include <exception>
+struct Other {};
+__attribute__((noinline)) void throws(int n)
+{
+    if (n == 1) throw 7;
+    if (n == 2) throw Other();
+    if (n == 3) throw 2.5;
+}
+__attribute__((noinline)) void promised(int n) throw(int, std::bad_exception) { throws(n); std::puts("kept"); }
+__attribute__((noinline)) void narrower(int n) throw(double, int, std::bad_exception) { promised(n); std::puts("so"); }
+__attribute__((noinline)) int guarded(int n)
+{
+    try {
+        narrower(n);
+    } catch (int value) {
+        return value;
+    } catch (const std::bad_exception &) {
+        return 100;
+    }
+    return 1;
+}
+int main()
+{
+    std::set_unexpected([] { throw std::bad_exception(); });
+    int total = 0;
+    for (int n = 0; n < 4; n++) total += guarded(n);
+    std::printf("total %d\\n", total);
+    return total == 208 ? 0 : 1;
+}
+"""
+
 
 @cache
 def _folder() -> tempfile.TemporaryDirectory[str]:
@@ -101,18 +135,23 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @cache
-def host_image(arch: str, language: str = "c", flags: tuple[str, ...] = ("-static",)) -> Image:
-    """A static program of the host's compiler; skips by name where there is none."""
+def host_program(arch: str, language: str, source: str, flags: tuple[str, ...]) -> Image:
+    """A program of the host's compiler; skips by name where there is none."""
     compiler = HOST[arch, language]
     found = shutil.which(compiler)
     if found is None:
         pytest.skip(f"needs {compiler}, which is not installed")
     folder = Path(tempfile.mkdtemp(dir=_folder().name))
-    source = folder / ("main.cc" if language == "c++" else "main.c")
-    source.write_text(CXX_SOURCE if language == "c++" else C_SOURCE)
+    (folder / "source").write_text(source)
     output = folder / "main.elf"
-    subprocess.run([found, "-O2", "-g0", *flags, "-o", output, source], check=True, capture_output=True)
+    command = [found, "-O2", "-g0", *flags, "-o", output, "-x", language, folder / "source"]
+    subprocess.run(command, check=True, capture_output=True)
     return load_image(output)
+
+
+def host_image(arch: str, language: str = "c", flags: tuple[str, ...] = ("-static",)) -> Image:
+    """C_SOURCE or CXX_SOURCE, built."""
+    return host_program(arch, language, CXX_SOURCE if language == "c++" else C_SOURCE, flags)
 
 
 @cache

@@ -20,7 +20,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __clang__
+#define OWN __attribute__((noinline))
+#else
 #define OWN __attribute__((noinline, noclone))
+#endif
 
 static __thread uint64_t digest = 0xcbf29ce484222325u;
 static __thread int depth;

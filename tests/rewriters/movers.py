@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import capstone
 from capstone import x86_const
 
+from lab.arch.decode import Kind, decode
 from lab.images.image import Function, Image
 from rewriters.elf_tables import Moved
 from rewriters.unwind import Edits, Span
@@ -55,6 +56,42 @@ def carry(image: Image, functions: list[Function], base: int) -> Carriage:
         spans.append(Span(function.start, function.start + len(jump), function.start))
         dead.append((function.start, function.end))
     return Carriage(bytes(text), Edits(tuple(spans), tuple(dead)), tuple(moved), tuple(jumps))
+
+
+#: Around a call in a trampoline: 32 bytes more on the stack, and back.
+AROUND = {arch: (pieces[0][0], pieces[2][0]) for arch, pieces in PROLOGUE.items()}
+
+
+def detour_calls(image: Image, functions: list[Function], base: int) -> Carriage:
+    """Every direct call of *functions* made from a trampoline, with 32 bytes more on the stack than in place."""
+    before, after = AROUND[image.arch.name]
+    text, spans, jumps = bytearray(), [], []
+    for function in functions:
+        for at, size, target in _calls(image, function):
+            start = base + len(text)
+            call = start + len(before)
+            done = call + size
+            back = done + len(after)
+            code = before + _jump(image, call, target, link=True) + after + _jump(image, back, at + size)
+            spans += [
+                Span(start, call, at),
+                Span(call, done, at, 32, size),
+                Span(done, back, at + size, 32),
+                Span(back, start + len(code), at + size),
+            ]
+            text += code.ljust(-(-len(code) // 16) * 16, b"\0")
+            jumps.append((at, _jump(image, at, start)))
+    return Carriage(bytes(text), Edits(tuple(spans)), (), tuple(jumps))
+
+
+def _calls(image: Image, function: Function) -> list[tuple[int, int, int]]:
+    """(address, size, target) of every direct call that is followed by more of *function*."""
+    code = decode(image.arch, image.read(function.start, function.size), function.start)
+    return [
+        (insn.address, insn.size, insn.target)
+        for insn in code
+        if insn.kind is Kind.CALL and insn.target is not None and insn.end < function.end
+    ]
 
 
 def _retarget(image: Image, functions: list[Function], places: dict[int, int], function: Function, extra: int) -> bytes:
@@ -122,10 +159,10 @@ def _a64_references(code: bytes, function: Function) -> list[tuple[int, int, int
     return found
 
 
-def _jump(image: Image, at: int, to: int) -> bytes:
+def _jump(image: Image, at: int, to: int, link: bool = False) -> bytes:
     if image.arch.name == "aarch64":
-        return _a64(0x14000000, "b", at, to).to_bytes(4, "little")
-    return b"\xe9" + struct.pack("<i", to - at - 5)
+        return _a64(0x94000000 if link else 0x14000000, "b", at, to).to_bytes(4, "little")
+    return (b"\xe8" if link else b"\xe9") + struct.pack("<i", to - at - 5)
 
 
 def _filled(image: Image, jump: bytes, size: int) -> bytes:

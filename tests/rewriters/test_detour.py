@@ -82,14 +82,17 @@ def test_the_census_names_everything(guest: GuestOf, arch: str) -> None:
     out = {site.function: site.reason for site in census.left_out}
     assert census.instrumented + len(out) == census.functions == len(image.functions)
     assert all(out.values())
-    assert census.calling_instrumented == census.calling > 5
+    assert census.calling > 5
+    # x86-64 needs five bytes at every exit, and small functions do not have them.
+    assert census.calling_instrumented >= (census.calling if arch == "aarch64" else 0.6 * census.calling)
     assert census.decoded >= census.understood > 0
 
 
 @pytest.mark.parametrize("arch", ["aarch64", "x86_64"])
 def test_leaves_are_left_alone_when_asked(guest: GuestOf, arch: str) -> None:
     image = guest(arch, "none", Flavour.MEMORY)
-    out = {s.function: s.reason for s in rewrite(image, "detour", "memory", Policy.USE, Leaves.SKIP).map.census.left_out}
+    census = rewrite(image, "detour", "memory", Policy.USE, Leaves.SKIP).map.census
+    out = {site.function: site.reason for site in census.left_out}
     assert "leaf" in out["leaf"]
     assert "fib" not in out
 

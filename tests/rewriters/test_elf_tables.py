@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from tests.rewriters.unwinding import new_segment, tool_is_silent
 
 ARCHES = ("aarch64", "x86_64")
 SIZE = 0x2000
+
+
+@cache
+def tree() -> tuple[Image, bytes, int]:
+    image = corpus_image("tree", "aarch64")
+    return (image, *extended(image))
 
 
 def extended(image: Image) -> tuple[bytes, int]:
@@ -160,8 +167,7 @@ def test_what_lies_in_no_segment_is_an_error() -> None:
 @settings(deadline=None)
 @given(st.data())
 def test_damaged_section_headers_are_an_error_or_harmless(data: st.DataObject) -> None:
-    image = corpus_image("tree", "aarch64")
-    raw, base = extended(image)
+    image, raw, base = tree()
     (table,) = struct.unpack_from("<Q", raw, 40)
     spoiled = bytearray(raw)
     for _ in range(data.draw(st.integers(1, 4))):

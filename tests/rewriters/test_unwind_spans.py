@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lab.arch import Arch, arch_by_name
-from lab.errors import RefusedError
+from lab.errors import InputError, RefusedError
 from lab.images.image import Image, Section, Segment
 from lab.metadata.cfi import Frames, frames, rows, state_at
 from lab.metadata.cfi_state import CfiState
@@ -210,7 +210,7 @@ def test_dead_functions_lose_their_entry_and_the_rest_keeps_its_order() -> None:
     ]
     assert state_at(new.fdes[3], NEW + 16).cfa.offset == 0x20
     assert tables.entries[FRAMES + old.frames.fdes[1].offset] == tables.entries[FRAMES + old.frames.fdes[2].offset]
-    assert tables.entries[FRAMES + old.frames.end] == tables.eh_frame[0] + new.fdes[2].offset
+    assert tables.entries[FRAMES + old.frames.end] == tables.eh_frame[0] + new.end
 
 
 SP_BASED = {"cfa": b"\x0f\x02\x8f\x08", "saved": b"\x10\x05\x02\x8f\x00", "register": b"\x09\x05\x1f"}
@@ -249,13 +249,32 @@ def test_overlapping_new_code_is_refused(pieces: list[tuple[int, int]]) -> None:
 
 
 def test_locations_set_outright_are_moved_with_the_table() -> None:
-    at = FRAMES + 28 + 4 + 4 + 8 + 1 + 1  # the operand's address: behind CIE, head, range, augmentation, opcode
-    program = b"\x01" + struct.pack("<i", CODE + 0x20 - at) + b"\x0e\x40"
-    old = fake(arch_by_name("x86_64"), [program])
-    at_fault = old.frames.fdes[0].begin + 1 + FRAMES
-    program = b"\x01" + struct.pack("<i", CODE + 0x20 - at_fault) + b"\x0e\x40"
+    probe = fake(arch_by_name("x86_64"), [b"\x01" + bytes(4)])
+    operand = FRAMES + probe.frames.fdes[0].begin + 1
+    program = b"\x01" + struct.pack("<i", CODE + 0x20 - operand) + b"\x0e\x40"
     old = fake(arch_by_name("x86_64"), [program])
     tables = build(old.image, Edits(), TABLES, header=False)
     assert tables is not None
     assert [row.start for row in rows(built(tables).fdes[0])] == [CODE, CODE + 0x20]
     assert rows(built(tables).fdes[0]) == rows(old.frames.fdes[0])
+
+
+def with_section(old: Fake, data: bytes, *, pie: bool = False) -> Image:
+    (section,) = old.image.sections
+    return replace(old.image, sections=(replace(section, data=data),), position_independent=pie)
+
+
+def test_sections_that_cannot_be_carried_whole_are_refused() -> None:
+    old = fake(arch_by_name("x86_64"), [b"\x42\x0e\x10"])
+    data = old.frames.data
+    with pytest.raises(RefusedError, match="goes on behind its terminator"):
+        build(with_section(old, data + data), Edits(), TABLES, header=False)
+    absolute = data.replace(b"\x01\x1b\x0c", b"\x01\x04\x0c")[:24]
+    whole = absolute + entry(struct.pack("<IQQ", 28, CODE, SIZE) + b"\0") + bytes(4)
+    assert build(with_section(old, whole), Edits(), TABLES, header=False) is not None
+    with pytest.raises(RefusedError, match="absolute"):
+        build(with_section(old, whole, pie=True), Edits(), TABLES, header=False)
+    with pytest.raises(RefusedError, match="too large"):
+        build(old.image, Edits(), TABLES + (1 << 32), header=False)
+    with pytest.raises(InputError, match="align it to 8"):
+        build(old.image, Edits(), TABLES + 4, header=False)

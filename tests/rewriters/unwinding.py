@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from lab.images.image import Image
 from rewriters.elf_tables import Changes, NewSection, NewSymbol, eh_frame_header, finish
 from rewriters.unwind import Places, UnwindTables, build, read_frames, registrations
-from tests.rewriters.movers import carry
+from tests.rewriters.movers import Carriage, carry
 
 PAGE = 0x1000
 
@@ -33,22 +34,24 @@ def new_segment(binary: Any, content: bytes) -> Any:
     return binary.replace(segment, old)
 
 
-def rebuilt(image: Image, functions: tuple[str, ...] = (), poison: str = "") -> bytes:
+def rebuilt(
+    image: Image, functions: tuple[str, ...] = (), poison: str = "", change: Callable[..., Carriage] = carry
+) -> bytes:
     """*image* with new unwind tables in a new segment, and before them *functions* (by name, with their cold parts),
-    moved there.  *poison*: which tables to spoil, ``old`` or ``new`` (to see which are used)."""
+    moved there (or whatever else *change* does).  *poison*: which tables to spoil, ``old`` or ``new``."""
     raw = image.path.read_bytes()
     header = eh_frame_header(raw) is not None
     chosen = [f for f in image.functions if f.name in functions or f.name.removesuffix(".cold") in functions]
     assert len(chosen) >= len(functions)
     guess = (image.segments[-1].end | 0xFFFF) + 1
     binary = lief.ELF.parse(list(raw))
-    code = carry(image, chosen, guess)
+    code = change(image, chosen, guess)
     size = len(code.text)
     planned = build(image, code.edits, guess + size, header=header)
     assert planned is not None
     segment = new_segment(binary, bytes(size + len(planned.data)))
     base = int(segment.virtual_address)
-    code = carry(image, chosen, base)
+    code = change(image, chosen, base)
     tables = build(image, code.edits, base + size, header=header)
     assert tables is not None
     assert len(tables.data) == len(planned.data)
@@ -65,7 +68,7 @@ def rebuilt(image: Image, functions: tuple[str, ...] = (), poison: str = "") -> 
     for address, patch in [*edits, *code.jumps]:
         binary.patch_address(address, list(patch))
     places = Places(code.edits)
-    symbols = tuple(NewSymbol(f"{f.name}.detour", m.new_start, 4) for f, m in zip(chosen, code.moved, strict=True))
+    symbols = tuple(NewSymbol(f"{image.locate(m.old_start)[:-4]}.detour", m.new_start, 4) for m in code.moved)
     told = changes(tables, base, size)
     told = replace(told, moved=code.moved, place=places.new, symbols=symbols)
     return finish(bytes(binary.write_to_bytes()), told, str(image.path))

@@ -35,6 +35,8 @@ def _find(k: Kernel, descriptor: int, path: bytes, flags: int = 0) -> Node:
 @syscall("at size")
 def getcwd(k: Kernel, address: int, size: int) -> int:
     """getcwd(2): the bytes written."""
+    if not k.files.folder.links:
+        raise Refusal(errno.ENOENT)
     path = k.files.folder.path() + b"\0"
     if len(path) > size:
         raise Refusal(errno.ERANGE)

@@ -43,6 +43,7 @@ def mmap(k: Kernel, address: int, size: int, prot: int, flags: int, descriptor: 
         at = address
         if k.pages.in_arena(address, size) and not k.pages.free(address, size):
             raise Refusal(errno.EEXIST)
+        k.silent = k.pages.in_shadow(address, size)
     elif flags & MAP_FIXED:
         at = address
     found = k.pages.map(size, prot, at)

@@ -1,7 +1,7 @@
 """AArch64's time and random-number registers, which unicorn would answer from the host.
 
-A hook on every ``mrs`` costs a call of Python, and C libraries read their thread pointer by one; so there is a hook only
-for a process with code that reads one of these registers.  Source: Arm ARM D19 (CNTPCT_EL0, CNTVCT_EL0, RNDR).
+A hook on every ``mrs`` costs a call of Python, and C libraries read their thread pointer by one; so there is a hook
+only for a process with code that reads one of these registers.  Source: Arm ARM D19 (CNTPCT_EL0, CNTVCT_EL0, RNDR).
 """
 
 from __future__ import annotations

@@ -77,6 +77,8 @@ class Kernel:
         self.umask = 0o022
         self.ended: Ended | None = None
         self.remark = ""
+        self.silent = False
+        """Set by a call that a rewriter has put into the program: it maps a parallel shadow stack.  Not traced."""
         self.resumed = False
         """Set by a call that has set all registers itself."""
         self.late: list[Delivery] = []
@@ -125,7 +127,7 @@ class Kernel:
         """Do the call the guest's registers ask for; how the process ended by it, None where it goes on."""
         name = name_of(self.arch.name, self.get(self._number) & 0xFFFF_FFFF)
         raw = [self.get(register) for register in self._arguments]
-        self.remark, self.resumed = "", False
+        self.remark, self.resumed, self.silent = "", False, False
         texts: list[str] = []
         try:
             result = self._do(name, raw, texts)
@@ -133,7 +135,8 @@ class Kernel:
         except Refusal as refusal:
             result, said = -refusal.number, refusal.name
             self.remark = refusal.note or self.remark
-        self._recorder.add(Call(name, tuple(texts), said, self.remark))
+        if not self.silent:
+            self._recorder.add(Call(name, tuple(texts), said, self.remark))
         if self.ended is None:
             if not self.resumed:
                 self._answer(result)

@@ -20,6 +20,10 @@ ARENA = 0x7F_B000_0000
 ARENA_SIZE = 64 << 20
 ARENA_NAME = "arena"
 STEP = 1 << 20
+SHADOW_NAME = "own shadow"
+SHADOW_MARGIN = 64 << 10
+"""The storage of a parallel shadow stack, which a rewritten program's entry maps at a fixed place below its stack."""
+_GIVEN_OUT = frozenset({ARENA_NAME, SHADOW_NAME})  # mappings of which the guest has nothing until it asks
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
 Protect = Callable[[int, int, int], None]
@@ -42,7 +46,9 @@ class Pages:
         self._open: set[int] = set()
         self.heap_end = ARENA
         """What brk is: the heap grows from the arena's start, mappings from its end."""
-        protect(ARENA, ARENA_SIZE, 0)
+        for mapping in memory.mappings:
+            if mapping.name in _GIVEN_OUT:
+                protect(mapping.start, mapping.end - mapping.start, 0)
 
     def rights(self, page: int) -> int:
         """PROT_* of the page that begins at *page*; 0 where nothing is mapped."""
@@ -50,7 +56,7 @@ class Pages:
         if changed is not None:
             return changed
         mapping = self._memory.find(page)
-        return 0 if mapping is None or mapping.name == ARENA_NAME else _whole(mapping)
+        return 0 if mapping is None or mapping.name in _GIVEN_OUT else _whole(mapping)
 
     # -- the arena ------------------------------------------------------------------------------------------
 
@@ -79,6 +85,10 @@ class Pages:
             if found < 0:
                 raise Refusal(errno.ENOMEM)
             at = ARENA + found * PAGE
+        elif self.in_shadow(at, size):
+            self._set(at, size, prot)
+            self._protect(at, size, prot)
+            return at
         elif not self.in_arena(at, size):
             raise Refusal(errno.ENOMEM, "mappings lie in the arena")
         self._take(at, size, prot)
@@ -101,6 +111,11 @@ class Pages:
     def in_arena(self, address: int, size: int) -> bool:
         """Whether these pages lie in the arena."""
         return address >= ARENA and 0 < size <= ARENA_SIZE and address + up(size) <= ARENA + ARENA_SIZE
+
+    def in_shadow(self, address: int, size: int) -> bool:
+        """Whether these pages lie in the storage of a parallel shadow stack."""
+        mapping = self._memory.find(address)
+        return mapping is not None and mapping.name == SHADOW_NAME and address + up(size) <= mapping.end
 
     def clear(self, address: int, size: int) -> None:
         """Zero pages again (MADV_DONTNEED), in the arena."""

@@ -104,7 +104,7 @@ class FileSystem:
             raise Refusal(errno.ENOENT)
         if self._count >= MOST_ENTRIES:
             raise Refusal(errno.ENOSPC)
-        if place.folder.parent is None:  # deleted, while somebody had it open
+        if not place.folder.links:  # removed, while somebody was in it
             raise Refusal(errno.ENOENT)
         self._count += 1
         self._number += 1
@@ -188,8 +188,6 @@ class FileSystem:
         del place.folder.entries[place.name]
         node.links -= 1
         self._count -= 1  # but not its bytes: a descriptor may still hold them
-        if node.kind == FOLDER:
-            node.parent = None
         self.touch(place.folder)
 
     def _inside(self, folder: Node, outer: Node) -> bool:

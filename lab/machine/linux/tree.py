@@ -65,11 +65,11 @@ class Node:
             todo += [node.entries[name] for name in sorted(node.entries, reverse=True)]
 
     def path(self) -> bytes:
-        """A folder's absolute path."""
+        """The absolute path of a folder that was not removed."""
         names: list[bytes] = []
         node = self
         while node.parent is not None and node.parent is not node:
-            names.append(next((name for name, child in node.parent.entries.items() if child is node), b"(deleted)"))
+            names.append(next(name for name, child in node.parent.entries.items() if child is node))
             node = node.parent
         return b"/" + b"/".join(reversed(names))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import struct
 from pathlib import Path
 
@@ -12,12 +11,15 @@ from lab.arch import arch_by_name
 from lab.machine.cpu import new_cpu, register_ids
 from lab.machine.linux.kernel import Guest, Kernel
 from lab.machine.linux.numbers import NAMES, REGISTERS
+from lab.machine.linux.pages import SHADOW_NAME
 from lab.machine.linux.process import Process
+from lab.machine.linux.refusal import NAMES as ERRORS
 from lab.machine.linux.start import map_arena
 from lab.machine.memory import PAGE, GuestMemory
 
 SCRATCH, SCRATCH_SIZE = 0x10_0000, 64 << 10
 CODE = 0x20_0000
+SHADOW = 0x28_0000
 HOLE = 0x30_0000
 """Nothing is mapped there."""
 AT_FDCWD = -100
@@ -32,6 +34,7 @@ class Driver:
         self.memory.add(SCRATCH, SCRATCH_SIZE, "stack", writable=True, executable=False)
         self.memory.add(CODE, PAGE, "image", writable=False, executable=True)
         map_arena(self.memory)
+        self.memory.add(SHADOW, 16 * PAGE, SHADOW_NAME, writable=True, executable=False)
         self.cpu = new_cpu(self.arch)
         for mapping in self.memory.mappings:
             size = mapping.end - mapping.start
@@ -79,7 +82,7 @@ class Driver:
     def error(self, name: str | int, *arguments: int | bytes) -> str:
         """The error's name, "" where there is none."""
         result = self.call(name, *arguments)
-        return errno.errorcode[-result] if -4096 < result < 0 else ""
+        return ERRORS[-result] if -4096 < result < 0 else ""
 
     def open(self, path: bytes, flags: int = 0, mode: int = 0o644) -> int:
         return self.call("openat", AT_FDCWD, path, flags, mode)
@@ -87,7 +90,7 @@ class Driver:
     def contents(self, path: bytes) -> bytes:
         """A file's contents; AssertionError where it cannot be opened."""
         number = self.open(path)
-        assert number >= 0, errno.errorcode[-number]
+        assert number >= 0, ERRORS[-number]
         size = self.call("read", number, SCRATCH, 0x4000)
         self.call("close", number)
         return self.memory.read(SCRATCH, size)
