@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ from rewriters import rewrite
 from rewriters.rows import gaps
 from tests.fuzz.mutate import EHDR, PHDR, SHDR, Parts, parts_of
 from tests.rewriters import guests
+
+
+@pytest.fixture(scope="module")
+def sorted_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A guest whose sites do not come from .eh_frame, with a sorted table of that."""
+    folder = tmp_path_factory.mktemp("sorted")
+    return guests.build(folder, "x86_64", "xray", "cell", link_flags=("--build-id", "--eh-frame-hdr"))
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +128,65 @@ def test_a_function_around_several_overlaps_them_all(sound: Path, tmp_path: Path
     assert len(inner) > 5
     with pytest.raises(InputError, match="no function can be rewritten"):
         rewrite(load_image(tmp_path / "x.elf"), "pac", "parallel", Policy.CHECK)
+
+
+def _unsorted(raw: bytearray, parts: Parts) -> None:
+    at = parts.sections[".eh_frame_hdr"][0] + 12
+    raw[at : at + 16] = raw[at + 8 : at + 16] + raw[at : at + 8]
+
+
+def _short(raw: bytearray, parts: Parts) -> None:
+    _put(raw, parts, "sections", _section(raw, parts, ".eh_frame_hdr"), "sh_size", 2)
+
+
+def _unframed(raw: bytearray, parts: Parts) -> None:
+    at = parts.sections[".eh_frame"][0]
+    raw[at : at + 4] = b"\xf0\xff\xff\x7f"
+
+
+def _unled(raw: bytearray, parts: Parts) -> None:
+    table = parts.tables["segments"]
+    kinds = [struct.unpack_from("<I", raw, table.offset + 56 * i)[0] for i in range(table.count)]
+    _put(raw, parts, "segments", kinds.index(0x6474E550), "p_type", 0)
+
+
+def _codeless(raw: bytearray, parts: Parts) -> None:
+    """The first FDE, behind the CIE, is about much more than there is."""
+    at = parts.sections[".eh_frame"][0]
+    at += 4 + struct.unpack_from("<I", raw, at)[0]
+    struct.pack_into("<I", raw, at + 12, 0x7FFF_0000)
+
+
+IN_LINE, OUT_OF_LINE = Policy.USE, Policy.CHECK  # the latter writes .eh_frame anew, from what there was
+UNWINDING = [(_unsorted, IN_LINE), (_short, IN_LINE), (_unframed, IN_LINE), (_codeless, IN_LINE), (_unled, OUT_OF_LINE)]
+
+
+@pytest.mark.parametrize(("damage", "policy"), UNWINDING)
+def test_damaged_unwind_information_is_the_files_own_fault(
+    damage: Callable[[bytearray, Parts], None], policy: Policy, sorted_one: Path, tmp_path: Path
+) -> None:
+    raw = bytearray(sorted_one.read_bytes())
+    damage(raw, parts_of(bytes(raw)))
+    (tmp_path / "x.elf").write_bytes(raw)
+    with pytest.raises(InputError, match=r"x\.elf: its unwind information is damaged"):
+        rewrite(load_image(tmp_path / "x.elf"), "xray", "parallel", policy)
+
+
+def test_two_sections_of_a_name_that_must_be_unique(sorted_one: Path, tmp_path: Path) -> None:
+    raw = bytearray(sorted_one.read_bytes())
+    parts = parts_of(bytes(raw))
+    table = parts.tables["sections"]
+    header, comment = (table.offset + 64 * _section(raw, parts, name) for name in (".eh_frame_hdr", ".comment"))
+    raw[comment : comment + 64] = raw[header : header + 64]
+    (tmp_path / "x.elf").write_bytes(raw)
+    with pytest.raises(InputError, match=r"two sections are called \.eh_frame_hdr"):
+        rewrite(load_image(tmp_path / "x.elf"), "xray", "parallel", Policy.CHECK)
+
+
+def test_an_entry_in_the_middle_of_a_function(sound: Path, tmp_path: Path) -> None:
+    raw = bytearray(sound.read_bytes())
+    parts = parts_of(bytes(raw))
+    inside = next(f for f in load_image(sound).functions if f.name == "fib").start + 4
+    _put(raw, parts, "header", 0, "e_entry", inside)
+    (tmp_path / "x.elf").write_bytes(raw)
+    assert "lies inside fib" in _error(tmp_path / "x.elf")
