@@ -100,7 +100,9 @@ class Features:
     def _compute(self, pc: int) -> StaticFeatures:
         image = self.image
         piece = self.inserted_at(pc)
-        function = image.function_at(pc)
+        named = image.function_at(pc)
+        # Out-of-line code has a symbol of its own; it belongs to the function whose site it serves.
+        function = None if piece is not None and piece.region is Region.TRAMPOLINE else named
         row = self.cfi.at(pc)
         insn = next(decode(image.arch, self._code(pc, 16), pc))
         offset_class, live = "none", None
@@ -109,7 +111,7 @@ class Features:
             if image.arch.lr is not None:
                 live = self._live_map(function).get(pc)
         return StaticFeatures(
-            location=image.locate(pc) if piece is None or function else f"{piece.function or 'entry stub'}@{pc:#x}",
+            location=image.locate(pc) if piece is None or named else f"{piece.function or 'entry stub'}@{pc:#x}",
             function=function.name if function else (piece.function if piece else ""),
             region=piece.region if piece else Region.ORIGINAL,
             offset_class=offset_class,

@@ -12,7 +12,7 @@ from lab.images.image import Image
 from rewriters.census.a64_registers import BITS, Registers, registers
 from rewriters.census.a64_stack import effects
 from rewriters.census.clones import clone_numbers
-from rewriters.census.scan import Bools, Effect, Flow, Ints, Masks, Scan
+from rewriters.census.scan import NOWHERE, Bools, Effect, Flow, Ints, Masks, Scan
 from rewriters.sites import executable_sections
 
 
@@ -68,15 +68,15 @@ def _flow(words: Masks, address: Ints) -> tuple[NDArray[np.uint8], Ints]:
     def direct(mask: int, value: int, kind: Flow, shift: int, bits: int) -> None:
         at = np.nonzero(words & mask == value)[0]
         flow[at] = kind
-        target[at] = address[at] + 4 * _signed(words[at] >> shift & ((1 << bits) - 1), bits)
+        there = address[at] + 4 * _signed(words[at] >> shift & ((1 << bits) - 1), bits)
+        target[at] = np.where(there < 0, NOWHERE, there)
 
     group = words >> 25 & 15
     flow[(group & 0b1110 == 0b1010) | np.isin(group, (0, 1, 3))] = Flow.BAD  # what follows takes back what is known
     flow[words < 0x1_0000] = Flow.TRAP  # udf
     flow[words >> 24 == 0xD5] = Flow.NONE  # system: hints, barriers, mrs, msr, sys
-    exceptions = words >> 24 == 0xD4
-    flow[exceptions] = Flow.TRAP
-    flow[exceptions & (words & 0xE0_001F == 1)] = Flow.NONE  # svc comes back
+    flow[(words & 0xFFE0_001F == 0xD420_0000) | (words & 0xFFE0_001F == 0xD440_0000)] = Flow.TRAP  # brk, hlt
+    flow[(words & 0xFFE0_001C == 0xD400_0000) & (words & 3 != 0)] = Flow.NONE  # svc, hvc, smc come back
     direct(0xFC00_0000, 0x1400_0000, Flow.JUMP, 0, 26)
     direct(0xFC00_0000, 0x9400_0000, Flow.CALL, 0, 26)
     direct(0xFF00_0000, 0x5400_0000, Flow.BRANCH, 5, 19)

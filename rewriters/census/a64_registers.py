@@ -103,8 +103,9 @@ def _register(f: _Fields) -> Effects:
     logical = (f.w & 0x1F00_0000 == 0x0A00_0000) & (f.w >> 29 & 3 == 3)
     arithmetic = (f.w & 0x1F00_0000 == 0x0B00_0000) & (f.w >> 29 & 1 == 1)
     subps = f.w & 0xFFE0_FC00 == 0xBAC0_0000
-    kills = _pick(~compare & ~odd, f.d) | _flag(logical | arithmetic | compare | subps)
-    return reads, kills, kills
+    carried = carry & ~odd & (f.w >> 29 & 1 == 1)
+    kills = _pick(~compare & ~odd, f.d) | _flag(logical | arithmetic | compare | subps | carried)
+    return reads, kills, kills | _flag(odd)
 
 
 def _memory(f: _Fields) -> Effects:
@@ -120,7 +121,8 @@ def _memory(f: _Fields) -> Effects:
     prefetch = plain & ~vector & (f.w >> 30 == 3) & (f.w >> 22 & 3 == 2)
     stores = plain & ~vector & (f.w >> 22 & 3 == 0)
     loads = plain & ~vector & ~stores & ~prefetch
-    structure = vector & ~pair & ~plain & ~literal
+    copying = f.w & 0x3B20_0C00 == 0x1900_0400  # cpy, set: three registers, all updated
+    structure = vector & ~pair & ~plain & ~literal & ~copying
     tags = f.w & 0xFF20_0000 == 0xD920_0000  # stg, ldg: the register at bit 0 is read; ldg and ldgm also write it
     known = pair | plain | literal | structure | tags
     moving = (pair & (f.w >> 23 & 1 == 1)) | (short & (f.w >> 10 & 1 == 1))
@@ -132,6 +134,9 @@ def _memory(f: _Fields) -> Effects:
     kills |= _pick(moving, f.n)
     reads |= _pick(tags, f.d)
     clobbers = kills | _pick(~known, f.d | f.a | f.m | f.n) | _pick(structure, f.n)
+    twins = f.w & 0xBFA0_7C00 == 0x0820_7C00  # casp: each register and the one after it
+    reads |= _pick(twins, (f.d | f.m) << np.uint32(1))
+    clobbers |= _pick(twins, f.m << np.uint32(1))
     clobbers |= _pick(tags & (f.w & 0xC00 == 0), f.d) | _pick(tags & (f.w & 0x400 != 0), f.n)
     return reads, kills, clobbers
 
@@ -171,6 +176,7 @@ def _branch(f: _Fields) -> Effects:
     of_flags = f.w & 0xFFFF_FFE0 == 0xD53B_4200
     reads = _pick(by_register, f.n) | _pick(authenticated | tested, f.d) | _flag(conditional | of_flags)
     reads |= _pick(system & ~taking, f.d) | np.where(x1716, both, np.uint32(0))
+    reads |= np.where(f.w & 0xFFFF_FBFF == 0xD65F_0BFF, np.uint32(1 << 30), np.uint32(0))  # retaa, retab
     kills = _pick(taking, f.d) | _flag(f.w & 0xFFFF_FFE0 == 0xD51B_4200)
     return reads, kills, kills | np.where(x1716, np.uint32(1 << 17), np.uint32(0))
 

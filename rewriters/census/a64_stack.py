@@ -72,7 +72,7 @@ def _register(word: int) -> Effect:
         if n != _SP or not whole:
             return ((Op.SP_LOST,),)
         return ((Op.SP_MOVE, f"x{m}", -1 if word >> 30 & 1 else 1),)
-    if d == _LR and word & 0xFFFF_C000 == 0xDAC1_0000:  # pac*, aut*, xpac* of x30: still the return address
+    if d == _LR and word & 0xFFFF_8000 == 0xDAC1_0000:  # pac*, aut*, xpac* of x30: still the return address
         return ()
     if d == _LR and word & 0xFFE0_FFE0 == 0xAA00_03E0:  # mov x30, xM
         return ((Op.LR_REG, f"x{m}"),)
@@ -90,6 +90,10 @@ def _memory(word: int) -> Effect:
     if word & 0xFF20_0000 == 0xD920_0000:  # stg and its kin: the base is written back where bit 10 is set
         written = [word & 31] if not word & 0xC00 and word & 31 != _SP else []
         return _of_each(written + ([word >> 5 & 31] if word & 0x400 else []), None, ())
+    if word & 0x3B20_0C00 == 0x1900_0400:  # cpy, set
+        return _of_each([r for r in (word & 31, word >> 5 & 31, word >> 16 & 31) if r != _SP], None, ())
+    if word & 0xBFA0_7C00 == 0x0820_7C00:  # casp writes its first pair
+        return _of_each([r for r in (word >> 16 & 31, (word >> 16 & 31) + 1) if r != _SP], None, ())
     if word & 0x3B00_0000 == 0x1800_0000:
         return () if word >> 26 & 1 else _lost(word & 31)
     base = word >> 5 & 31

@@ -104,9 +104,10 @@ class Survey:
     """The census of one image.
 
     Every function is in ``bodies`` or in ``left_out`` (by start).  ``groups``: starts of functions that must be
-    instrumented all or none.  ``jumps`` and ``switches`` (both also in ``left_out``): setjmp/longjmp by what they do,
-    and functions that load SP from memory or another's register in any other way.  ``decoded``: instructions looked
-    at; ``understood``: those whose meaning was needed; ``seconds``: CPU time of this thread.
+    instrumented all or none.  ``jumps``: setjmp and longjmp by what they do; ``switches``: functions that load SP from
+    memory or another's register in any other way, or start a thread.  Both may be code no function covers; where they
+    are functions they are in ``left_out`` as well.  ``decoded``: instructions looked at; ``understood``: those whose
+    meaning was needed; ``seconds``: CPU time of this thread.
     """
 
     bodies: dict[int, Body]

@@ -78,6 +78,7 @@ class Origins:
         self.image = image
         self.unit = unit
         self.leaders: dict[int, list[int]] = {}
+        self._insns: dict[int, Insn] = {}
 
     @cached_property
     def _sources(self) -> dict[int, list[int]]:
@@ -89,8 +90,12 @@ class Origins:
 
     def insn(self, index: int) -> Insn:
         """The decoded instruction at *index* of the scan."""
-        address = self.unit.scan.addresses[index]
-        return decode_one(self.image.arch, self.image.read(address, int(self.unit.scan.size[index])), address)
+        found = self._insns.get(index)
+        if found is None:
+            address = self.unit.scan.addresses[index]
+            raw = self.image.read(address, int(self.unit.scan.size[index]))
+            found = self._insns[index] = decode_one(self.image.arch, raw, address)
+        return found
 
     def word(self, address: int) -> int:
         """Eight bytes of the image at *address* as a number; 0 where there are none."""

@@ -25,6 +25,10 @@ Bools = NDArray[Any]
 """One truth value an element."""
 
 
+NOWHERE = 1 << 62
+"""Stands for branch targets outside of what addresses can be."""
+
+
 class Flow(enum.IntEnum):
     """What an instruction does to control flow."""
 

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
+from lab.errors import InputError
 from lab.images.image import Function, Image
 from lab.layout import SiteOut
 from rewriters.census import a64, x64
 from rewriters.census.body import Body, Exit, ExitKind, JumpKind, JumpShape, Survey
-from rewriters.census.clones import shares_memory
 from rewriters.census.entries import entry_index
 from rewriters.census.fdes import read_fdes
 from rewriters.census.judge import Judged, Verdict, judge
-from rewriters.census.jumps import jump_shape
 from rewriters.census.links import Groups, Links, Owners, find_links
-from rewriters.census.origins import Origins
-from rewriters.census.scan import Flow, Op, Scan
+from rewriters.census.scan import NOWHERE, Flow, Op, Scan
 from rewriters.census.scratch import Scratch, find_scratch
+from rewriters.census.special import find_special
 from rewriters.census.unit import Place, Unit
 from rewriters.census.veneers import resolve_veneers
+from rewriters.sites import executable_sections
 
 _SPILLS = frozenset({Op.LR_SAVE, Op.LR_LOAD, Op.LR_LOST, Op.LR_REG})
 _CALLS = frozenset({Flow.CALL, Flow.CALL_INDIRECT})
 _MOST_ROUNDS = 12
-#: Stores of callee-saved registers at the first argument from which a function may be a setjmp.
-_FEWEST_SAVES = 4
+#: Bytes by which a function without a size of its own may be taken to reach beyond its section, to the next symbol.
+_PADDING = 16
 _JUMP_REASONS = {JumpKind.SETJMP: "saves a jmp_buf", JumpKind.LONGJMP: "restores a jmp_buf"}
 #: System V x86-64 psABI 3.2.3: r10 carries a nested function's static chain.
 _CHAIN = {"x86_64": "r10"}
@@ -53,8 +52,13 @@ def survey(image: Image) -> Survey:
 
 
 def scan_image(image: Image) -> Scan:
-    """The columns of *image*, by its architecture."""
-    return a64.scan(image) if image.arch.lr is not None else x64.scan(image)
+    """The columns of *image*, by its architecture; InputError where its executable sections make no sense."""
+    if any(address + len(data) >= NOWHERE for address, data in executable_sections(image)):
+        raise InputError(f"{image.path}: an executable section lies outside of every segment; link it again")
+    found = a64.scan(image) if image.arch.lr is not None else x64.scan(image)
+    if len(found.address) == 0 or (found.address[:-1] + found.size[:-1] > found.address[1:]).any():
+        raise InputError(f"{image.path}: executable sections overlap or hold nothing; link it again")
+    return found
 
 
 class _Work:
@@ -63,12 +67,17 @@ class _Work:
     def __init__(self, image: Image, scan: Scan) -> None:
         self.image, self.scan = image, scan
         self.fdes = read_fdes(image)
-        self.places = tuple(self._place(function) for function in image.functions)
+        placed = [self._place(function) for function in image.functions]
+        self.places = tuple(place for place in placed if place.low < place.high)
+        self.empty = [place.function for place in placed if place.low >= place.high]
         self.by_start = {place.function.start: place for place in self.places}
         self.number = {place.function.start: number for number, place in enumerate(self.places)}
         self.owners = Owners.of(self.places)
-        self.fragments = {fde.start for fde in self.fdes.values() if fde.fragment and fde.start in self.by_start}
+        self.fragments = frozenset(
+            fde.start for fde in self.fdes.values() if fde.fragment and fde.start in self.by_start
+        )
         self.outermost = [fde.start for fde in self.fdes.values() if fde.outermost]
+        self.overlapping: set[int] = set()
         self.noreturn: frozenset[int] = frozenset()
         self.calls = np.nonzero(scan.flow == Flow.CALL)[0]
         self.scratch: Scratch | None = None
@@ -93,53 +102,56 @@ class _Work:
     def run(self) -> None:
         """Everything, in order."""
         self._known_before()
-        self._link(find_links(self.scan, self.owners, frozenset(self.fragments), self.veneers.jumps))
-        starts = frozenset(self.by_start) | frozenset(
-            self.scan.addresses[place.entry] for place in self.places if place.low < place.high
-        )
+        self._link(find_links(self.scan, self.owners, self.fragments, self.veneers.jumps))
+        starts = frozenset(self.by_start) | frozenset(self.scan.addresses[place.entry] for place in self.places)
         self._judge_all(starts)
         self._believe_noreturn(starts)
         leads = [lead for group in self.groups.all() for lead in self.leads[group]]
         stops = [
             i for i in self.scan.events if self.scan.flows[i] == Flow.CALL and self.scan.targets[i] in self.noreturn
         ]
-        self.scratch = find_scratch(self.scan, self.owners, leads, frozenset(self.fragments), stops)
+        self.scratch = find_scratch(self.scan, self.owners, leads, self.fragments, stops)
         self._name_special()
         self._settle()
 
     def _name_special(self) -> None:
         """setjmp, longjmp and clone."""
-        counts = Counter(self.owners.at(np.array(self.scan.saves, np.int64)).tolist())
-        for number in (number for number, count in counts.items() if number >= 0 and count >= _FEWEST_SAVES):
-            place = self.places[number]
-            unit = Unit(self.scan, (place,), noreturn=self.noreturn)
-            shape = jump_shape(Origins(self.image, unit), self.scan, place)
-            if shape is not None:
-                self.jumps[place.function.start] = shape
-        for number in sorted(set(self.owners.at(np.array(self.scan.numbers, np.int64)).tolist()) - {-1}):
-            place = self.places[number]
-            origins = Origins(self.image, Unit(self.scan, (place,)))
-            for index in self.scan.syscalls:
-                if place.low <= index < place.high and shares_memory(origins, self.scan, index):
-                    start = place.function.start
-                    self.refuse(start, self.scan.addresses[index], "clones: a child of it may share the memory")
-                    self.switches[start] = self.left_out[start]
+        special = find_special(self.image, self.scan, self.owners, self.noreturn)
+        self.jumps = special.jumps
+        for start, (name, address) in special.clones.items():
+            self.switches[start] = SiteOut(name, address, "clones: a child of it may share the memory")
+            if start in self.by_start:
+                self.refuse(start, address, self.switches[start].reason)
 
     def _known_before(self) -> None:
-        for left, right in pairwise(self.places):
-            if right.function.start < left.function.end:
-                self.refuse(left.function.start, left.function.start, f"overlaps {right.function.name}")
-                self.refuse(right.function.start, right.function.start, f"overlaps {left.function.name}")
+        for function in self.empty:
+            reason = "no code of it lies in an executable section"
+            self.left_out[function.start] = SiteOut(function.name, function.start, reason)
+        for left, right in _overlaps(self.places):
+            self.overlapping |= {left.function.start, right.function.start}
+            self.refuse(left.function.start, left.function.start, f"overlaps {right.function.name}")
+            self.refuse(right.function.start, right.function.start, f"overlaps {left.function.name}")
         for start, place in self.by_start.items():
             fde = self.fdes.get(start)
             if start <= self.image.entry < place.function.end:
                 self.refuse(start, start, "the program's entry: there is nobody to return to")
             elif fde is not None and fde.signal:
                 self.refuse(start, start, "a signal-return trampoline")
+            elif not self._whole(place):
+                self.refuse(start, start, "its range is not all code")
             elif self._outermost(place):
                 self.refuse(start, start, "its unwind information says that nobody called it, or a part of it")
-            elif place.low >= place.high:
-                self.refuse(start, start, "no code of it lies in an executable section")
+
+    def _whole(self, place: Place) -> bool:
+        last = place.high - 1
+        end = self.scan.addresses[last] + int(self.scan.size[last])
+        gapless = end - self.scan.addresses[place.low] == int(self.scan.size[place.low : place.high].sum())
+        missing = max(place.function.end - end, 0)
+        try:
+            self.image.read(end, missing)
+        except InputError:
+            return False
+        return self.scan.addresses[place.low] == place.function.start and missing < _PADDING and gapless
 
     def _outermost(self, place: Place) -> bool:
         return any(place.function.start <= start < place.function.end for start in self.outermost)
@@ -153,13 +165,14 @@ class _Work:
     def _judge_all(self, starts: frozenset[int]) -> None:
         """Judge every group; a function entered with its caller's frame up joins that one's group, which is judged
         again."""
-        done: set[tuple[int, ...]] = set()
-        for _ in range(_MOST_ROUNDS):
-            fresh = [group for group in self.groups.all() if group not in done]
+        done: set[tuple[tuple[int, ...], frozenset[int]]] = set()
+        while True:  # groups only grow, and so do the fragments in them
+            found = [(group, self.fragments & frozenset(group)) for group in self.groups.all()]
+            fresh = [key for key in found if key not in done]
             if not fresh:
                 return
-            for group in fresh:
-                done.add(group)
+            done.update(fresh)
+            for group, _ in fresh:
                 for address in self._judge(group, starts, frozenset()).entered:
                     self._enter(group[0], address)
 
@@ -170,14 +183,17 @@ class _Work:
         start = place.function.start
         self.groups.unite(source, start)
         if any(".cold" in name for name in place.function.names) and not (self.scan.target[self.calls] == start).any():
-            self.fragments.add(start)
+            self.fragments |= {start}
         else:
             self.refuse(start, start, "entered by a jump with another function's frame up")
 
     def _judge(self, group: tuple[int, ...], starts: frozenset[int], noreturn: frozenset[int]) -> Judged:
         places = tuple(self.by_start[start] for start in group)
-        unit = Unit(self.scan, places, frozenset(self.fragments) & frozenset(group), noreturn)
-        judged = judge(self.image, unit, starts)
+        if self.overlapping & frozenset(group):
+            judged = Judged([Verdict(place, problem="not looked at") for place in places], set(), [])
+        else:
+            unit = Unit(self.scan, places, self.fragments & frozenset(group), noreturn)
+            judged = judge(self.image, unit, starts)
         for verdict in judged.verdicts:
             self.verdicts[verdict.place.function.start] = verdict
         self.leads[group] = judged.leads
@@ -236,11 +252,9 @@ class _Work:
             landing_pads=fde is not None and fde.lsda,
             over_prefix=tuple(verdict.over_prefix),
             bare_calls=tuple(verdict.bare_calls),
-            flags_free=not self.scratch.flags_matter(
-                self.number[place.function.start], min(place.entry, place.high - 1)
-            ),
+            flags_free=not self.scratch.flags_matter(self.number[place.function.start], place.entry),
             fragment=place.function.start in self.fragments,
-            scratch=self.scratch.free(self.number[place.function.start], min(place.entry, place.high - 1)),
+            scratch=self.scratch.free(self.number[place.function.start], place.entry),
         )
 
     def _kept(self, place: Place, way: Exit) -> Exit:
@@ -256,3 +270,13 @@ class _Work:
             if (self.scan.kills[place.low : place.high] & self.scan.bits[chain]).any():
                 more = (chain,)
         return replace(way, keeps=tuple(dict.fromkeys(way.keeps + more)))
+
+
+def _overlaps(places: tuple[Place, ...]) -> Iterator[tuple[Place, Place]]:
+    """Every place that begins before one ahead of it ends, with the one of these that reaches furthest."""
+    furthest: Place | None = None
+    for place in places:
+        if furthest is not None and place.function.start < furthest.function.end:
+            yield furthest, place
+        if furthest is None or place.function.end > furthest.function.end:
+            furthest = place

@@ -16,7 +16,7 @@ import numpy as np
 from lab.arch.x86_64 import X86_64
 from lab.images.image import Image
 from rewriters.census.clones import clone_numbers
-from rewriters.census.scan import Effect, Flow, Op, Scan
+from rewriters.census.scan import NOWHERE, Effect, Flow, Op, Scan
 from rewriters.census.x64_facts import BITS, Fact, fact
 from rewriters.sites import executable_sections
 
@@ -83,7 +83,7 @@ class _Rows:
             if cut:
                 self.prefixes.add(len(self.address))
                 self.add(address, 1, _PREFIX, _NO_TARGET)
-            self.add(address + cut, size - cut, found, int(operands, 16) if found.direct else _NO_TARGET)
+            self.add(address + cut, size - cut, found, min(int(operands, 16), NOWHERE) if found.direct else _NO_TARGET)
             done += size
         return done
 

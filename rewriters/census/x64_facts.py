@@ -164,14 +164,13 @@ def _effects(name: str, operands: str, raw: bytes) -> Effect:
         return ((Op.SP_LOST,), (Op.FP_LOST,))
     if "sp" not in operands and "bp" not in operands:
         return ()
-    first, _, rest = operands.partition(", ")
-    if first in _SP_NAMES:
-        return _to_sp(name, operands)
-    if first in _FP_NAMES and name not in _READERS:
-        return _to_fp(name, operands)
-    others = rest.split(", ")
-    if name in _EXCHANGES and any(other in _SP_NAMES + _FP_NAMES for other in others):
+    names = operands.split(", ")
+    if name in _EXCHANGES and any(each in _SP_NAMES + _FP_NAMES for each in names):
         return ((Op.SP_LOAD, ""), (Op.FP_LOST,))
+    if names[0] in _SP_NAMES:
+        return _to_sp(name, operands)
+    if names[0] in _FP_NAMES and name not in _READERS:
+        return _to_fp(name, operands)
     slot = _SLOT.match(operands)
     if slot and name not in _READERS:
         return ((Op.SLOT_WRITE, int(slot[1] == "rbp"), int(slot[2] or "0", 0)),)

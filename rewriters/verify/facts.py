@@ -15,7 +15,6 @@ from lab.arch.decode import ENDS_FLOW, Insn, Kind, decode_one, disassemble
 from lab.images.flow import code_pieces
 from lab.images.image import Function, Image
 
-
 _FALLING = frozenset(Kind) - ENDS_FLOW
 
 
@@ -102,9 +101,12 @@ def facts(arch: Arch, code: bytes, address: int) -> Iterator[Fact]:
             done += unit
 
 
+_LONGEST_STRAY = 64
+
+
 class Reading:
     """The code of an image's functions, each decoded when first asked for.  ``home``: instruction -> start of the
-    function in which it was found."""
+    function in which it was found, -1 outside of all."""
 
     def __init__(self, image: Image) -> None:
         self.image, self.arch = image, image.arch
@@ -131,7 +133,26 @@ class Reading:
         if address in self._all:
             return self._all[address]
         home = self.image.function_at(address)
-        return None if home is None else self.of(home).get(address)
+        if home is None:
+            self._stray(address)
+            return self._all.get(address)
+        return self.of(home).get(address)
+
+    def _stray(self, address: int) -> None:
+        """Read code of no function (stubs and veneers of linkers) from *address* on, up to where it leaves; at home
+        nowhere."""
+        homes = (s for s in self.image.sections if s.executable and s.address <= address < s.address + s.size)
+        home = next(homes, None)
+        if home is None:
+            return
+        code = self.image.read(address, min(home.address + home.size - address, _LONGEST_STRAY))
+        for found in facts(self.arch, code, address):
+            if found.kind is Kind.UNDECODED or self.image.function_at(found.address) is not None:
+                return
+            self._all[found.address] = found
+            self.home[found.address] = -1
+            if not found.falls:
+                return
 
     def in_full(self, found: Fact) -> Insn | None:
         """*found* decoded in full if it names SP, FP or the link register or is a call; else None: it leaves those

@@ -37,7 +37,11 @@ def _stops(reading: Reading, function: Function, stopping: set[int]) -> bool:
             fact = code.get(at)
             if fact is None or fact.kind in _RETURNS:
                 return False  # or it leaves for code nobody knows
-            if fact.target is not None and fact.kind is not Kind.CALL and not _inside(function, fact, stopping, pending):
+            if (
+                fact.target is not None
+                and fact.kind is not Kind.CALL
+                and not _inside(function, fact, stopping, pending)
+            ):
                 return False
             if not fact.falls or (fact.kind is Kind.CALL and fact.target in stopping):
                 break

@@ -47,6 +47,11 @@ class State(NamedTuple):
         )
 
 
+def popped(state: State) -> State:
+    """*state* behind a pop: on the way out, where the link register and SP are as they were at entry."""
+    return state._replace(pushed=False, lr=True, sp=0 if state.sp is None else state.sp)
+
+
 ENTERED = State(pushed=False, lr=True, sp=0, fp=None)
 #: Fillers between blocks: unreached ones are no jump-table target.
 _PADDING = frozenset({"nop", "nopw", "int3", "udf", "brk", "ud2", ".byte"})
@@ -188,6 +193,8 @@ class Walk:
         match fact.kind:
             case Kind.RETURN:
                 self._ended(state, fact.address, "returns without a pop")
+            case Kind.INDIRECT if self.reading.home[fact.address] < 0:
+                self._ended(state, fact.address, "jumps out of the function without a pop")
             case Kind.INDIRECT:
                 self._indirect.setdefault(self.reading.home[fact.address], set()).add(fact.address)
             case Kind.CALL:
@@ -196,7 +203,8 @@ class Walk:
             case Kind.JUMP | Kind.BRANCH:
                 if fact.target is not None:
                     self._jump(fact, self.ways.taken(fact), state)
-        if fact.falls and fact.end not in self.seeds and not (fact.kind is Kind.CALL and self._last_call(fact)):
+        last = fact.kind in {Kind.CALL, Kind.SYSCALL} and self._last(fact)
+        if fact.falls and fact.end not in self.seeds and not last:
             self._arrive(self.ways.behind(fact), self._after(fact, state), fact.address)
 
     @cached_property
@@ -212,7 +220,7 @@ class Walk:
         if index >= 0 and fact.end <= self.pads[index].end:
             self._arrive(self.ways.enter(self.pads[index].landing_pad), state, fact.address)
 
-    def _last_call(self, fact: Fact) -> bool:
+    def _last(self, fact: Fact) -> bool:
         """Whether nothing comes back from the call *fact*: its function ends there, or what it calls never returns."""
         home = self.pair.old.function_at(fact.address)
         return fact.target in self.noreturn or (home is not None and fact.end >= home.end)
@@ -236,7 +244,7 @@ class Walk:
         """A direct jump; out of the function it is a tail call if the frame is down, else it goes on elsewhere."""
         home = self.pair.old.function_at(fact.address)
         inside = home is not None and fact.target is not None and home.start <= fact.target < home.end
-        outside = fact.target is None or self.pair.old.function_at(fact.target) is None
+        outside = fact.target is None or self.reading.at(fact.target) is None
         if not inside and (outside or fact.target in self.seeds):
             after = self._pass(way.events, state) if outside else state
             self._ended(after, fact.address, "jumps out of the function without a pop")
@@ -290,7 +298,7 @@ class Walk:
         if state.pushed is False:
             self._wrong(unit.start, "pops what was not pushed")
         self._sp(unit, state)
-        return state._replace(pushed=False, lr=True)
+        return popped(state)
 
     def _sp(self, unit: Unit, state: State) -> None:
         if self.at_entry_sp and state.sp not in {0, None}:

@@ -45,9 +45,8 @@ class References:
         old, new = self.frames
         if old is None or new is None or not 0 <= was - old.address <= old.end:
             return False
-        entries = {new.address + entry.offset for entry in (*new.cies, *new.fdes, *new.dropped)} | {
-            new.address + new.end
-        }
+        offsets = [cie.offset for cie in new.cies] + [fde.offset for fde in (*new.fdes, *new.dropped)]
+        entries = {new.address + offset for offset in [*offsets, new.end]}
         behind_old = [fde.start for fde in old.fdes if old.address + fde.offset >= was]
         behind_new = [fde.start for fde in new.fdes if new.address + fde.offset >= now]
         left = [start for start in behind_old if not self._moved(start)]
@@ -63,9 +62,9 @@ class References:
 
     def check(self) -> Iterator[str]:
         """Everything the map says or comparing found."""
-        for new, was, now in self.carriage.references:
+        for at, was, now in self.carriage.references:
             if not self.leads(now, was):
-                yield f"the code at {self.pair.within(new)} names {now:#x}, the original {self.pair.old.locate(was)}"
+                yield f"the code at {self.pair.within(at)} names {now:#x}, the original {self.pair.old.locate(was)}"
         renamed = {old.address: (old, new) for old, new in self.carriage.renamed}
         for old, new in self.carriage.renamed:
             if problem := self._renamed(old, new, renamed):
@@ -76,9 +75,7 @@ class References:
     def _renamed(self, old: Fact, new: Fact, renamed: dict[int, tuple[Fact, Fact]]) -> str:
         """Why the part of an address that changed from *old* to *new* is wrong ("" = it is right)."""
         if old.mnemonic == "adrp":
-            return (
-                "" if any(self._completes(old, fact) for fact, _ in renamed.values()) else "nothing uses the new page"
-            )
+            return "" if self._completed(old, _number(new, _ADRP), renamed) else "nothing uses the new page"
         low, again = _LOW.match(old.text), _LOW.match(new.text)
         if self.pair.arch.lr is not None and low and again:
             return self._low(old, int(low[3], 0), int(again[3], 0), renamed)
@@ -93,8 +90,16 @@ class References:
                 return ""
         return "with no page before it is it what it was"
 
-    def _completes(self, page: Fact, low: Fact) -> bool:
-        return _LOW.match(low.text) is not None and page in self._pages(low)
+    def _completed(self, page: Fact, now: int, renamed: dict[int, tuple[Fact, Fact]]) -> bool:
+        """Whether an ``add`` of the function of *page*, which is *now*, makes the two pages into the same thing."""
+        home = self.pair.old.function_at(page.address)
+        was = _number(page, _ADRP)
+        for fact in [] if home is None else self.pair.reading.of(home).values():
+            low = _LOW.match(fact.text)
+            again = _LOW.match(renamed.get(fact.address, (fact, fact))[1].text)
+            if low and again and self.leads(now + int(again[3], 0), was + int(low[3], 0)):
+                return True
+        return False
 
     def _pages(self, low: Fact) -> list[Fact]:
         """Every ``adrp`` of the function of *low*, first those of the register that *low* adds to (others may be copied

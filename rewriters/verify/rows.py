@@ -9,7 +9,7 @@ from itertools import pairwise
 from lab.layout import LayoutRow, Where
 from rewriters.sites import Ranges
 from rewriters.verify.pair import Pair
-from rewriters.verify.pairs import State, Walk
+from rewriters.verify.pairs import State, Walk, popped
 from rewriters.verify.units import Unit, What
 
 
@@ -54,7 +54,7 @@ class _Judge:
         """Every instruction of a sequence, or a unit of another kind."""
         if not unit.pieces:
             yield from self.check(unit.start, state, 0)
-        after = state._replace(pushed=unit.what is What.PUSH, lr=state.lr or unit.what is What.POP)
+        after = state._replace(pushed=True) if unit.what is What.PUSH else popped(state)
         for piece in unit.pieces:
             yield from self.check(piece.address, after if piece.flipped else state, piece.pushed)
 

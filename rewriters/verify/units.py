@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import bisect
 import enum
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lab.arch.decode import Kind
 from lab.errors import EngineError, RefusedError
-from lab.layout import Flavour, InsertedRange, Region
+from lab.layout import InsertedRange, Region
 from rewriters import encode
 from rewriters.sequences import Binding, Emitted, Places, entry_stub
 from rewriters.sites import Action
 from rewriters.verify.facts import Fact, facts
+from rewriters.verify.hooks import Hooks
 from rewriters.verify.pair import Pair
 from rewriters.verify.templates import Templates
 
@@ -112,7 +112,7 @@ class _Reader:
     def __init__(self, pair: Pair, found: Units) -> None:
         self.pair, self.arch, self.found = pair, pair.arch, found
         self.templates = Templates(pair.arch, pair.map.layout)
-        self.hooks = hook_patterns(pair)
+        self.hooks = Hooks(pair.arch, pair.map.layout)
 
     def wrong(self, text: str) -> None:
         self.found.problems.append(text)
@@ -216,12 +216,10 @@ class _Reader:
         """The length of a hook that begins here; only trampolines have any."""
         if piece.region is not Region.TRAMPOLINE:
             return 0
-        for patterns in self.hooks:
-            texts = [fact.text for fact in read[at : at + len(patterns)]]
-            if len(texts) == len(patterns) and all(p.fullmatch(t) for p, t in zip(patterns, texts, strict=True)):
-                self.found.add(Unit(read[at].address, read[at + len(patterns) - 1].end, What.HOOK))
-                return len(patterns)
-        return 0
+        length = self.hooks.match(read, at)
+        if length:
+            self.found.add(Unit(read[at].address, read[at + length - 1].end, What.HOOK))
+        return length
 
 
 #: Registers a function may change before it begins and after it ends: neither arguments, results nor saved ones.
@@ -229,29 +227,3 @@ SCRATCH = {
     "aarch64": frozenset({f"x{i}" for i in range(9, 18)}),
     "x86_64": frozenset({"r10", "r11"}),
 }
-_BUFFER = {"aarch64": r"\[x\d+, #0x60\]", "x86_64": r"\[r[a-z0-9]+ \+ 0x60\]"}
-
-
-def hook_patterns(pair: Pair) -> tuple[tuple[re.Pattern[str], ...], ...]:
-    """What saves or restores the shadow-stack pointer in a jmp_buf (rewriters.hooks), as patterns."""
-    layout, slot = pair.map.layout, _BUFFER[pair.arch.name]
-    if layout.flavour is Flavour.PARALLEL:
-        return ()
-    if layout.flavour is Flavour.REGISTER:
-        made = ((rf"str {layout.register}, {slot}",), (rf"ldr {layout.register}, {slot}",))
-    elif pair.arch.lr is None:
-        cell = rf"qword ptr \[rip [+-] {_NUMBER}\]"
-        made = (
-            (rf"mov r11, {cell}", rf"mov qword ptr {slot}, r11"),
-            (rf"mov r11, qword ptr {slot}", rf"mov {cell}, r11"),
-        )
-    else:
-        page, low = rf"adrp x16, #{_NUMBER}", rf"\[x16(, #{_NUMBER})?\]"
-        made = (
-            (page, rf"ldr x17, {low}", rf"str x17, {slot}"),
-            (page, rf"ldr x17, {slot}", rf"str x17, {low}"),
-        )
-    return tuple(tuple(re.compile(text) for text in texts) for texts in made)
-
-
-_NUMBER = r"(?:0x[0-9a-f]+|\d+)"

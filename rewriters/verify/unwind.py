@@ -261,8 +261,8 @@ class _Follower:
             yield before.old
 
     def _like(self, now: CfiState, was: CfiState, pushed: int) -> bool:
-        """Whether *now* is *was* with *pushed* bytes more on the stack (which a landing pad must remove); and perhaps no
-        longer signed, behind an authentication.  Where PAC sites are filled nothing is signed, whatever is said."""
+        """Whether *now* is *was* with *pushed* bytes more on the stack (which a landing pad must remove); and perhaps
+        no longer signed, behind an authentication.  Where PAC sites are filled nothing is signed, whatever is said."""
         cfa = was.cfa
         if pushed and cfa.register == self.stack and cfa.expression is None:
             cfa = cfa._replace(offset=cfa.offset + pushed)

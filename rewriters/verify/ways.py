@@ -59,7 +59,8 @@ class Ways:
         return way
 
     def _follow(self, start: int) -> Way:
-        at, events = start, []
+        at = start
+        events: list[Unit] = []
         for _ in range(_MOST):
             unit = self.units.by_start.get(at)
             if unit is None:
@@ -200,7 +201,8 @@ def _check(ways: Ways, fact: Fact, end: int) -> Iterator[str]:
 def _falls(ways: Ways, fact: Fact, end: int) -> Iterator[str]:
     """The way on behind *fact*, whose function ends at *end*."""
     way = ways.behind(fact)
-    if ways.same(way, fact.end) or (fact.kind is Kind.CALL and fact.end == end and way.to is not End.LOST):
+    nothing = fact.kind is Kind.CALL or fact.mnemonic == "nop"  # a call that does not return, padding
+    if ways.same(way, fact.end) or (nothing and fact.end == end and way.to is not End.LOST):
         return
     yield f"behind '{fact.text}' of {ways.pair.old.locate(fact.address)} control goes to {described(ways, way)}"
 

@@ -106,6 +106,15 @@ def test_setjmp_and_longjmp_by_what_they_do(arch: str, register: str, words: int
         assert touched == {8 * i for i in range(words)}
 
 
+@pytest.mark.parametrize("arch", [A64, X86])
+def test_setjmp_without_a_size_is_found_all_the_same(arch: str) -> None:
+    lines = [line for line in jump_source(arch, "").splitlines() if not line.startswith((".size", ".type"))]
+    image, found = look(arch, "\n".join(lines))
+    assert {s.function.name for s in found.jumps.values()} == {"setjmp", "longjmp"}
+    assert not set(found.jumps) & set(found.left_out), "they are no functions here"
+    assert image.function_at(image.symbols["setjmp"]) is None
+
+
 def test_mangled_pointers_and_a_tail_call() -> None:
     found = shapes(X86, MANGLED)
     assert {name: shape[0] for name, shape in found.items()} == {

@@ -272,3 +272,17 @@ def test_a_wrong_address_in_the_slot_is_not_believed_where_sp_moves_with_it() ->
     )
     image, found = look(X86, text)
     assert len(body_of(image, found, "beside").exits) == 1
+
+
+@pytest.mark.parametrize("arch", [A64, X86])
+def test_a_size_that_reaches_beyond_the_code(arch: str) -> None:
+    mark = "%" if arch == A64 else "@"
+    image, found = look(arch, f".globl far\n.type far, {mark}function\nfar: ret\n.size far, 4096")
+    assert reason_of(image, found, "far") == "its range is not all code"
+
+
+@pytest.mark.parametrize("arch", [A64, X86])
+def test_a_function_in_data(arch: str) -> None:
+    mark = "%" if arch == A64 else "@"
+    image, found = look(arch, f".data\n.type there, {mark}function\nthere: .quad 0\n.size there, 8\n.text")
+    assert reason_of(image, found, "there") == "no code of it lies in an executable section"
