@@ -32,6 +32,7 @@ COMMANDS = {
     "selftest": "selftest",
     "rewrite": "rewrite",
     "census": "census",
+    "verify": "verify",
     "bench": "bench",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""

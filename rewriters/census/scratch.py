@@ -85,7 +85,7 @@ class _Calls:
 
     ``at``: instruction index; ``source``, ``into``: piece numbers; ``onward``: a function's call of a piece that goes
     on indirectly (a linkage-table stub); ``writes``: per piece, all that its instructions overwrite, everything where
-    one of them goes on indirectly."""
+    one of them calls indirectly."""
 
     at: Ints
     source: Ints
@@ -112,7 +112,7 @@ class _Calls:
         indirect &= np.bincount(piece, minlength=count) <= _LONGEST_STUB
         writes = np.zeros(count, np.uint32)
         np.bitwise_or.at(writes, piece, scan.kills)
-        writes[piece[np.isin(scan.flow, (Flow.CALL_INDIRECT, Flow.INDIRECT))]] = _EVERY
+        writes[piece[scan.flow == Flow.CALL_INDIRECT]] = _EVERY  # an indirect jump may be a table's
         calls = scan.flow[at] == Flow.CALL
         return _Calls(at, piece[at], piece[goals], indirect[piece[goals]] & calls & (owner[at] >= 0), writes)
 

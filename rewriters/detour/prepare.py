@@ -6,7 +6,6 @@ import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lab.arch.decode import Kind
 from lab.images.flow import Graph, decode_function
 from lab.images.image import Function, Image
 from lab.layout import Flavour, LayoutRow, Leaves, Policy, SiteOut, Where
@@ -21,10 +20,9 @@ from rewriters.pairing import entry_rows, plain_rows, walk
 from rewriters.plan import Plan, Prepared, Storage
 from rewriters.sequences import sequence
 from rewriters.sites import Action
+from rewriters.strange import not_understood
 from rewriters.unwind import Obstacles, read_frames, registered
 
-#: How the census's reason begins for functions that pop their own return address.
-_POPS_ITS_OWN = "moves the stack pointer above"
 _SAME_SLOT = "calls with SP as it was at its entry: both return addresses would have the same parallel slot"
 _PACIASP = bytes.fromhex("3f2303d5")
 
@@ -86,28 +84,6 @@ def set_aside(image: Image, known: Survey, flavour: Flavour, leaves: Leaves) -> 
         elif flavour is Flavour.PARALLEL and body.bare_calls and image.arch.lr is not None:
             left_out[start] = SiteOut(body.function.name, body.bare_calls[0], _SAME_SLOT)
     return left_out
-
-
-def not_understood(image: Image, known: Survey) -> dict[int, SiteOut]:
-    """Functions in which nobody can tell where the return address is, by start."""
-    found = dict(known.left_out)
-    for start, out in known.left_out.items():
-        if out.reason.startswith(_POPS_ITS_OWN):
-            found |= _entered_from(image, start)
-    return found
-
-
-def _entered_from(image: Image, start: int) -> dict[int, SiteOut]:
-    """Functions to which the one at *start*, which has taken its return address off the stack, jumps (musl's sigsetjmp
-    does so to __sigsetjmp_tail, and again when longjmp comes back to it)."""
-    found = {}
-    function = image.function_at(start)
-    for insn in decode_function(image, function).insns if function is not None else ():
-        home = image.function_at(insn.target) if insn.kind in {Kind.JUMP, Kind.BRANCH} and insn.target else None
-        if home is not None and home.start != start:
-            why = f"{image.locate(start)} jumps here with its return address off the stack"
-            found[home.start] = SiteOut(home.name, home.start, why)
-    return found
 
 
 def _calls(image: Image, start: int) -> bool:

@@ -21,6 +21,7 @@ from rewriters.verify.pair import Pair
 from rewriters.verify.pairs import Walk, walk
 from rewriters.verify.references import References
 from rewriters.verify.rows import check_cover, check_rows
+from rewriters.verify.symbols import check_symbols
 from rewriters.verify.units import Units, take_apart
 from rewriters.verify.unwind import check_unwinding
 from rewriters.verify.ways import Ways, check_dead, check_ways
@@ -74,6 +75,7 @@ CHECKS: dict[str, Check] = {
     "layout rows cover the code": lambda work: check_cover(work.pair),
     "layout rows are true": lambda work: check_rows(work.walk),
     "unwind information follows the code": lambda work: check_unwinding(work.ways),
+    "symbols follow the code": lambda work: check_symbols(work.ways),
     "census accounts for every function": lambda work: check_census(work.walk),
 }
 """Name -> check, in the order in which they are reported."""

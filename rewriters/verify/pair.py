@@ -109,7 +109,7 @@ class Pair:
         bytes; None: it no longer exists."""
         found: dict[int, tuple[int, int] | None] = {}
         for piece in self.map.inserted:
-            if piece.region in IN_OLD_TEXT:
+            if piece.region in IN_OLD_TEXT and self.inside(piece.start, piece.end):
                 found |= dict.fromkeys(range(piece.start, piece.end, self.arch.insn_align))
         for carried in self.map.carried:
             at, end = carried.old, carried.old + carried.old_size
@@ -119,6 +119,10 @@ class Pair:
                 found[at] = (start, start + (carried.new_size if whole else fact.size))
                 at = fact.end
         return found
+
+    def inside(self, start: int, end: int) -> bool:
+        """Whether one segment of the old image holds [start, end): a map may say anything."""
+        return any(s.address <= start and end <= s.end for s in self.old.segments)
 
     def place(self, old: int) -> tuple[int, int] | None:
         """[start, end) of the new bytes of the original instruction at *old*: carried, or where it always was; None

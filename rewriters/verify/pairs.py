@@ -7,52 +7,22 @@ what they had.  Nothing is taken from what the rewriter thought of the code.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 from lab.arch.decode import Kind
-from lab.images.frame import Frame, step
 from lab.images.image import Function
 from lab.layout import Flavour
 from lab.metadata.cfi_lsda import CallSite
-from rewriters.unwind import read_frames, read_lsda
 from rewriters.verify.facts import Fact
 from rewriters.verify.noreturn import noreturn
+from rewriters.verify.state import ENTERED, State, after, popped
 from rewriters.verify.templates import Templates
+from rewriters.verify.throws import landing_pads, pad_of
 from rewriters.verify.units import Unit, What
 from rewriters.verify.ways import End, Way, Ways
 
-
-class State(NamedTuple):
-    """Before an instruction: ``pushed`` (None: paths disagree); ``lr``: the link register holds the return address;
-    SP and FP minus SP at entry (None: unknown)."""
-
-    pushed: bool | None
-    lr: bool
-    sp: int | None
-    fp: int | None
-
-    def join(self, other: State) -> State:
-        """What both paths agree on."""
-        if self == other:
-            return self
-        return State(
-            self.pushed if self.pushed == other.pushed else None,
-            self.lr and other.lr,
-            self.sp if self.sp == other.sp else None,
-            self.fp if self.fp == other.fp else None,
-        )
-
-
-def popped(state: State) -> State:
-    """*state* behind a pop: on the way out, where the link register and SP are as they were at entry."""
-    return state._replace(pushed=False, lr=True, sp=0 if state.sp is None else state.sp)
-
-
-ENTERED = State(pushed=False, lr=True, sp=0, fp=None)
 #: Fillers between blocks: unreached ones are no jump-table target.
 _PADDING = frozenset({"nop", "nopw", "int3", "udf", "brk", "ud2", ".byte"})
 
@@ -102,10 +72,16 @@ class Walk:
                     jumped.add(fact.target)
         return {f.start for f in self.pair.old.functions if f.start in called or f.start not in jumped}
 
+    @cached_property
+    def pads(self) -> list[CallSite]:
+        """Call sites with a landing pad, by address."""
+        return landing_pads(self.pair.old)
+
     def run(self) -> Walk:
         """Walk everything."""
         for start in sorted(self.seeds):
-            self._enter(start, ENTERED)
+            for way in self.ways.entries(start):
+                self._arrive(way, ENTERED, start)
         self._settle()
         for function in self.pair.old.functions:
             if function.start not in self.before:  # reached by jumps alone, from functions not reached themselves
@@ -178,10 +154,10 @@ class Walk:
 
     def _on(self, fact: Fact, state: State) -> int | None:
         """Straight on behind *fact*, all of it where it always was; None if nothing new comes of it."""
-        after = self._after(fact, state)
+        behind = after(self.arch, self.reading, fact, state)
         end = fact.end
         known = self.before.get(end)
-        new = after if known is None else known.join(after)
+        new = behind if known is None else known.join(behind)
         if new == known or end in self.seeds:
             return None
         self.before[end] = new
@@ -199,40 +175,26 @@ class Walk:
                 self._indirect.setdefault(self.reading.home[fact.address], set()).add(fact.address)
             case Kind.CALL:
                 self._call(fact, state)
+                if fact.target is not None:
+                    self._called(fact)
                 self._throw(fact, state._replace(lr=False))
             case Kind.JUMP | Kind.BRANCH:
                 if fact.target is not None:
                     self._jump(fact, self.ways.taken(fact), state)
         last = fact.kind in {Kind.CALL, Kind.SYSCALL} and self._last(fact)
         if fact.falls and fact.end not in self.seeds and not last:
-            self._arrive(self.ways.behind(fact), self._after(fact, state), fact.address)
-
-    @cached_property
-    def pads(self) -> list[CallSite]:
-        """Call sites with a landing pad, by address."""
-        frames = read_frames(self.pair.old)
-        tables = [] if frames is None else [read_lsda(self.pair.old, fde) for fde in frames.fdes if fde.lsda]
-        return sorted(site for table in tables for site in table.sites if site.landing_pad)
+            self._arrive(self.ways.behind(fact), after(self.arch, self.reading, fact, state), fact.address)
 
     def _throw(self, fact: Fact, state: State) -> None:
         """An exception thrown by the call *fact* goes to its landing pad."""
-        index = bisect.bisect_left(self.pads, fact.end, key=lambda site: site.start) - 1
-        if index >= 0 and fact.end <= self.pads[index].end:
-            self._arrive(self.ways.enter(self.pads[index].landing_pad), state, fact.address)
+        site = pad_of(self.pads, fact.end)
+        if site is not None:
+            self._arrive(self.ways.enter(site.landing_pad), state, fact.address)
 
     def _last(self, fact: Fact) -> bool:
         """Whether nothing comes back from the call *fact*: its function ends there, or what it calls never returns."""
         home = self.pair.old.function_at(fact.address)
         return fact.target in self.noreturn or (home is not None and fact.end >= home.end)
-
-    def _after(self, fact: Fact, state: State) -> State:
-        if fact.kind is Kind.CALL:
-            return state._replace(lr=False)
-        insn = self.reading.in_full(fact)
-        if insn is None:
-            return state
-        frame = step(self.arch, insn, Frame(state.sp, state.fp))
-        return State(state.pushed, state.lr and self.arch.lr not in insn.writes, frame.sp, frame.fp)
 
     def _call(self, fact: Fact, state: State) -> None:
         if self.reading.home[fact.address] not in self.pushing or fact.target in self.noreturn:
@@ -240,18 +202,30 @@ class Walk:
         if state.pushed is False and fact.target != fact.end:
             self._wrong(fact.address, "calls while its return address is not on the shadow stack")
 
+    def _called(self, fact: Fact) -> None:
+        """The function that is called, or jumped to at the end, is entered where it now is."""
+        way = self.ways.taken(fact)
+        if way.events:
+            self._arrive(way, ENTERED, fact.address)
+
     def _jump(self, fact: Fact, way: Way, state: State) -> None:
         """A direct jump; out of the function it is a tail call if the frame is down, else it goes on elsewhere."""
         home = self.pair.old.function_at(fact.address)
         inside = home is not None and fact.target is not None and home.start <= fact.target < home.end
         outside = fact.target is None or self.reading.at(fact.target) is None
         if not inside and (outside or fact.target in self.seeds):
-            after = self._pass(way.events, state) if outside else state
-            self._ended(after, fact.address, "jumps out of the function without a pop")
-        elif not inside and self._begins(fact.target) and state.sp == 0 and (self.silent or not state.pushed):
+            if not outside and (self.silent or not state.pushed):
+                self._called(fact)
+            passed = self._pass(way.events, state) if outside else state
+            self._ended(passed, fact.address, "jumps out of the function without a pop")
+        elif not inside and self._begins(fact.target) and self._down(home, state) and (self.silent or not state.pushed):
             self._arrive(way, ENTERED, fact.address)  # a tail call: the frame is down, so the link register is as found
         else:
             self._arrive(way, state, fact.address)
+
+    def _down(self, home: Function | None, state: State) -> bool:
+        """No frame is up; the program's entry never has one to speak of, and nobody to return to."""
+        return state.sp == 0 or (home is not None and home.start <= self.pair.old.entry < home.end)
 
     def _begins(self, old: int | None) -> bool:
         home = None if old is None else self.pair.old.function_at(old)
@@ -263,13 +237,13 @@ class Walk:
 
     def _arrive(self, way: Way, state: State, at: int) -> None:
         """Follow *way* with *state*; *at* is the old address it comes from."""
-        after = self._pass(way.events, state)
+        passed = self._pass(way.events, state)
         if way.to is End.RETURN:
-            self._ended(after, at, "returns without a pop")
+            self._ended(passed, at, "returns without a pop")
         if isinstance(way.to, End):
             return
         known = self.before.get(way.to)
-        new = after if known is None else known.join(after)
+        new = passed if known is None else known.join(passed)
         if new != known:
             self.before[way.to] = new
             self._open.append(way.to)

@@ -9,7 +9,8 @@ from itertools import pairwise
 from lab.layout import LayoutRow, Where
 from rewriters.sites import Ranges
 from rewriters.verify.pair import Pair
-from rewriters.verify.pairs import State, Walk, popped
+from rewriters.verify.pairs import Walk
+from rewriters.verify.state import State, popped
 from rewriters.verify.units import Unit, What
 
 

@@ -138,14 +138,15 @@ def _about_code(image: Image, frames: Frames) -> Iterator[str]:
 
 
 def _check_code(ways: Ways, frames: Frames) -> Iterator[str]:
-    """Nothing describes code that moved away, or no code at all."""
+    """Every FDE is about code that exists and executes.  (One that begins in padding before a body that moved away does
+    no harm: the new one of the jump there begins behind it.)"""
     pair = ways.pair
     yield from _about_code(pair.new, frames)
     dead = [piece for piece in pair.pieces.pieces if piece.region is Region.DEAD]
     starts = [piece.start for piece in dead]
     for fde in frames.ordered:
         index = bisect.bisect_left(starts, fde.end) - 1
-        if index >= 0 and dead[index].end > fde.start:
+        if index >= 0 and dead[index].end > _begin(fde) and _begin(fde) in pair.gone:
             yield f"the FDE of {pair.old.locate(fde.start)} describes code that moved away as if it were there"
 
 
@@ -155,7 +156,7 @@ def _check_kept(ways: Ways, before: Frames, after: Frames) -> Iterator[str]:
     dead = Ranges((p.start, p.end) for p in pair.map.inserted if p.region is Region.DEAD)
     known = {(fde.start, fde.size): fde for fde in after.ordered}
     for fde in before.ordered:
-        if fde.end - 1 in dead or fde.start in dead or _left(ways, fde.start):
+        if fde.end - 1 in dead or _begin(fde) in dead or _left(ways, _begin(fde)):
             continue
         now = known.get((fde.start, fde.size))
         if now is None:
@@ -164,6 +165,12 @@ def _check_kept(ways: Ways, before: Frames, after: Frames) -> Iterator[str]:
             yield f"the FDE of {pair.old.locate(fde.start)} says something else"
         elif fde.lsda != now.lsda or fde.cie.personality != now.cie.personality:
             yield f"the FDE of {pair.old.locate(fde.start)} names another exception table or personality"
+
+
+def _begin(fde: Fde) -> int:
+    """Where the code of *fde* begins: those of signal handlers' returns begin one byte before it, for unwinders that
+    look up a return address less one."""
+    return fde.start + (1 if fde.signal and fde.size > 1 else 0)
 
 
 def _left(ways: Ways, start: int) -> bool:

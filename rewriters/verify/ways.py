@@ -118,6 +118,10 @@ class Ways:
                 return way
         return Way(End.LOST, (), old)
 
+    def entries(self, start: int) -> list[Way]:
+        """Every way into the function that started at *start*: its old place, and what pointers to it name now."""
+        return [self.follow(door) for door in dict.fromkeys((start, *self.pair.renamed.get(start, ())))]
+
     def _doors(self, old: int, near: int | None) -> Iterator[int]:
         yield from self.pair.renamed.get(old, ())
         yield old
@@ -179,8 +183,17 @@ def check_ways(ways: Ways) -> Iterator[str]:
     """Every original instruction that is carried, falls into changed code or jumps there goes on as it did."""
     pair = ways.pair
     for function in pair.old.functions:
+        for way in ways.entries(function.start):
+            if not ways.same(way, function.start) and not _unused(ways, function.start):
+                yield f"the entry of {function.name} leads to {described(ways, way)}"
         for fact in pair.reading.of(function).values():
             yield from _check(ways, fact, function.end)
+
+
+def _unused(ways: Ways, start: int) -> bool:
+    """Whether nothing executes at *start* by itself: it is padding, or a part of a function that moved away."""
+    fact = ways.pair.old_fact(start)
+    return fact is None or ways.follow(start).to is End.TRAP
 
 
 def _check(ways: Ways, fact: Fact, end: int) -> Iterator[str]:
