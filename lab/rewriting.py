@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import rewriters
 from lab.balance import check_balance
+from lab.copying import copy_check
 from lab.cost.counts import count
 from lab.engine.native.compiling import compiled_hook
 from lab.engine.native.counting import compiled_counter
@@ -143,6 +144,9 @@ def _produce(
         temporary.write_bytes(result.data)
         temporary.chmod(0o777 & ~_umask())
         draft, checks = work(EMULATOR, _proved, image, temporary, result.map, limits, process)
+        if not trusted:
+            copied = work(EMULATOR, copy_check, image, request.mode, request.leaves, limits, process)
+            checks = {"copy_only": copied} | checks
         final = replace(result.map, checks=result.map.checks | checks)
         # The map goes first: an image without its map would be judged as if it had no shadow stack.
         with _temporary(map_path(out)) as map_file:

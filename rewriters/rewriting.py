@@ -14,6 +14,7 @@ from lab.images.image import Image, parse_image
 from lab.images.rawelf import read_elf_bytes
 from lab.layout import NEW_TEXT, Census, Flavour, Leaves, Policy, RewriteMap, ShadowLayout
 from rewriters import nopfill, pac, xray
+from rewriters.copyonly import COPY_ONLY
 from rewriters.detour import prepare as detour
 from rewriters.elf_tables import Changes, NewSection, eh_frame_header
 from rewriters.flavours import FlavourSpec, flavour_by_name
@@ -79,7 +80,7 @@ def _rewrite(image: Image, mode: str, spec: FlavourSpec, policy: Policy, leaves:
     if not work.instrumented:
         why = "; ".join(f"{out.function}: {out.reason}" for out in work.left_out[:2])
         raise RefusedError(f"{image.path}: no function can be rewritten ({why})")
-    own = spec.reach is not Flavour.PARALLEL or mode in ANALYSED
+    own = spec is not COPY_ONLY and (spec.reach is not Flavour.PARALLEL or mode in ANALYSED)
     data, plan, storage, provider = _apply(image, raw, work, spec.reach, own=own)
     layout = ShadowLayout(
         flavour=spec.reach,

@@ -80,6 +80,7 @@ def command(
     for line in _scan(census.scan):
         click.echo(line)
     checks = made.checks
+    click.echo(f"copied without sequences: {checks['copy_only']}")
     click.echo(f"result before and after: {checks['same_result']} ({checks['result']})")
     if "system_calls" in checks:
         click.echo(f"system calls before and after: {checks['same_system_calls']} ({checks['system_calls']})")

@@ -13,6 +13,7 @@ from functools import cache
 
 from lab.errors import InputError
 from lab.layout import Flavour
+from rewriters.copyonly import COPY_ONLY
 from rewriters.flavours.api import FlavourSpec
 
 __all__ = ["FlavourSpec", "all_flavours", "flavour_by_name"]
@@ -30,8 +31,11 @@ def all_flavours() -> tuple[FlavourSpec, ...]:
 
 
 def flavour_by_name(flavour: str | Flavour) -> FlavourSpec:
-    """The flavour called so (a Flavour member stands for the built-in of its name); InputError if there is none."""
+    """The flavour called so (a Flavour member stands for the built-in of its name); InputError if there is none.
+    The one that does nothing (rewriters.copyonly) is known by its name, and in no list."""
     name = flavour.value if isinstance(flavour, Flavour) else flavour
+    if name == COPY_ONLY.name:
+        return COPY_ONLY
     known = {spec.name: spec for spec in all_flavours()}
     if name in known:
         return known[name]

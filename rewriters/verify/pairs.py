@@ -45,6 +45,7 @@ class Walk:
         self.arch = self.pair.arch
         self.reading = self.pair.reading
         layout = self.pair.map.layout
+        self.pads = Pads(self.pair.old)
         self.silent = not Templates(self.arch, layout).pop.lines
         self.at_entry_sp = layout.flavour is Flavour.PARALLEL or self.arch.lr is None
         self._indirect: dict[int, set[int]] = {}
@@ -223,10 +224,6 @@ class Walk:
         else:
             self._arrive(way, state, fact.address)
 
-    def _down(self, home: Function | None, state: State) -> bool:
-        """No frame is up; the program's entry never has one to speak of, and nobody to return to."""
-        return state.sp == 0 or (home is not None and home.start <= self.pair.old.entry < home.end)
-
     def _begins(self, old: int | None) -> bool:
         home = None if old is None else self.pair.old.function_at(old)
         return home is not None and home.start == old
@@ -279,8 +276,7 @@ class Walk:
             self._wrong(unit.start, "uses the stack pointer where it is not what it was at entry")
 
     def _owner(self, those: set[int], unit: Unit) -> None:
-        piece = self.pair.pieces.at(unit.start)
-        home = self.pair.old.function_at(unit.start)
+        piece, home = self.pair.pieces.at(unit.start), self.pair.old.function_at(unit.start)
         if home is not None:
             those.add(home.start)
         elif piece is not None and piece.start in self.owners:
