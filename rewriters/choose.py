@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 from lab.arch import Arch
 from lab.arch.decode import Kind
@@ -169,8 +168,10 @@ def _jumps_into_the_middle(image: Image, codes: dict[int, Code]) -> dict[int, st
 def _overlaps(image: Image) -> dict[int, str]:
     """Functions (by start) whose range another function shares."""
     found = {}
-    for left, right in pairwise(image.functions):
-        if right.start < left.end:
-            found[left.start] = f"overlaps {right.name}"
-            found[right.start] = f"overlaps {left.name}"
+    furthest = image.functions[0]  # the one that reaches furthest, of those that start before
+    for function in image.functions[1:]:
+        if function.start < furthest.end:
+            found[furthest.start] = f"overlaps {function.name}"
+            found[function.start] = f"overlaps {furthest.name}"
+        furthest = max(furthest, function, key=lambda f: f.end)
     return found

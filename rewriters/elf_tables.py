@@ -91,11 +91,12 @@ def finish(raw: bytes, changes: Changes, where: str) -> bytes:
 def _add(table: SectionTable, new: NewSection) -> None:
     """A new section, of the type of an old one of its name, which is renamed."""
     kind = _SHT_PROGBITS
-    for old in table.sections:
-        if old.flags & SHF_ALLOC and table.name(old) == new.name:
-            kind = old.kind
-            table.rename(old, new.name + _OLD)
-            break
+    same = [old for old in table.sections if old.flags & SHF_ALLOC and table.name(old) == new.name]
+    if len(same) > 1:
+        raise table.damaged(f"section headers (two sections are called {new.name})")
+    for old in same:
+        kind = old.kind
+        table.rename(old, new.name + _OLD)
     flags, align = (SHF_ALLOC | SHF_EXECINSTR, 16) if new.executable else (SHF_ALLOC, 8)
     section = Header(0, kind, flags, new.address, table.offset(new.address, new.size), new.size, 0, 0, align, 0)
     table.rename(section, new.name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.images.image import Image
+from lab.images.rawelf import PF_X
 from lab.layout import Carried, Flavour, InsertedRange, LayoutRow, Patched, Region, SiteOut, Where
 from rewriters.elf_tables import Moved, NewSymbol
 from rewriters.refusals import MARKER
@@ -73,6 +74,7 @@ class Plan:
     def finish(self, image: Image) -> None:
         """Put everything in order, say "unknown" for code no row covers, and read all new text back."""
         spans = [(s.address, s.address + s.size) for s in image.sections if s.executable]
+        spans = spans or [(s.address, s.end) for s in image.segments if s.flags & PF_X]
         self.rows = merged(self.rows + gaps(spans, self.rows))
         self.inserted.sort(key=lambda piece: piece.start)
         self.edits.sort(key=lambda edit: edit.address)

@@ -37,6 +37,12 @@ def refuse_image(image: Image, mode: str, spec: FlavourSpec, policy: Policy) -> 
     if not image.functions:
         raise RefusedError(image.fdes_problem or f"{image.path}: no functions: neither FUNC symbols nor .eh_frame")
     _refuse_rewritten(image)
+    around = next((f for f in image.functions if f.start < image.entry < f.end), None)
+    if around is not None:
+        raise RefusedError(
+            f"{image.path}: the entry point {image.entry:#x} lies inside {around.name}: who calls that and who starts "
+            "there cannot be told apart; link it with an entry of its own"
+        )
     if spec.reach is Flavour.PARALLEL:
         return
     if mode not in NOP_FILL:

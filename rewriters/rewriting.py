@@ -26,6 +26,7 @@ from rewriters.refusals import CELL_SYMBOL, MARKER, refuse_image
 from rewriters.unwind import Edits, Places, Registration, build
 from rewriters.unwind.build import ALIGN as UNWIND_ALIGN
 from rewriters.verify import require, static_checks
+from rewriters.verify.unwind import check_tables
 from rewriters.write import Tables, lay_out, no_slot, room, slots_needed, write
 
 #: Mode -> how it decides what to do with an image.  A line here, its name in rewriters.modes and one file make another.
@@ -121,6 +122,11 @@ def _rewrite(image: Image, mode: str, spec: FlavourSpec, policy: Policy, leaves:
     )
     clock.append(time.thread_time())
     checks = static_checks(image, parse_image(data, image.path), result)
+    if not all(check["ok"] for check in checks.values()) and (damage := next(check_tables(image), "")):
+        damage = damage.removeprefix(f"{image.path}: ")
+        raise InputError(
+            f"{image.path}: its unwind information is damaged: {damage}; link it again, or strip it of that"
+        )
     require(checks, str(image.path))
     clock.append(time.thread_time())
     return Rewritten(data, replace(result, checks=checks), Took(*(end - start for start, end in pairwise(clock))))

@@ -10,11 +10,12 @@ NO_FUNCTION = "in no function, or data"
 
 
 def gaps(spans: Iterable[tuple[int, int]], rows: Iterable[LayoutRow]) -> list[LayoutRow]:
-    """Rows that say "unknown" for the parts of *spans*, [start, end) each, that no row covers."""
+    """Rows that say "unknown" for the parts of *spans*, [start, end) each, that no row covers.  Spans may overlap."""
     found = []
     ordered = sorted(rows, key=lambda row: row.start)
-    for start, end in spans:
-        at = start
+    at = 0
+    for low, end in sorted(spans):
+        start = at = max(low, at)
         for row in ordered:
             if row.end <= start or row.start >= end:
                 continue
@@ -23,6 +24,7 @@ def gaps(spans: Iterable[tuple[int, int]], rows: Iterable[LayoutRow]) -> list[La
             at = max(at, row.end)
         if at < end:
             found.append(LayoutRow(at, end, Where.UNKNOWN, 0, NO_FUNCTION))
+            at = end
     return found
 
 

@@ -156,6 +156,7 @@ def parse_image(raw: bytes, path: Path) -> Image:
     if not any(s.address <= entry < s.end and s.flags & PF_X for s in segments):
         raise InputError(f"{path}: the entry point {entry:#x} lies in no executable segment; link it again")
     symbols, sections, build_id = _parsed(path, raw)
+    _check_loaded(path, segments, sections)
     fdes, problem = _fdes(path, raw, segments, sections)
     code = [(s.address, s.end) for s in segments if s.flags & PF_X]
     stubs = [(s.address, s.address + s.size) for s in sections if s.name in PLT_SECTIONS]
@@ -194,6 +195,15 @@ def _parsed(path: Path, raw: bytes) -> tuple[Symbols, tuple[Section, ...], str]:
     if binary is None:
         raise InputError(f"{path}: the ELF parser rejects this file")
     return read_symbols(binary), _sections(binary), _build_id(binary)
+
+
+def _check_loaded(path: Path, segments: Sequence[Segment], sections: Sequence[Section]) -> None:
+    """InputError unless sections hold what is loaded at their addresses: some readers go by them, some by segments."""
+    for section in sections:
+        start, end = section.address, section.address + len(section.data)
+        home = next((s for s in segments if s.address <= start and end <= s.end), None)
+        if section.data and (home is None or home.data[start - home.address : end - home.address] != section.data):
+            raise InputError(f"{path}: section {section.name} is not what is loaded at {start:#x}; link it again")
 
 
 def _segments(path: Path, raw: bytes) -> tuple[Segment, ...]:

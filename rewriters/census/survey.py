@@ -96,8 +96,10 @@ class _Work:
         return Place(function, low, high, entry_index(self.image, self.scan, low, high), fde is not None and fde.lsda)
 
     def refuse(self, start: int, address: int, reason: str) -> None:
-        """Leave the function at *start* out; the first reason stands."""
-        self.left_out.setdefault(start, SiteOut(self.by_start[start].function.name, address, reason))
+        """Leave the function at *start* out; the first reason stands.  What lies elsewhere is its start's fault."""
+        function = self.by_start[start].function
+        inside = function.start <= address <= function.end
+        self.left_out.setdefault(start, SiteOut(function.name, address if inside else start, reason))
 
     def run(self) -> None:
         """Everything, in order."""
@@ -190,7 +192,11 @@ class _Work:
     def _judge(self, group: tuple[int, ...], starts: frozenset[int], noreturn: frozenset[int]) -> Judged:
         places = tuple(self.by_start[start] for start in group)
         if self.overlapping & frozenset(group):
-            judged = Judged([Verdict(place, problem="not looked at") for place in places], set(), [])
+            judged = Judged(
+                [Verdict(place, problem="shares code with a function that overlaps another") for place in places],
+                set(),
+                [],
+            )
         else:
             unit = Unit(self.scan, places, self.fragments & frozenset(group), noreturn)
             judged = judge(self.image, unit, starts)

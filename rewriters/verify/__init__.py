@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from lab.errors import InputError, RefusedError
+from lab.errors import EngineError, InputError
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from rewriters.verify import loaded
@@ -95,7 +95,7 @@ def static_checks(old: Image, new: Image, rewrite_map: RewriteMap) -> dict[str, 
 
 
 def require(results: dict[str, Any], where: str) -> None:
-    """RefusedError naming *where* and the first failed check, if any failed: what is not proved is not written."""
+    """EngineError naming *where* and the first failed check, if any failed."""
     for name, result in results.items():
         if not result["ok"]:
-            raise RefusedError(f"{where}: rewrite not written: its check '{name}' fails: {result['first'][0]}")
+            raise EngineError(f"{where}: the rewrite failed its own check '{name}': {result['first'][0]}")

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from lab.arch.decode import Kind
-from lab.images.frame import Frame, step
 from lab.images.image import Function
 from lab.layout import Flavour
+from lab.metadata.cfi_lsda import CallSite
 from rewriters.verify.facts import Fact
 from rewriters.verify.noreturn import noreturn
-from rewriters.verify.pads import Pads
-from rewriters.verify.state import ENTERED, State, popped
+from rewriters.verify.state import ENTERED, State, after, popped
 from rewriters.verify.templates import Templates
+from rewriters.verify.throws import landing_pads, pad_of
 from rewriters.verify.units import Unit, What
 from rewriters.verify.ways import End, Way, Ways
 
@@ -45,7 +45,6 @@ class Walk:
         self.arch = self.pair.arch
         self.reading = self.pair.reading
         layout = self.pair.map.layout
-        self.pads = Pads(self.pair.old)
         self.silent = not Templates(self.arch, layout).pop.lines
         self.at_entry_sp = layout.flavour is Flavour.PARALLEL or self.arch.lr is None
         self._indirect: dict[int, set[int]] = {}
@@ -72,6 +71,11 @@ class Walk:
                 elif not function.start <= fact.target < function.end:
                     jumped.add(fact.target)
         return {f.start for f in self.pair.old.functions if f.start in called or f.start not in jumped}
+
+    @cached_property
+    def pads(self) -> list[CallSite]:
+        """Call sites with a landing pad, by address."""
+        return landing_pads(self.pair.old)
 
     def run(self) -> Walk:
         """Walk everything."""
@@ -150,10 +154,10 @@ class Walk:
 
     def _on(self, fact: Fact, state: State) -> int | None:
         """Straight on behind *fact*, all of it where it always was; None if nothing new comes of it."""
-        after = self._after(fact, state)
+        behind = after(self.arch, self.reading, fact, state)
         end = fact.end
         known = self.before.get(end)
-        new = after if known is None else known.join(after)
+        new = behind if known is None else known.join(behind)
         if new == known or end in self.seeds:
             return None
         self.before[end] = new
@@ -179,27 +183,18 @@ class Walk:
                     self._jump(fact, self.ways.taken(fact), state)
         last = fact.kind in {Kind.CALL, Kind.SYSCALL} and self._last(fact)
         if fact.falls and fact.end not in self.seeds and not last:
-            self._arrive(self.ways.behind(fact), self._after(fact, state), fact.address)
+            self._arrive(self.ways.behind(fact), after(self.arch, self.reading, fact, state), fact.address)
 
     def _throw(self, fact: Fact, state: State) -> None:
         """An exception thrown by the call *fact* goes to its landing pad."""
-        pad = self.pads.of(fact.end)
-        if pad is not None:
-            self._arrive(self.ways.enter(pad), state, fact.address)
+        site = pad_of(self.pads, fact.end)
+        if site is not None:
+            self._arrive(self.ways.enter(site.landing_pad), state, fact.address)
 
     def _last(self, fact: Fact) -> bool:
         """Whether nothing comes back from the call *fact*: its function ends there, or what it calls never returns."""
         home = self.pair.old.function_at(fact.address)
         return fact.target in self.noreturn or (home is not None and fact.end >= home.end)
-
-    def _after(self, fact: Fact, state: State) -> State:
-        if fact.kind is Kind.CALL:
-            return state._replace(lr=False)
-        insn = self.reading.in_full(fact)
-        if insn is None:
-            return state
-        frame = step(self.arch, insn, Frame(state.sp, state.fp))
-        return State(state.pushed, state.lr and self.arch.lr not in insn.writes, frame.sp, frame.fp)
 
     def _call(self, fact: Fact, state: State) -> None:
         if self.reading.home[fact.address] not in self.pushing or fact.target in self.noreturn:
@@ -221,12 +216,16 @@ class Walk:
         if not inside and (outside or fact.target in self.seeds):
             if not outside and (self.silent or not state.pushed):
                 self._called(fact)
-            after = self._pass(way.events, state) if outside else state
-            self._ended(after, fact.address, "jumps out of the function without a pop")
-        elif not inside and self._begins(fact.target) and state.sp == 0 and (self.silent or not state.pushed):
+            passed = self._pass(way.events, state) if outside else state
+            self._ended(passed, fact.address, "jumps out of the function without a pop")
+        elif not inside and self._begins(fact.target) and self._down(home, state) and (self.silent or not state.pushed):
             self._arrive(way, ENTERED, fact.address)  # a tail call: the frame is down, so the link register is as found
         else:
             self._arrive(way, state, fact.address)
+
+    def _down(self, home: Function | None, state: State) -> bool:
+        """No frame is up; the program's entry never has one to speak of, and nobody to return to."""
+        return state.sp == 0 or (home is not None and home.start <= self.pair.old.entry < home.end)
 
     def _begins(self, old: int | None) -> bool:
         home = None if old is None else self.pair.old.function_at(old)
@@ -238,13 +237,13 @@ class Walk:
 
     def _arrive(self, way: Way, state: State, at: int) -> None:
         """Follow *way* with *state*; *at* is the old address it comes from."""
-        after = self._pass(way.events, state)
+        passed = self._pass(way.events, state)
         if way.to is End.RETURN:
-            self._ended(after, at, "returns without a pop")
+            self._ended(passed, at, "returns without a pop")
         if isinstance(way.to, End):
             return
         known = self.before.get(way.to)
-        new = after if known is None else known.join(after)
+        new = passed if known is None else known.join(passed)
         if new != known:
             self.before[way.to] = new
             self._open.append(way.to)
@@ -280,7 +279,8 @@ class Walk:
             self._wrong(unit.start, "uses the stack pointer where it is not what it was at entry")
 
     def _owner(self, those: set[int], unit: Unit) -> None:
-        piece, home = self.pair.pieces.at(unit.start), self.pair.old.function_at(unit.start)
+        piece = self.pair.pieces.at(unit.start)
+        home = self.pair.old.function_at(unit.start)
         if home is not None:
             those.add(home.start)
         elif piece is not None and piece.start in self.owners:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lab.arch import Arch
+from lab.arch.decode import Kind
+from lab.images.frame import Frame, step
+from rewriters.verify.facts import Fact, Reading
+
 
 class State(NamedTuple):
     """Before an instruction: ``pushed`` (None: paths disagree); ``lr``: the link register holds the return address;
@@ -32,3 +37,14 @@ def popped(state: State) -> State:
 
 
 ENTERED = State(pushed=False, lr=True, sp=0, fp=None)
+
+
+def after(arch: Arch, reading: Reading, fact: Fact, state: State) -> State:
+    """The state behind *fact*, which stood in *state*."""
+    if fact.kind is Kind.CALL:
+        return state._replace(lr=False)
+    insn = reading.in_full(fact)
+    if insn is None:
+        return state
+    frame = step(arch, insn, Frame(state.sp, state.fp))
+    return State(state.pushed, state.lr and arch.lr not in insn.writes, frame.sp, frame.fp)

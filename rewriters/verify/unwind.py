@@ -70,9 +70,8 @@ def check_unwinding(ways: Ways) -> Iterator[str]:
     if after is None:
         yield "the new image has no unwind information, the original has"
         return
-    if not list(_check_header(pair.old, before)):  # nothing to keep where it was wrong before
-        yield from _check_header(pair.new, after)
-    yield from _check_code(ways, before, after)
+    yield from _check_header(pair.new, after)
+    yield from _check_code(ways, after)
     yield from _check_kept(ways, before, after)
     yield from _Follower(ways, Unwinding(pair.old, before), Unwinding(pair.new, after)).check()
 
@@ -114,16 +113,14 @@ def _told(image: Image) -> int | None:
     return None
 
 
-def _check_code(ways: Ways, before: Frames, after: Frames) -> Iterator[str]:
+def _check_code(ways: Ways, frames: Frames) -> Iterator[str]:
     """Every FDE is about code that exists and executes.  (One that begins in padding before a body that moved away does
     no harm: the new one of the jump there begins behind it.)"""
     pair = ways.pair
     dead = [piece for piece in pair.pieces.pieces if piece.region is Region.DEAD]
     starts = [piece.start for piece in dead]
-    known = {(fde.start, fde.end) for fde in before.ordered}
-    for fde in after.ordered:
-        inside = any(s.flags & PF_X and s.address <= fde.start and fde.end <= s.end for s in pair.new.segments)
-        if not inside and (fde.start, fde.end) not in known:
+    for fde in frames.ordered:
+        if not any(s.flags & PF_X and s.address <= fde.start and fde.end <= s.end for s in pair.new.segments):
             yield f"the FDE of {fde.start:#x}..{fde.end:#x} is about no code"
         index = bisect.bisect_left(starts, fde.end) - 1
         if index >= 0 and dead[index].end > _begin(fde) and _begin(fde) in pair.gone:

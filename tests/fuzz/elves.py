@@ -64,6 +64,7 @@ def fuzz(bases: list[Base], seed: int, count: int, folder: Path, workers: int = 
         whole.reasons += tally.reasons
         whole.faults += tally.faults
         whole.slow += tally.slow
+        whole.unproved += tally.unproved
         whole.seconds += tally.seconds
         if say:
             for ending in tally.faults:
@@ -86,7 +87,9 @@ def _report(tally: Tally, seed: int, took: float) -> None:
         print(f"  {count:5}  {text}")
     for ending in sorted(tally.slow, key=lambda ending: -ending.seconds)[:20]:
         print(f"SLOW {seed}/{ending.index} ({ending.base}; {ending.what}): {ending.seconds:.1f} s, {ending.kind}")
-    print(f"{len(tally.faults)} faults, {len(tally.slow)} slower than {SLOW:g} s")
+    for ending in tally.unproved:
+        print(f"UNPROVED {seed}/{ending.index} ({ending.base}; {ending.what}): {ending.text}")
+    print(f"{len(tally.faults)} faults, {len(tally.unproved)} unproved, {len(tally.slow)} slower than {SLOW:g} s")
 
 
 def _counts(kinds: Counter[str]) -> str:
