@@ -14,7 +14,7 @@ from lab.engine.native import crosscheck, engine, tables
 from lab.engine.native.classify import STORE, Classified, classify
 from lab.engine.native.engine import NativeEngine
 from lab.engine.plan import Execution
-from lab.machine.loading import STACK_LOW
+from lab.machine.loading import STACK_SIZE, STACK_TOP
 from lab.machine.machine import Machine
 from lab.machine.registers import RegisterBlock
 from lab.selftest import counts as counts_module
@@ -115,7 +115,7 @@ def test_memory_that_is_not_shared_is_found(arch: str, monkeypatch: pytest.Monke
         shared = cpu.mem_map_ptr
 
         def mapped(start: int, size: int, perms: int, address: int) -> None:
-            if start != STACK_LOW:
+            if start != STACK_TOP - STACK_SIZE:
                 shared(start, size, perms, address)
                 return
             cpu.mem_map(start, size, perms)

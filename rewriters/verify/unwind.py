@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from itertools import pairwise
 
+from lab.errors import InputError
 from lab.images.image import Image
 from lab.images.rawelf import PF_X
 from lab.layout import Region
@@ -86,8 +87,8 @@ def _check_header(image: Image, frames: Frames) -> Iterator[str]:
         return
     if told is not None and told != section.address:
         yield f"PT_GNU_EH_FRAME names {told:#x}, the section .eh_frame_hdr is at {section.address:#x}"
-    *form, at, count = _HEAD.unpack_from(section.data)
-    if tuple(form) != _FORM or 12 + 8 * count > len(section.data):
+    *form, at, count = _HEAD.unpack_from(section.data.ljust(_HEAD.size, b"\0"))
+    if tuple(form) != _FORM or count < 0 or 12 + 8 * count > len(section.data):
         yield f".eh_frame_hdr at {section.address:#x} has another form, or is cut off"
         return
     if section.address + 4 + at != frames.address:
@@ -113,15 +114,37 @@ def _told(image: Image) -> int | None:
     return None
 
 
+def check_tables(image: Image) -> Iterator[str]:
+    """What is wrong with the unwind information of *image* whatever was done to it."""
+    try:
+        found = read_frames(image)
+        for fde in found.ordered if found else ():
+            rows(fde)
+    except InputError as error:
+        yield str(error)
+        return
+    if found is not None:
+        if _told(image) is None and image.section(".eh_frame_hdr") is not None:
+            yield "no program header leads to .eh_frame_hdr"
+        yield from _check_header(image, found)
+        yield from _about_code(image, found)
+
+
+def _about_code(image: Image, frames: Frames) -> Iterator[str]:
+    """Every FDE is about code that exists and executes."""
+    for fde in frames.ordered:
+        if not any(s.flags & PF_X and s.address <= fde.start and fde.end <= s.end for s in image.segments):
+            yield f"the FDE of {fde.start:#x}..{fde.end:#x} is about no code"
+
+
 def _check_code(ways: Ways, frames: Frames) -> Iterator[str]:
     """Every FDE is about code that exists and executes.  (One that begins in padding before a body that moved away does
     no harm: the new one of the jump there begins behind it.)"""
     pair = ways.pair
+    yield from _about_code(pair.new, frames)
     dead = [piece for piece in pair.pieces.pieces if piece.region is Region.DEAD]
     starts = [piece.start for piece in dead]
     for fde in frames.ordered:
-        if not any(s.flags & PF_X and s.address <= fde.start and fde.end <= s.end for s in pair.new.segments):
-            yield f"the FDE of {fde.start:#x}..{fde.end:#x} is about no code"
         index = bisect.bisect_left(starts, fde.end) - 1
         if index >= 0 and dead[index].end > _begin(fde) and _begin(fde) in pair.gone:
             yield f"the FDE of {pair.old.locate(fde.start)} describes code that moved away as if it were there"

@@ -32,8 +32,8 @@ def pairs() -> list[tuple[str, str, str]]:
         if ALL:
             found += [(arch, workload, proposal) for workload in workloads for proposal in proposals]
         else:
-            assert len(workloads) >= len(proposals)
-            found += [(arch, *pair) for pair in zip(workloads, cycle(proposals), strict=False)]
+            rounds = range(max(len(workloads), len(proposals)))
+            found += [(arch, w, p) for _, w, p in zip(rounds, cycle(workloads), cycle(proposals), strict=False)]
     return found
 
 
