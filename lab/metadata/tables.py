@@ -1,16 +1,19 @@
-"""The rule tables of an image: read from its own sections where it has them.
+"""The rule tables of an image: read from its own sections where it has them, else converted from .eh_frame.
 
 The image is taken by shape, so that this package needs no reader of ELF.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from lab.arch import Arch
+from lab.errors import InputError
 from lab.metadata.dwarf_rules import dwarf_table
+from lab.metadata.orc import Layout, OrcSections, read_orc
+from lab.metadata.orc_write import to_orc
 from lab.metadata.rules import Format, RuleTable
 
 
@@ -20,7 +23,11 @@ class SectionLike(Protocol):
     @property
     def address(self) -> int: ...
     @property
+    def size(self) -> int: ...
+    @property
     def data(self) -> bytes: ...
+    @property
+    def executable(self) -> bool: ...
 
 
 class ImageLike(Protocol):
@@ -30,6 +37,8 @@ class ImageLike(Protocol):
     def arch(self) -> Arch: ...
     @property
     def path(self) -> Path: ...
+    @property
+    def sections(self) -> Sequence[SectionLike]: ...
     def section(self, name: str, /) -> SectionLike | None: ...
 
 
@@ -46,4 +55,19 @@ def _dwarf(image: ImageLike) -> RuleTable:
     return dwarf_table(section.data, section.address, image.arch, str(image.path))
 
 
-_READERS = {Format.DWARF: _dwarf}
+def _orc(image: ImageLike) -> RuleTable:
+    unwind, places = image.section(".orc_unwind"), image.section(".orc_unwind_ip")
+    if unwind is None and places is None:
+        return to_orc(_dwarf(image), image.arch, Layout.V6_4)
+    if unwind is None or places is None:
+        raise InputError(f"{image.path}: of .orc_unwind and .orc_unwind_ip one is missing; link it again")
+    header = image.section(".orc_header")
+    sections = OrcSections(unwind.data, places.data, header.data if header else b"")
+    return read_orc(sections, places.address, _text_end(image), image.arch, str(image.path))
+
+
+def _text_end(image: ImageLike) -> int:
+    return max((section.address + section.size for section in image.sections if section.executable), default=0)
+
+
+_READERS = {Format.DWARF: _dwarf, Format.ORC: _orc}
