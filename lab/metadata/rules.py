@@ -174,13 +174,15 @@ class RuleTable:
 
     ``rows``: by start, none overlaps another.  ``origin``: the section they were read from, or ``converted from``
     it; empty where the image has neither.  ``size``: bytes the format takes for them.  ``losses``: what reading or
-    converting could not carry over, by address."""
+    converting could not carry over, by address.  ``units``: where an entry of the source begins (a function's FDE),
+    in order; nothing for a format without such."""
 
     kind: int
     rows: tuple[Row, ...]
     origin: str = ""
     size: int = 0
     losses: tuple[Loss, ...] = ()
+    units: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for row, after in zip(self.rows, self.rows[1:], strict=False):

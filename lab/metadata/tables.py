@@ -15,6 +15,13 @@ from lab.metadata.dwarf_rules import dwarf_table
 from lab.metadata.orc import Layout, OrcSections, read_orc
 from lab.metadata.orc_write import to_orc
 from lab.metadata.rules import Format, RuleTable
+from lab.metadata.sframe_rules import read_sframe
+from lab.metadata.sframe_write import to_sframe
+
+SFRAME_VERSION = 2
+"""Of tables converted for unwinders."""
+ORC_LAYOUT = Layout.V6_4
+"""Likewise."""
 
 
 class SectionLike(Protocol):
@@ -58,7 +65,7 @@ def _dwarf(image: ImageLike) -> RuleTable:
 def _orc(image: ImageLike) -> RuleTable:
     unwind, places = image.section(".orc_unwind"), image.section(".orc_unwind_ip")
     if unwind is None and places is None:
-        return to_orc(_dwarf(image), image.arch, Layout.V6_4)
+        return to_orc(_dwarf(image), image.arch, ORC_LAYOUT)
     if unwind is None or places is None:
         raise InputError(f"{image.path}: of .orc_unwind and .orc_unwind_ip one is missing; link it again")
     header = image.section(".orc_header")
@@ -66,8 +73,15 @@ def _orc(image: ImageLike) -> RuleTable:
     return read_orc(sections, places.address, _text_end(image), image.arch, str(image.path))
 
 
+def _sframe(image: ImageLike) -> RuleTable:
+    section = image.section(".sframe")
+    if section is None or not section.data:
+        return to_sframe(_dwarf(image), image.arch, SFRAME_VERSION)
+    return read_sframe(section.data, section.address, image.arch, str(image.path))
+
+
 def _text_end(image: ImageLike) -> int:
     return max((section.address + section.size for section in image.sections if section.executable), default=0)
 
 
-_READERS = {Format.DWARF: _dwarf, Format.ORC: _orc}
+_READERS = {Format.DWARF: _dwarf, Format.ORC: _orc, Format.SFRAME: _sframe}
