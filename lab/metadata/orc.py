@@ -247,7 +247,7 @@ def read_orc(sections: OrcSections, ip_address: int, text_end: int, arch: Arch, 
             )
         found.append((address, entry.type != OrcType.UNDEFINED, rule_of(entry, arch)))
     size = len(sections.unwind) + len(sections.ip) + len(sections.header)
-    return RuleTable(Format.ORC, tuple(_rows(found, text_end)), ".orc_unwind", size)
+    return RuleTable(Format.ORC, tuple(_rows(found, text_end)), f".orc_unwind layout {layout.value}", size)
 
 
 def _rows(found: list[tuple[int, bool, Rule]], text_end: int) -> list[Row]:

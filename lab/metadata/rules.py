@@ -11,7 +11,7 @@ from __future__ import annotations
 import bisect
 import enum
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -224,10 +224,10 @@ class RuleTable:
         """How many losses there are of each reason."""
         return Counter(loss.reason for loss in self.losses)
 
-    def covered(self) -> int:
-        """Bytes of code with a row of a kind that says how to go on, or that nobody is to be gone on to."""
+    def told(self) -> Iterator[Row]:
+        """The rows that say how to go on, or that nobody is to be gone on to."""
         silent = {Kind.UNSUPPORTED, Kind.UNDEFINED}
-        return sum(row.end - row.start for row in self.rows if row.rule.kind not in silent)
+        return (row for row in self.rows if row.rule.kind not in silent)
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:

@@ -48,8 +48,8 @@ def read_sframe(data: bytes, address: int, arch: Arch, where: str) -> RuleTable:
     losses = tuple(
         Loss(row.start, row.end, Reason(row.rule.reason)) for row in rows if row.rule.kind == Kind.UNSUPPORTED
     )
-    units = tuple(function.start for function in functions)
-    return RuleTable(Format.SFRAME, tuple(rows), ".sframe", len(data), losses, tuple(dict.fromkeys(units)))
+    units = tuple(dict.fromkeys(function.start for function in functions))
+    return RuleTable(Format.SFRAME, tuple(rows), f".sframe version {found.version}", len(data), losses, units)
 
 
 def _repeated(function: Function, version: int, where: str) -> int:

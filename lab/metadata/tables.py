@@ -23,6 +23,9 @@ SFRAME_VERSION = 2
 ORC_LAYOUT = Layout.V6_4
 """Likewise."""
 
+SECTIONS = {Format.DWARF: ".eh_frame", Format.ORC: ".orc_unwind", Format.SFRAME: ".sframe"}
+"""Format -> the section that an image in it has."""
+
 
 class SectionLike(Protocol):
     """A loaded section."""
@@ -56,14 +59,14 @@ def read_tables(image: ImageLike, kinds: Iterable[int]) -> dict[int, RuleTable]:
 
 
 def _dwarf(image: ImageLike) -> RuleTable:
-    section = image.section(".eh_frame")
+    section = image.section(SECTIONS[Format.DWARF])
     if section is None or not section.data:
         return RuleTable(Format.DWARF, ())
     return dwarf_table(section.data, section.address, image.arch, str(image.path))
 
 
 def _orc(image: ImageLike) -> RuleTable:
-    unwind, places = image.section(".orc_unwind"), image.section(".orc_unwind_ip")
+    unwind, places = image.section(SECTIONS[Format.ORC]), image.section(".orc_unwind_ip")
     if unwind is None and places is None:
         return to_orc(_dwarf(image), image.arch, ORC_LAYOUT)
     if unwind is None or places is None:
@@ -74,7 +77,7 @@ def _orc(image: ImageLike) -> RuleTable:
 
 
 def _sframe(image: ImageLike) -> RuleTable:
-    section = image.section(".sframe")
+    section = image.section(SECTIONS[Format.SFRAME])
     if section is None or not section.data:
         return to_sframe(_dwarf(image), image.arch, SFRAME_VERSION)
     return read_sframe(section.data, section.address, image.arch, str(image.path))
