@@ -109,4 +109,5 @@ def _losses(image: Image, row: FormatRow) -> Iterator[str]:
     for lost in row.lost:
         places = ", ".join(image.locate(start) for start, _ in lost.ranges[:_EXAMPLES])
         more = f" and {len(lost.ranges) - _EXAMPLES} more" if len(lost.ranges) > _EXAMPLES else ""
-        yield f"  {len(lost.ranges):5} rows, {lost.bytes} bytes: {TEXTS[lost.reason]}: {places}{more}"
+        rows = "row, " if len(lost.ranges) == 1 else "rows,"
+        yield f"  {len(lost.ranges):5} {rows} {lost.bytes} bytes: {TEXTS[lost.reason]}: {places}{more}"

@@ -118,7 +118,6 @@ class Reason(enum.IntEnum):
     FP_UNDEFINED = 16  # caller's FP lost, which the format cannot say
     SP_RULE = 17  # caller's SP is not the CFA
     OFFSET_RANGE = 18  # an offset too large for the format
-    OFFSET_ALIGN = 19  # an offset not a multiple of the format's unit
     RANGE = 20  # code too long, or too far away, for the format
     KIND = 21  # a kind of row that the format does not have
     SIGNAL = 22  # signal frame, which the format cannot say
