@@ -21,6 +21,7 @@ from lab.images.image import Image
 from lab.layout import ShadowLayout
 from lab.machine.code import Code
 from lab.machine.cpu import RegisterFile, new_cpu, register_ids
+from lab.machine.exceptions import exceptions_of
 from lab.machine.hooks import ACCESS, CODE, NativeHook, native_hooks
 from lab.machine.linux.kernel import Guest, Kernel
 from lab.machine.linux.process import Process
@@ -58,7 +59,7 @@ class Machine:
             perms |= unicorn.UC_PROT_WRITE * mapping.writable | unicorn.UC_PROT_EXEC * mapping.executable
             self.cpu.mem_map_ptr(mapping.start, mapping.end - mapping.start, perms, mapping.host_address)
         self._ids = register_ids(self.arch)
-        self._all = RegisterFile(self.cpu, self.arch, (*self.arch.gprs, "pc", "flags"))
+        self._all = self.register_file((*self.arch.gprs, "pc", "flags"))
         self._code = Code(image, self.memory)
         self._on_write: list[Callable[[int, int], None]] = []
         self._on_delivery: list[Callable[[int, int], None]] = []
@@ -66,6 +67,7 @@ class Machine:
         if process is not None:
             guest = Guest(self.cpu, self.arch, self.memory, self.write, self._on_delivery, space.trampoline)
             self._calls = Kernel(guest, process)
+        self.exceptions = exceptions_of(self.cpu, image, self.memory, self._on_delivery)  # None without a kernel
         self._started = self._running = False
         self._ended: tuple[End, int | None, str] | None = None
         self._error: BaseException | None = None
@@ -127,14 +129,13 @@ class Machine:
         """Write guest memory from the host, code included, before the run or from a hook in a run that has a CODE
         hook (only then is the program counter known in the middle of a block).
 
-        InputError where not all of it lies in one mapping, and where it would change what the processor is about to
-        do from a translation made before: the instruction of this hook and those after it up to the next branch.
+        InputError where not all of it lies in one mapping, and where it would change what was translated before: the
+        instruction of this hook and those after it up to the next branch.
         """
         mapping = self.memory.find(address)
         if mapping is None or address + len(data) > mapping.end:
-            raise InputError(
-                f"{self.image.path}: a host write of {len(data)} bytes at {address:#x}: not all of it is mapped"
-            )
+            what = f"a host write of {len(data)} bytes at {address:#x}: not all of it is mapped"
+            raise InputError(f"{self.image.path}: {what}")
         if not data:
             return
         if mapping.executable:
@@ -230,7 +231,7 @@ class Machine:
         self.cpu.emu_stop()
 
     def abort(self, error: BaseException) -> None:
-        """End the run that is under way with *error*, which is raised where it was started.  The first one wins."""
+        """End the run under way with *error*, which is raised where it was started.  The first one wins."""
         self._must_run()
         if self._error is None:
             self._error = error
@@ -286,13 +287,14 @@ class Machine:
         return End.TRAP if trapped else End.FAULT
 
     def _on_interrupt(self, _cpu: object, number: int, _data: object) -> None:
+        pc = int(self.cpu.reg_read(self._ids["pc"]))
         if self.arch.name == "aarch64" and number == 2:  # EXCP_SWI: svc
             self._on_syscall(_cpu, _data)
-            return
-        pc = int(self.cpu.reg_read(self._ids["pc"]))
-        self.stop(self._kind_of_stop(pc), None, f"exception {number} at {self.image.locate(pc)}")
+        else:
+            self.stop(self._kind_of_stop(pc), None, f"exception {number} at {self.image.locate(pc)}")
 
     def _on_syscall(self, _cpu: object, _data: object) -> None:
-        ended = self._calls.call()
-        if ended is not None:
+        if self.exceptions and self.exceptions.in_user:
+            self.exceptions.system_call()
+        elif (ended := self._calls.call()) is not None:
             self.stop(*ended)
