@@ -21,6 +21,7 @@ from lab.images.image import Image
 from lab.layout import ShadowLayout
 from lab.machine.code import Code
 from lab.machine.cpu import RegisterFile, new_cpu, register_ids
+from lab.machine.exceptions import exceptions_of
 from lab.machine.hooks import ACCESS, CODE, NativeHook, native_hooks
 from lab.machine.linux.kernel import Guest, Kernel
 from lab.machine.linux.process import Process
@@ -66,6 +67,9 @@ class Machine:
         if process is not None:
             guest = Guest(self.cpu, self.arch, self.memory, self.write, self._on_delivery, space.trampoline)
             self._calls = Kernel(guest, process)
+        self.exceptions = exceptions_of(self.cpu, image, self.memory, self._on_delivery)
+        """How exceptions are taken; None for an image without the lab's kernel."""
+        self.exceptions = exceptions_of(self.cpu, image, self.memory, self._on_delivery)
         self._started = self._running = False
         self._ended: tuple[End, int | None, str] | None = None
         self._error: BaseException | None = None
@@ -127,8 +131,8 @@ class Machine:
         """Write guest memory from the host, code included, before the run or from a hook in a run that has a CODE
         hook (only then is the program counter known in the middle of a block).
 
-        InputError where not all of it lies in one mapping, and where it would change what the processor is about to
-        do from a translation made before: the instruction of this hook and those after it up to the next branch.
+        InputError where not all of it lies in one mapping, and where it would change what was translated before: the
+        instruction of this hook and those after it up to the next branch.
         """
         mapping = self.memory.find(address)
         if mapping is None or address + len(data) > mapping.end:
@@ -170,13 +174,13 @@ class Machine:
 
     def execute(
         self,
-        on_instruction: Callable[[int], None],
+        on_instruction: Callable[[int], object],
         on_access: Callable[[bool, int, int], None] | None = None,
     ) -> Outcome:
-        """Run from the entry to the end.  *on_instruction*(pc) is called before each instruction executes and
-        *on_access*(is_write, address, size) at each data access.  An exception in either ends the run and is raised
-        here; so is InputError at what the emulator would misread.  A rep-prefixed x86 instruction is announced once,
-        however many iterations it makes.
+        """Run from the entry to the end.  *on_instruction*(pc) is called before each instruction executes (what it
+        returns is true where it had the processor go on elsewhere) and *on_access*(is_write, address, size) at each
+        data access.  An exception in either ends the run and is raised here; so is InputError at what the emulator
+        would misread.  A rep-prefixed x86 instruction is announced once, however many iterations it makes.
         """
         limit, deadline = self.limits.instructions, time.monotonic() + self.limits.seconds
         self._begin()
@@ -199,7 +203,8 @@ class Machine:
             if not count & 1023 and clock() > deadline:
                 self.stop(End.BUDGET, None, f"{self.limits.seconds:g} s")
                 return
-            on_instruction(pc)
+            if on_instruction(pc):
+                count -= 1
 
         self.cpu.hook_add(unicorn.UC_HOOK_CODE, code)
         if on_access is not None:
@@ -293,6 +298,7 @@ class Machine:
         self.stop(self._kind_of_stop(pc), None, f"exception {number} at {self.image.locate(pc)}")
 
     def _on_syscall(self, _cpu: object, _data: object) -> None:
-        ended = self._calls.call()
-        if ended is not None:
+        if self.exceptions is not None and self.exceptions.in_user:
+            self.exceptions.system_call()
+        elif (ended := self._calls.call()) is not None:
             self.stop(*ended)

@@ -41,4 +41,4 @@ def features_of(key: int) -> DynamicFeatures:
     """The features in the low half of an entry's key."""
     delta = (key >> packed.DELTA & 0xFF_FFFF) - packed.DELTA_BIAS if key >> packed.KNOWS_DELTA & 1 else None
     complete, pushed, matches = (_TRI[key >> at & 3] for at in (packed.COMPLETE, packed.PUSHED, packed.MATCHES))
-    return DynamicFeatures(delta, complete, pushed, matches)
+    return DynamicFeatures(delta, complete, pushed, matches, bool(key >> packed.INTERRUPTS & cells.INTERRUPTED))
