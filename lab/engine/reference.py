@@ -27,7 +27,7 @@ from lab.engine.plan import (
     shadow_pointer,
     sp_left_text,
 )
-from lab.engine.switches import Seen, Switches, injected, injector_of
+from lab.engine.switches import Seen, Switches, injector_of, stops_due
 from lab.engine.tally import Recorder, Said
 from lab.errors import EngineError, InputError
 from lab.features import DynamicFeatures, Features
@@ -35,7 +35,7 @@ from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.outcome import Outcome
 from lab.truth import CallEvent, GuestTruth
-from lab.unwind.api import BLOCKED, BOUNDARY, CALL, INJECT, MODES, Regs
+from lab.unwind.api import BLOCKED, BOUNDARY, CALL, INJECT, Regs
 from lab.unwind.host import Ending, Trace, walk, walk_ignoring
 from lab.unwind.watchdog import Watchdog
 from lab.verdict import Verdict, judge
@@ -68,7 +68,7 @@ class ReferenceEngine:
         self._instructions = 0
         self._low, self._high = self.guest.stacks[0].low, self.guest.stacks[0].high
         self._on = 0
-        self._switches = Switches(self.guest)
+        self.switches = Switches(self.guest)
         self.injector = injector_of(plan, self.guest)
         self._watched = self._watch()
 
@@ -99,18 +99,12 @@ class ReferenceEngine:
             stacks,
             engines,
             injections=self.injector.taken if self.injector else 0,
-            switches=self._switches.made,
+            switches=self.switches.made,
         )
 
     def _check(self, outcome: Outcome) -> None:
-        made = {
-            BOUNDARY: self._instructions,
-            CALL: self._truths.calls,
-            INJECT: injected(self.injector, outcome),
-            BLOCKED: self._switches.made - self._switches.under_way,
-        }
-        for name, mode in MODES.items():
-            expected = made[mode] * (name in self.plan.modes)
+        due = stops_due(self.plan, self._instructions, self._truths.calls, self, outcome)
+        for mode, expected in due.items():
             for index, unwinder in enumerate(self.plan.unwinders):
                 counted = self.recorder.total(mode, index)
                 if counted != expected:
@@ -148,7 +142,7 @@ class ReferenceEngine:
         """SP has moved to another stack."""
         if index is None:
             raise InputError(sp_left_text(self.image, sp, pc))
-        self._switches.enter(self._on, index)
+        self.switches.enter(self._on, index)
         self._truths.enter(index)
         self.truth, self._on = self._truths.now, index
         self._show(index)
@@ -206,7 +200,7 @@ class ReferenceEngine:
 
     def _switched(self, regs: Regs) -> None:
         """SP is the next task's: the one before is seen as its switch saved it, without the call of the switch."""
-        index = self._switches.end()
+        index = self.switches.end()
         if index is None or "blocked" not in self.plan.modes:
             return
         live = self._truths.on[index].activations()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from lab.engine.guest import Guest
 from lab.engine.injection import Injector
@@ -12,6 +12,7 @@ from lab.engine.plan import Plan
 from lab.errors import EngineError, InputError
 from lab.machine.outcome import End, Outcome
 from lab.truth import Activation
+from lab.unwind.api import BLOCKED, BOUNDARY, CALL, INJECT, MODES
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,22 @@ class Switches:
         return int(self._from is not None)
 
 
-def injected(injector: Injector | None, outcome: Outcome) -> int:
-    """How many ``inject`` stops there have to be: one for each exception that was taken, but for those whose handler a
-    run that did not end by itself has cut short."""
-    if injector is None:
-        return 0
-    return injector.taken - (injector.unstopped if outcome.end is not End.EXIT else 0)
+class Counted(Protocol):
+    """What an engine knows of the stops that are neither boundary's nor call's."""
+
+    switches: Switches
+    injector: Injector | None
+
+
+def stops_due(plan: Plan, instructions: int, calls: int, counted: Counted, outcome: Outcome) -> dict[int, int]:
+    """How many stops of each mode there have to be: one for each retired instruction and call, for each exception
+    taken (but for those whose handler was cut short in a run that did not end by itself) and each switch of tasks."""
+    injector, switches = counted.injector, counted.switches
+    taken = 0
+    if injector is not None:
+        taken = injector.taken - (injector.unstopped if outcome.end is not End.EXIT else 0)
+    made = {BOUNDARY: instructions, CALL: calls, INJECT: taken, BLOCKED: switches.made - switches.under_way}
+    return {mode: made[mode] * (name in plan.modes) for name, mode in MODES.items()}
 
 
 def injector_of(plan: Plan, guest: Guest) -> Injector | None:
@@ -77,4 +88,4 @@ def injector_of(plan: Plan, guest: Guest) -> Injector | None:
     return Injector(interrupts, guest)
 
 
-__all__ = ["Seen", "Switches", "injected", "injector_of"]
+__all__ = ["Seen", "Switches", "injector_of", "stops_due"]

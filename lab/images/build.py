@@ -26,6 +26,9 @@ SCHEMA = "1"
 """Part of every key: raise it when the meaning of a key's other parts changes."""
 
 RUNTIME = CORPUS / "runtime"
+KERNEL = RUNTIME / "kernel"
+RUNTIMES = ("plain", "kernel")
+"""What a workload is linked with: a start stub, or a small kernel in which its main is a task (docs/kernel.md)."""
 # fmt: off
 BASE_FLAGS = (
     "-O2", "-std=gnu11", "-w", "-ffreestanding", "-nostdinc", "-D_XOPEN_SOURCE=700",
@@ -61,6 +64,10 @@ def unbuildable(workload: Workload, arch: Arch, compiler: Compiler) -> str | Non
     return None
 
 
+# In this order, the assembly last: it marks the end of the kernel's text.
+_KERNEL_C = ("task.c", "irq.c", "user.c", "arch.c")
+# Through these calls of the runtime a workload now and then gives the processor away (user.c).
+_KERNEL_LINK_FLAGS = tuple(f"--wrap=lab_{name}" for name in ("mix", "mix_bytes", "mix_text", "next", "check"))
 _RUNTIME_C = ("mem.c", "str.c", "ctype.c", "alloc.c", "libc.c")
 _RUNTIME_FLOAT_C = ("fp.c",)
 
@@ -71,24 +78,31 @@ def build(
     flags: Sequence[str] = (),
     size: str = "small",
     compiler: Compiler | None = None,
+    *,
+    runtime: str = "plain",
 ) -> Path:
     """The ELF image of *workload* for *arch*, from the cache or built now.
 
     *flags* are a design's compiler flags; they apply to all C code, musl's and the runtime's included.  *size* is
-    "small" or "large".  UnsupportedError (exit 2) if the workload is not for *arch*; InputError for an unknown size
-    or a source that is not there; ToolchainError (exit 3) if compiler or linker is missing or fails.
+    "small" or "large", *runtime* one of RUNTIMES.  UnsupportedError (exit 2) if the workload is not for *arch*;
+    InputError for an unknown size or runtime, or a source that is not there; ToolchainError (exit 3) if compiler or
+    linker is missing or fails.
     """
     if size not in SIZES:
         raise InputError(f"unknown input size '{size}'; known: {', '.join(SIZES)}")
+    if runtime not in RUNTIMES:
+        raise InputError(f"unknown runtime '{runtime}'; known: {', '.join(RUNTIMES)}")
     if arch.name not in workload.arches:
         raise UnsupportedError(f"workload '{workload.name}' is not for {arch.name}; only {', '.join(workload.arches)}")
     compiler = compiler or find_compiler()
     if reason := unbuildable(workload, arch, compiler):
         raise UnsupportedError(reason)
     shop = _Shop(compiler, arch, workload, tuple(flags))
-    needed = [shop.c(workload.path), shop.c(RUNTIME / "rt.c"), shop.start(), shop.size(size)]
+    needed = [shop.c(workload.path), shop.c(RUNTIME / "rt.c"), *shop.start(runtime), shop.size(size)]
     optional = [shop.musl(source) for source in workload.musl] + shop.library()
-    return shop.link(needed, optional, f"{workload.name}-{arch.name}-{size}")
+    if runtime == "plain":
+        return shop.link(needed, optional, f"{workload.name}-{arch.name}-{size}")
+    return shop.link(needed, optional, f"{workload.name}-{runtime}-{arch.name}-{size}", _KERNEL_LINK_FLAGS)
 
 
 class _Shop:
@@ -117,20 +131,26 @@ class _Shop:
         parts = _RUNTIME_C + (_RUNTIME_FLOAT_C if self.workload.floating else ())
         return [*(self.c(RUNTIME / name) for name in parts), self._object(RUNTIME / f"setjmp_{self.arch.name}.S", ())]
 
-    def start(self) -> Path:
-        return self._object(RUNTIME / f"start_{self.arch.name}.S", ())
+    def start(self, runtime: str) -> list[Path]:
+        """What runs before the workload's main: the start stub, or the kernel."""
+        if runtime == "plain":
+            return [self._object(RUNTIME / f"start_{self.arch.name}.S", ())]
+        flags = (*base_flags(self.compiler, self.arch), *INTEGER_FLAGS, *self.design)
+        sources = [self._object(KERNEL / name, flags) for name in _KERNEL_C]
+        return [*sources, self._object(KERNEL / f"entry_{self.arch.name}.S", ())]
 
     def size(self, size: str) -> Path:
         return self._object(RUNTIME / "size.c", (*BASE_FLAGS, f"-DLAB_LARGE={SIZES.index(size)}"))
 
-    def link(self, needed: list[Path], optional: list[Path], name: str) -> Path:
+    def link(self, needed: list[Path], optional: list[Path], name: str, flags: Sequence[str] = ()) -> Path:
         objects = [*needed, *optional]
-        key = key_of([SCHEMA, self.compiler.describe(), *LINK_FLAGS, str(len(needed)), *(p.name for p in objects)])
+        told = (*LINK_FLAGS, *flags)
+        key = key_of([SCHEMA, self.compiler.describe(), *told, str(len(needed)), *(p.name for p in objects)])
 
         def make(output: Path) -> None:
             # Relative names: the linker's messages and any name it records are free of the cache's place.
             lazily = ["--start-lib", *(p.name for p in optional), "--end-lib"]
-            arguments = [*LINK_FLAGS, "-o", str(output), *(p.name for p in needed), *lazily]
+            arguments = [*told, "-o", str(output), *(p.name for p in needed), *lazily]
             self.compiler.link(arguments, cwd=cache_folder() / "objects")
 
         return cached(f"images/{name}-{key[:24]}.elf", make)

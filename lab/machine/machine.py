@@ -59,7 +59,7 @@ class Machine:
             perms |= unicorn.UC_PROT_WRITE * mapping.writable | unicorn.UC_PROT_EXEC * mapping.executable
             self.cpu.mem_map_ptr(mapping.start, mapping.end - mapping.start, perms, mapping.host_address)
         self._ids = register_ids(self.arch)
-        self._all = RegisterFile(self.cpu, self.arch, (*self.arch.gprs, "pc", "flags"))
+        self._all = self.register_file((*self.arch.gprs, "pc", "flags"))
         self._code = Code(image, self.memory)
         self._on_write: list[Callable[[int, int], None]] = []
         self._on_delivery: list[Callable[[int, int], None]] = []
@@ -67,9 +67,7 @@ class Machine:
         if process is not None:
             guest = Guest(self.cpu, self.arch, self.memory, self.write, self._on_delivery, space.trampoline)
             self._calls = Kernel(guest, process)
-        self.exceptions = exceptions_of(self.cpu, image, self.memory, self._on_delivery)
-        """How exceptions are taken; None for an image without the lab's kernel."""
-        self.exceptions = exceptions_of(self.cpu, image, self.memory, self._on_delivery)
+        self.exceptions = exceptions_of(self.cpu, image, self.memory, self._on_delivery)  # None without a kernel
         self._started = self._running = False
         self._ended: tuple[End, int | None, str] | None = None
         self._error: BaseException | None = None
@@ -136,9 +134,8 @@ class Machine:
         """
         mapping = self.memory.find(address)
         if mapping is None or address + len(data) > mapping.end:
-            raise InputError(
-                f"{self.image.path}: a host write of {len(data)} bytes at {address:#x}: not all of it is mapped"
-            )
+            what = f"a host write of {len(data)} bytes at {address:#x}: not all of it is mapped"
+            raise InputError(f"{self.image.path}: {what}")
         if not data:
             return
         if mapping.executable:
@@ -177,10 +174,10 @@ class Machine:
         on_instruction: Callable[[int], object],
         on_access: Callable[[bool, int, int], None] | None = None,
     ) -> Outcome:
-        """Run from the entry to the end.  *on_instruction*(pc) is called before each instruction executes (what it
-        returns is true where it had the processor go on elsewhere) and *on_access*(is_write, address, size) at each
-        data access.  An exception in either ends the run and is raised here; so is InputError at what the emulator
-        would misread.  A rep-prefixed x86 instruction is announced once, however many iterations it makes.
+        """Run from the entry to the end.  *on_instruction*(pc) is called before each instruction executes and
+        *on_access*(is_write, address, size) at each data access.  An exception in either ends the run and is raised
+        here; so is InputError at what the emulator would misread.  A rep-prefixed x86 instruction is announced once,
+        however many iterations it makes.
         """
         limit, deadline = self.limits.instructions, time.monotonic() + self.limits.seconds
         self._begin()
@@ -203,8 +200,7 @@ class Machine:
             if not count & 1023 and clock() > deadline:
                 self.stop(End.BUDGET, None, f"{self.limits.seconds:g} s")
                 return
-            if on_instruction(pc):
-                count -= 1
+            count -= bool(on_instruction(pc))
 
         self.cpu.hook_add(unicorn.UC_HOOK_CODE, code)
         if on_access is not None:
@@ -235,7 +231,7 @@ class Machine:
         self.cpu.emu_stop()
 
     def abort(self, error: BaseException) -> None:
-        """End the run that is under way with *error*, which is raised where it was started.  The first one wins."""
+        """End the run under way with *error*, which is raised where it was started.  The first one wins."""
         self._must_run()
         if self._error is None:
             self._error = error
@@ -291,14 +287,14 @@ class Machine:
         return End.TRAP if trapped else End.FAULT
 
     def _on_interrupt(self, _cpu: object, number: int, _data: object) -> None:
+        pc = int(self.cpu.reg_read(self._ids["pc"]))
         if self.arch.name == "aarch64" and number == 2:  # EXCP_SWI: svc
             self._on_syscall(_cpu, _data)
-            return
-        pc = int(self.cpu.reg_read(self._ids["pc"]))
-        self.stop(self._kind_of_stop(pc), None, f"exception {number} at {self.image.locate(pc)}")
+        else:
+            self.stop(self._kind_of_stop(pc), None, f"exception {number} at {self.image.locate(pc)}")
 
     def _on_syscall(self, _cpu: object, _data: object) -> None:
-        if self.exceptions is not None and self.exceptions.in_user:
+        if self.exceptions and self.exceptions.in_user:
             self.exceptions.system_call()
         elif (ended := self._calls.call()) is not None:
             self.stop(*ended)

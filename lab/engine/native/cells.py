@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import enum
 
-from lab.engine.native.event_codes import Event as Event
-
 WORD = 8
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lab.engine.native import cells
 from lab.engine.native.core import features as packed
+from lab.engine.native.state import State
 from lab.features import DynamicFeatures
 from lab.unwind.api import Reason, Unwinder
 from lab.unwind.host import Crash, crash_text
@@ -35,6 +38,22 @@ def judgement_of(code: int, unwinder: Unwinder) -> Judgement:
     elif verdict is Verdict.CRASH:
         reason = crash_text(unwinder, _CRASHES[detail])
     return Judgement(verdict, reason, _DOUBTS[code >> cells.DOUBT & 3], bool(code & cells.COVERS))
+
+
+def vectors_of(state: State, unwinders: Sequence[Unwinder]) -> list[tuple[Judgement, ...]]:
+    """The judgements each node of a run's tree of vectors stands for."""
+    nodes = state.arrays["nodes"].reshape(-1, cells.NODE_WORDS)[: state[cells.S.NODE_COUNT]].tolist()
+    vectors: list[tuple[Judgement, ...]] = [()]
+    for code, _, _, parent in nodes[1:]:
+        above = vectors[parent]
+        vectors.append((*above, judgement_of(code, unwinders[len(above)])))
+    return vectors
+
+
+def short_text(judged: Judgement) -> str:
+    """*judged* in a few words, for messages."""
+    parts = (judged.verdict.value, judged.reason, judged.doubt.value, "covers" if judged.covers else "")
+    return " ".join(part for part in parts if part)
 
 
 def features_of(key: int) -> DynamicFeatures:

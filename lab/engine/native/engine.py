@@ -19,10 +19,11 @@ import numpy as np
 from lab.covers import Coverage
 from lab.engine.guest import Guest
 from lab.engine.native.asides import Asides
-from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, NODE_WORDS, TICKS, Changed, Event, P, Place, S, Truth
-from lab.engine.native.codes import features_of, judgement_of
+from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, TICKS, Changed, P, Place, S, Truth
+from lab.engine.native.codes import features_of, judgement_of, short_text, vectors_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
+from lab.engine.native.event_codes import Event
 from lab.engine.native.events import CALLBACK, NotNative, nothing_lost
 from lab.engine.native.generate import cursor_words
 from lab.engine.native.rows import reads
@@ -30,7 +31,7 @@ from lab.engine.native.stacks import Stacks
 from lab.engine.native.state import State
 from lab.engine.native.tables import Places, build_spans
 from lab.engine.plan import RED_ZONE, Execution, Plan, covered_by, make_reader, sp_left_text
-from lab.engine.switches import Seen, injected
+from lab.engine.switches import Seen, stops_due
 from lab.engine.tally import Keeper, Said, Tally, split
 from lab.errors import EngineError, InputError
 from lab.features import DynamicFeatures, Features
@@ -136,7 +137,7 @@ class NativeEngine:
         for index, own in enumerate(state.unwinders):
             if own.block[P.UNDER_WAY]:
                 raise NotNative(index, "its compiled code raised an exception")
-        vectors = self._vectors()
+        vectors = vectors_of(state, unwinders)
         counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
         sums = {mode: self.asides.stops[mode] for mode in MODES.values()}
         counts.update(self.asides.counts)
@@ -150,23 +151,11 @@ class NativeEngine:
                 raise EngineError(f"{self.image.path}: a stop without all verdicts; this is a fault of the lab")
             counts[mode, self.places.pc(int(place) >> 1), features_of(key), judged] += stops
             sums[mode] += stops
-        switches = self.asides.switches
-        blocked, injections = switches.made - switches.under_way, injected(self.asides.injector, outcome)
-        made = {"boundary": self.instructions, "call": state[S.CALLS], "inject": injections, "blocked": blocked}
-        expected = {mode: made[name] * (name in self.plan.modes) for name, mode in MODES.items()}
+        expected = stops_due(self.plan, self.instructions, state[S.CALLS], self.asides, outcome)
         if sums != expected:
             said = ", ".join(f"{sums[mode]} verdicts for {expected[mode]} stops" for mode in sums)
             raise EngineError(f"{self.image.path}: {said}; this is a fault of the lab")
         return split(counts)
-
-    def _vectors(self) -> list[tuple[Judgement, ...]]:
-        """The judgements each node of the tree stands for."""
-        nodes = self.state.arrays["nodes"].reshape(-1, NODE_WORDS)[: self.state[S.NODE_COUNT]].tolist()
-        vectors: list[tuple[Judgement, ...]] = [()]
-        for code, _, _, parent in nodes[1:]:
-            above = vectors[parent]
-            vectors.append((*above, judgement_of(code, self.plan.unwinders[len(above)])))
-        return vectors
 
     # -- what compiled code asks ----------------------------------------------------------------------------
 
@@ -292,8 +281,8 @@ class NativeEngine:
         )
         native = judgement_of(code, unwinder)
         if native != judged:
-            place = f"{unwinder.name} at {self.image.locate(regs.pc)}"
-            raise EngineError(f"{self.image.path}: {place}: native {_short(native)}, reference {_short(judged)}")
+            place = f"{self.image.path}: {unwinder.name} at {self.image.locate(regs.pc)}"
+            raise EngineError(f"{place}: native {short_text(native)}, reference {short_text(judged)}")
         at = self.asides.now.place if mode in (INJECT, BLOCKED) else regs.pc
         return Said(regs, judged, truth, trace.addresses, at)
 
@@ -309,8 +298,3 @@ class NativeEngine:
             self._judged(index)
         now = time.monotonic()
         self._next_audit = now + max(0.05, _AUDIT_SHARE * (now - began))
-
-
-def _short(judged: Judgement) -> str:
-    parts = (judged.verdict.value, judged.reason, judged.doubt.value, "covers" if judged.covers else "")
-    return " ".join(part for part in parts if part)

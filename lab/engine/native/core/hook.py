@@ -9,7 +9,6 @@ from lab.engine.native.cells import (
     TICKS,
     WATCHED,
     Changed,
-    Event,
     Place,
     S,
     Span,
@@ -22,6 +21,7 @@ from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.core.memory import facts, forget_all, plain64, stored
 from lab.engine.native.core.stop import boundary_stop, call_stop, watched
 from lab.engine.native.core.truth import before, push
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, call4, get, load64, put
 
 GROUP_MASK = (1 << GROUP_BITS) - 1

@@ -10,12 +10,12 @@ from lab.engine.native.cells import (
     FRAME_PC,
     START_LEVEL,
     Changed,
-    Event,
     P,
     Record,
     S,
     Span,
 )
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load8, load32, load64, put, store64
 
 

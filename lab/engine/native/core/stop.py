@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, Event, P, Place, S, Span
+from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, P, Place, S, Span
 from lab.engine.native.core.features import VECTOR, dynamic
 from lab.engine.native.core.judge import oracle
 from lab.engine.native.core.memory import facts, span
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call2, call3, get, load8, load32, load64, put, store8, store32
 from lab.unwind.api import BLOCKED, BOUNDARY, CALL
 

@@ -5,8 +5,9 @@ Levels count from 1, the outermost activation, so that a deeper call leaves what
 
 from __future__ import annotations
 
-from lab.engine.native.cells import CALLED, INTERRUPTED, NOWHERE, TAKEN, Changed, Event, S, Span, Truth
+from lab.engine.native.cells import CALLED, INTERRUPTED, NOWHERE, TAKEN, Changed, S, Span, Truth
 from lab.engine.native.core.memory import facts, span
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load64, put, store64
 
 
