@@ -69,12 +69,17 @@ class Coverage:
         """Whether there are symbols to map addresses to functions; without them nothing can be said to be covered."""
         return self._known
 
-    def live(self, pc: int, truth: tuple[int, ...], *, after_call: bool) -> FunctionSet:
-        """The functions that are live at a stop.  After a call the pc is a return address: ra - 1 is inside."""
-        callers = self._callers.get(truth)
+    def live(
+        self, pc: int, truth: tuple[int, ...], *, after_call: bool, inside: tuple[int, ...] | None = None
+    ) -> FunctionSet:
+        """The functions that are live at a stop.  After a call the pc is a return address: ra - 1 is inside.
+        *inside*: where exceptions are on the trace, an address inside for each one of it."""
+        if inside is None:
+            inside = tuple(ra - 1 for ra in truth)
+        callers = self._callers.get(inside)
         if callers is None:
-            owners = (self.running(ra - 1) for ra in truth)
-            callers = self._callers[truth] = frozenset(owner for owner in owners if owner is not None)
+            owners = map(self.running, inside)
+            callers = self._callers[inside] = frozenset(owner for owner in owners if owner is not None)
         own = self.running(pc - 1 if after_call else pc)
         return callers | {own} if own is not None else callers
 

@@ -44,12 +44,14 @@ class DynamicFeatures(NamedTuple):
     ``record_complete``: the record at FP holds the innermost return address and lies in this function's frame.
     ``shadow_pushed``: the innermost return address is on the shadow stack (None without one).
     ``fp_matches_row``: FP + offset of an FP-based row gives the true CFA (None for other rows).
+    ``interrupted``: an exception lies on the true trace, so that a handler runs or a task was preempted.
     """
 
     sp_delta: int | None
     record_complete: bool | None
     shadow_pushed: bool | None
     fp_matches_row: bool | None
+    interrupted: bool = False
 
 
 class Features:
@@ -145,18 +147,21 @@ class Features:
         load: Callable[[int], int | None],
         *,
         after_call: bool = False,
+        interrupted: bool = False,
     ) -> DynamicFeatures:
         """The dynamic features at *pc* with (sp, fp, shadow-stack pointer) *registers*.  After a call, *pc* is a
-        return address and the metadata row is that of the call."""
+        return address and the metadata row is that of the call.  *innermost* is None where there is none on the stack
+        of SP."""
         if innermost is None:
-            return DynamicFeatures(None, None, None, None)
+            return DynamicFeatures(None, None, None, None, interrupted)
         sp, fp, ssp = registers
         arch = self.image.arch
         at_call = innermost.sp_at_call
         complete = sp <= fp <= at_call - 16 and arch.strip(load(fp + 8) or 0) == innermost.ra
         row = self.cfi.at(pc - after_call)
         matches = fp + row.offset == at_call if row is not None and row.kind == "fp" else None
-        return DynamicFeatures(at_call - arch.call_pushes - sp, complete, self._pushed(innermost, ssp, load), matches)
+        pushed = self._pushed(innermost, ssp, load)
+        return DynamicFeatures(at_call - arch.call_pushes - sp, complete, pushed, matches, interrupted)
 
     def _pushed(self, innermost: Activation, ssp: int, load: Callable[[int], int | None]) -> bool | None:
         layout = self.layout

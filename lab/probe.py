@@ -10,6 +10,7 @@ from lab.engine.native.engine import NativeEngine
 from lab.engine.native.tables import TooWideError
 from lab.engine.plan import Plan, covered_by, shadow_pointer
 from lab.engine.reference import ReferenceEngine
+from lab.engine.switches import Seen
 from lab.features import DynamicFeatures
 from lab.images.image import Image
 from lab.layout import RewriteMap
@@ -31,6 +32,7 @@ class Stop:
     truth: tuple[int, ...]
     dynamic: DynamicFeatures
     registers: dict[str, int]
+    inside: tuple[int, ...] | None = None
 
 
 class _Found(Exception):  # noqa: N818  not an error: it ends the execution at the stop looked for
@@ -45,12 +47,12 @@ class PlainProbe(ReferenceEngine):
         self.pc, self.hit, self.seen = pc, hit, 0
         self.found: Stop | None = None
 
-    def _stop(self, mode: int, regs: Regs, truth: tuple[int, ...], dynamic: DynamicFeatures) -> None:
-        if regs.pc != self.pc:
+    def _stop(self, mode: int, regs: Regs, seen: Seen, dynamic: DynamicFeatures, place: int | None = None) -> None:
+        if self.pc != (regs.pc if place is None else place):
             return
         self.seen += 1
         if self.seen == self.hit:
-            self.found = Stop(mode, regs, truth, dynamic, self.machine.registers())
+            self.found = Stop(mode, regs, seen.truth, dynamic, self.machine.registers(), seen.inside)
             raise _Found
 
     def seek(self) -> Outcome | None:
@@ -86,12 +88,16 @@ class NativeProbe(NativeEngine):
         self.places.forget(self._watched, self._watched + 1)
         self.seen += 1
         if self.seen == self.hit:
-            innermost, load = (truth[0] if truth else None), self.machine.memory.load
+            innermost, load = self.stacks.innermost(), self.machine.memory.load
             registers = (regs.sp, regs.fp, shadow_pointer(self.machine, regs.ssp))
-            dynamic = self.features.dynamic(regs.pc, registers, innermost, load, after_call=self._mode == CALL)
+            seen = Seen.of(truth)
+            dynamic = self.features.dynamic(
+                *(regs.pc, registers, innermost, load),
+                after_call=self._mode == CALL,
+                interrupted=seen.inside is not None,
+            )
             self._lay_overlay(regs)
-            found = tuple(activation.ra for activation in truth)
-            self.found = Stop(self._mode, regs, found, dynamic, self.machine.registers())
+            self.found = Stop(self._mode, regs, seen.truth, dynamic, self.machine.registers(), seen.inside)
             raise _Found
 
     def seek(self) -> Outcome | None:
@@ -106,7 +112,9 @@ Probe = NativeProbe | PlainProbe
 
 
 def probe(image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int) -> Probe:
-    """A probe that has not run yet, native where the image's code fits the tables."""
+    """A probe that has not run yet, native where the image's code fits the tables and the stop is of a common mode."""
+    if plan.modes[0] not in {"boundary", "call"}:
+        return PlainProbe(image, rewrite, plan, pc, hit)
     try:
         return NativeProbe(image, rewrite, plan, pc, hit)
     except TooWideError:
@@ -124,6 +132,6 @@ def ask(at: Probe, unwinder: Unwinder) -> tuple[Trace, Judgement, list[tuple[int
         trace,
         truth,
         go_on=lambda: walk_ignoring(unwinder, at.reader, trace),
-        covered=covered_by(at.coverage, mode, regs.pc, truth),
+        covered=covered_by(at.coverage, mode, regs.pc, truth, at.found.inside),
     )
     return trace, judged, reads

@@ -19,26 +19,36 @@ call, from outside that function and not by a call, with SP equal to ``sp_at_cal
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class Activation(NamedTuple):
-    """One call that has not been returned from.  ``marker``: whatever the observer noted at the call."""
+    """One call that has not been returned from.  ``marker``: whatever the observer noted at the call.
+
+    ``taken``: no call, but an exception that the processor took; ``ra`` is the pc it interrupted."""
 
     ra: int
     sp_at_call: int
     marker: int = 0
+    taken: bool = False
+
+    @property
+    def inside(self) -> int:
+        """An address within the function that goes on at ``ra``: that of an interrupted one may begin there."""
+        return self.ra if self.taken else self.ra - 1
 
 
 @dataclass(frozen=True, slots=True)
 class CallEvent:
-    """A call that is about to execute: its return address, SP before it, and the observer's marker."""
+    """A call that is about to execute: its return address, SP before it, and the observer's marker; or (*taken*) an
+    exception that the processor has taken."""
 
     ra: int
     sp_at_call: int
     marker: int = 0
+    taken: bool = False
 
 
 class TruthStack:
@@ -53,17 +63,24 @@ class TruthStack:
         self._live: list[Activation] = []
         self._pending: CallEvent | None = None
         self._trace: tuple[int, ...] | None = ()
+        self._inside: tuple[int, ...] | None = ()
         self._previous = 0
+        self._beneath: tuple[Activation, ...] = ()
         self.calls = 0
+
+    def retire(self) -> CallEvent | None:
+        """What was pending has happened: it is an activation now."""
+        event = self._pending
+        if event is not None:
+            self._live.append(Activation(*_fields(event)))
+            self._pending = None
+            self.calls += not event.taken
+            self._trace = None
+        return event
 
     def before(self, pc: int, sp: int) -> None:
         """An instruction at *pc* is about to execute with stack pointer *sp*: apply what happened since."""
-        live, event = self._live, self._pending
-        if event is not None:
-            live.append(Activation(event.ra, event.sp_at_call, event.marker))
-            self._pending = None
-            self.calls += 1
-            self._trace = None
+        live, event = self._live, self.retire()
         while live and sp > live[-1].sp_at_call:
             live.pop()
             self._trace = None
@@ -95,13 +112,30 @@ class TruthStack:
         for index in range(len(self._live) - 1, -1, -1):
             if self._live[index].sp_at_call != sp:
                 return None
-            if self._function_of(self._live[index].ra - 1) == function:
+            if self._function_of(self._live[index].inside) == function:
                 return index
         return None
 
     def call(self, ra: int, sp: int, marker: int = 0) -> None:
         """The instruction at hand is a call: it becomes an activation once the next instruction is reached."""
         self._pending = CallEvent(ra, sp, marker)
+
+    def take(self, pc: int, sp: int, marker: int = 0) -> None:
+        """The processor has taken an exception before the instruction at *pc*, which is an activation like a call's."""
+        self._pending = CallEvent(pc, sp, marker, taken=True)
+
+    def entered(self, previous: int, beneath: tuple[Activation, ...] | None) -> None:
+        """SP has moved here from another stack, at an instruction after the one at *previous*.  *beneath*: what is
+        live on the stack it came from (innermost first), if this one is an interrupt stack and empty."""
+        self._previous = previous
+        if beneath is not None and not self._live:
+            self._beneath = beneath
+            self._trace = None
+
+    @property
+    def previous(self) -> int:
+        """The instruction before this one."""
+        return self._previous
 
     @property
     def pending(self) -> CallEvent | None:
@@ -110,7 +144,7 @@ class TruthStack:
 
     @property
     def innermost(self) -> Activation | None:
-        """The activation of the function that is running."""
+        """The activation of the function that is running; None where it was not made on this stack."""
         return self._live[-1] if self._live else None
 
     @property
@@ -120,9 +154,50 @@ class TruthStack:
     def trace(self) -> tuple[int, ...]:
         """The live return addresses, innermost first; the stop's own pc is not among them."""
         if self._trace is None:
-            self._trace = tuple(activation.ra for activation in reversed(self._live))
+            live = self.activations()
+            self._trace = tuple(activation.ra for activation in live)
+            self._inside = tuple(activation.inside for activation in live) if any(a.taken for a in live) else None
         return self._trace
 
+    def inside(self) -> tuple[int, ...] | None:
+        """For each address of the trace one within the function that goes on there; None where that is just before
+        it, as it is after calls: then no exception is on the trace."""
+        self.trace()
+        return self._inside or None
+
     def activations(self) -> tuple[Activation, ...]:
-        """The live activations, innermost first."""
-        return tuple(reversed(self._live))
+        """The live activations, innermost first, with those of the stack that an interrupt stack was entered from."""
+        return (*reversed(self._live), *self._beneath)
+
+
+def _fields(event: CallEvent) -> tuple[int, int, int, bool]:
+    return event.ra, event.sp_at_call, event.marker, event.taken
+
+
+class GuestTruth:
+    """The truth stacks of one guest, of which the caller says which is current: the one that SP lies on.
+
+    *linking*: of each stack, whether it is one of interrupts.  Such a one, entered while it is empty, stands upon what
+    is live on the stack that SP comes from; no other stack does.
+    """
+
+    def __init__(
+        self, linking: Sequence[bool], function_of: Callable[[int], int | None] = lambda address: None
+    ) -> None:
+        self._linking = tuple(linking)
+        self.on = tuple(TruthStack(function_of) for _ in linking)
+        """The truth of each stack."""
+        self.now = self.on[0]
+        """That of the current one."""
+
+    @property
+    def calls(self) -> int:
+        """Calls retired on all stacks."""
+        return sum(truth.calls for truth in self.on)
+
+    def enter(self, index: int) -> None:
+        """SP has moved to stack number *index*; what was pending has happened before, on the stack it left."""
+        left = self.now
+        left.retire()
+        self.now = self.on[index]
+        self.now.entered(left.previous, left.activations() if self._linking[index] else None)

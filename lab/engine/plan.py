@@ -11,10 +11,27 @@ from lab.errors import EngineError
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import Limits, Machine, Outcome, Process
-from lab.unwind.api import CALL, MODES, Unwinder
+from lab.unwind.api import BLOCKED, CALL, MODES, Unwinder
 from lab.unwind.reader import Reader, Source
 
 RED_ZONE = 128  # bytes; System V x86-64 psABI 3.2.2
+TICK_EVERY = 1999
+"""Instructions from one timer interrupt to the next, where a plan with ``blocked`` stops does not say."""
+AFTER_CALL = (CALL, BLOCKED)
+"""The modes whose pc is a return address."""
+
+
+@dataclass(frozen=True)
+class Injection:
+    """At which instructions an interrupt is taken: at the first *each* executions of every pc, and at about every
+    *every*-th instruction (0: at none).  *seed* chooses the instructions of the latter; 0 takes each *every*-th.
+
+    An interrupt by count that comes while they are masked is taken as soon as they are not; one of a pc is passed over.
+    """
+
+    each: int = 0
+    every: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -24,7 +41,7 @@ class Plan:
     ``model``: ``kernel`` puts the exception frame directly below SP; ``signal`` below the 128-byte red zone,
     for foreign x86-64 images that use one.  The two never share a table.  ``memo``: the native engine may
     take what it knows of a walk's tail from an earlier stop; without it every walk goes to its end.  ``process``:
-    how a real program is started; None for a freestanding image.
+    how a real program is started; None for a freestanding image.  ``injection``: the interrupts the run takes.
     """
 
     unwinders: tuple[Unwinder, ...]
@@ -34,6 +51,14 @@ class Plan:
     model: str = "kernel"
     memo: bool = True
     process: Process | None = None
+    injection: Injection | None = None
+
+    @property
+    def interrupts(self) -> Injection | None:
+        """The interrupts of a run: those of the plan; where it wants stops that need some and says no more, one at the
+        first execution of each pc (``inject``), and the timer's (``blocked``)."""
+        wanted = Injection(int("inject" in self.modes), TICK_EVERY if "blocked" in self.modes else 0)
+        return wanted if self.injection is None and any((wanted.each, wanted.every)) else self.injection
 
     def machine(self, image: Image, rewrite: RewriteMap | None) -> Machine:
         """*image*, loaded and ready."""
@@ -45,6 +70,7 @@ class Execution:
     """What came of it.  ``instructions`` and ``calls`` are retired ones; ``wall_s`` seconds of host time.
 
     ``engines`` names the engine that judged each unwinder; ``notes`` say why where it was not the one asked for.
+    ``injections``: exceptions taken by plan; ``switches``: switches away from a task.
     """
 
     outcome: Outcome
@@ -55,6 +81,8 @@ class Execution:
     stacks: tuple[KeptStack, ...]
     engines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    injections: int = 0
+    switches: int = 0
 
 
 def check_modes(plan: Plan) -> None:
@@ -88,9 +116,11 @@ def shadow_pointer(machine: Machine, register: int) -> int:
     return register if layout.cell is None else machine.memory.load(layout.cell) or 0
 
 
-def covered_by(coverage: Coverage, mode: int, pc: int, truth: tuple[int, ...]) -> Callable[[Sequence[int]], bool]:
-    """Tells whether a trace reported at *pc* names every function that is live there."""
-    live = coverage.live(pc, truth, after_call=mode == CALL)
+def covered_by(
+    coverage: Coverage, mode: int, pc: int, truth: tuple[int, ...], inside: tuple[int, ...] | None = None
+) -> Callable[[Sequence[int]], bool]:
+    """Tells whether a trace reported at *pc* names every function that is live there.  *inside*: see Coverage.live."""
+    live = coverage.live(pc, truth, after_call=mode in AFTER_CALL, inside=inside)
     return lambda reported: coverage.known and live <= coverage.named(pc, reported)
 
 

@@ -39,12 +39,13 @@ class KeptStack:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one unwinder said at one stop, beside the truth."""
+    """What one unwinder said at one stop, beside the truth.  ``place``: the pc the stop is counted at."""
 
     regs: Regs
     judgement: Judgement
     truth: tuple[int, ...]
     reported: tuple[int, ...]
+    place: int
 
 
 class Keeper:
@@ -65,12 +66,12 @@ class Keeper:
         if judgement.verdict is Verdict.EXACT:
             return
         seen = self._seen.setdefault((mode, unwinder), set())
-        key = (regs.pc, judgement.verdict)
+        key = (said.place, judgement.verdict)
         if len(seen) >= self._limit or key in seen:
             return
         seen.add(key)
         registers = self._registers() | {"pc": regs.pc, "unwound_sp": regs.sp}
-        self._kept.append(KeptStack(mode, unwinder, stop, regs.pc, judgement, said.truth, said.reported, registers))
+        self._kept.append(KeptStack(mode, unwinder, stop, said.place, judgement, said.truth, said.reported, registers))
 
     def stacks(self) -> tuple[KeptStack, ...]:
         """The kept stacks in the order in which they occurred, by mode and unwinder."""

@@ -171,7 +171,7 @@ class Machine:
 
     def execute(
         self,
-        on_instruction: Callable[[int], None],
+        on_instruction: Callable[[int], object],
         on_access: Callable[[bool, int, int], None] | None = None,
     ) -> Outcome:
         """Run from the entry to the end.  *on_instruction*(pc) is called before each instruction executes and
@@ -200,7 +200,7 @@ class Machine:
             if not count & 1023 and clock() > deadline:
                 self.stop(End.BUDGET, None, f"{self.limits.seconds:g} s")
                 return
-            on_instruction(pc)
+            count -= bool(on_instruction(pc))
 
         self.cpu.hook_add(unicorn.UC_HOOK_CODE, code)
         if on_access is not None:

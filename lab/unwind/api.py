@@ -10,7 +10,9 @@ as reliable) or a Reason (refused: "I cannot vouch for this").  A Reason or'ed w
 walk can be continued from the returned cursor as if the refusal had not been made; the host uses that to
 tell needless refusals from justified ones and never reports such a continuation.
 
-``mode`` is BOUNDARY or CALL.  ``regs`` has the attributes pc, sp, fp, lr and ssp (the register kept for a
+``mode`` is BOUNDARY, CALL, INJECT (inside the guest's exception handler, with its own pc, sp and fp; LR is dead) or
+BLOCKED (a task that is not running, from what the context switch saved; LR is 0, and ssp its shadow-stack pointer
+wherever that is kept).  ``regs`` has the attributes pc, sp, fp, lr and ssp (the register kept for a
 shadow-stack pointer; 0 where there is none).  ``mem`` gives the functions below: ``load64``, ``on_stack``,
 ``where``, ``where_offset``, ``strip``, and facts of the image as attributes (see Facts).  Nothing else may
 be read: no truth, no globals that change.  The same source runs in every engine, so write ``p = p + 8``
@@ -33,7 +35,9 @@ MASK64 = (1 << 64) - 1
 
 BOUNDARY = 0
 CALL = 1
-MODES = {"boundary": BOUNDARY, "call": CALL}
+INJECT = 2
+BLOCKED = 3
+MODES = {"boundary": BOUNDARY, "call": CALL, "inject": INJECT, "blocked": BLOCKED}
 
 
 class Reason(enum.IntEnum):

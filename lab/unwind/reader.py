@@ -66,6 +66,11 @@ class View:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"mem.{name} cannot be set: an unwinder keeps its state in its cursor")
 
+    def renew(self, reader: Reader, names: tuple[str, ...]) -> None:
+        """Facts that differ from stack to stack, taken over from *reader*."""
+        for name in names:
+            object.__setattr__(self, name, getattr(reader, name))
+
 
 class Reader:
     """Bounds-checked memory with the exception overlay, and the facts of one image.  Unwinders get its ``view``."""
@@ -75,6 +80,7 @@ class Reader:
         self._arch = arch
         self.stack_low, self.stack_high = source.stack
         self._stack_pages, self._stack_last = source.stack_pages, self.stack_high - 8
+        self._pages_start = self.stack_low
         self.final_record = source.final_record
         self.metadata_offset = arch.pt_regs.metadata or 0
         self.regs_fp_offset = arch.pt_regs.registers[arch.fp]
@@ -97,6 +103,16 @@ class Reader:
         self.log: list[tuple[int, int]] | None = None
         self.view = View(self)
 
+    def enter(self, stack: tuple[int, int], pages: mmap.mmap, start: int, shadow: tuple[int, int] | None) -> None:
+        """Another stack, [low, high), is the one at hand; *pages* back memory from *start* on and hold all of it.
+        *shadow*: [base, limit) of its shadow stack, None to leave that as it was."""
+        self.stack_low, self.stack_high = stack
+        self._stack_pages, self._pages_start, self._stack_last = pages, start, self.stack_high - 8
+        if shadow is not None:
+            self.shadow_base, self.shadow_limit = shadow
+        self.view.renew(self, ("stack_low", "stack_high", "shadow_base", "shadow_limit"))
+        self.no_exception()
+
     def exception(self, sp: int) -> None:
         """An exception has just been taken with stack pointer *sp*: lay the overlay."""
         self._exception_at = sp & -self._arch.exception_align
@@ -111,7 +127,7 @@ class Reader:
     def load(self, address: int) -> int:
         """The 64-bit value at *address*; 0 with ``fault`` set where nothing can be read."""
         if self._plain_low <= address <= self._stack_last:  # nearly every read: the stack above the overlay
-            value: int = _unpack(self._stack_pages, address - self.stack_low)[0]
+            value: int = _unpack(self._stack_pages, address - self._pages_start)[0]
         else:
             address &= MASK64
             if address < self._exception_at and address + 8 > self.stack_low:

@@ -36,6 +36,7 @@ class S(enum.IntEnum):
     STACK_HIGH = enum.auto()
     STACK_LAST = enum.auto()  # the last address of which eight bytes are on the stack
     STACK_HOST = enum.auto()  # host address minus guest address
+    STACK_SLOT = enum.auto()  # number of the slot at STACK_LOW
     MAPS = enum.auto()  # records of MAP_WORDS words
     MAPS_END = enum.auto()
     CHANGE_LOW = enum.auto()  # hull of memory that is both writable and executable
@@ -115,6 +116,8 @@ class S(enum.IntEnum):
     NODE_LIMIT = enum.auto()
     VECTOR = enum.auto()  # the last vector, by mode
     VECTOR_CALL = enum.auto()
+    VECTOR_INJECT = enum.auto()
+    VECTOR_BLOCKED = enum.auto()
     AUDIT = enum.auto()  # compare this stop with the reference
     BALANCE = enum.auto()  # check the rewriter's layout against truth
     BALANCED = enum.auto()  # stops at which the shadow top was compared
@@ -138,8 +141,12 @@ class P(enum.IntEnum):
     BIT = enum.auto()  # its bit in MASKS
     LAST = enum.auto()  # its last code, by mode
     LAST_CALL = enum.auto()
-    FULL = enum.auto()  # as many stacks are kept as were asked for, by mode
+    LAST_INJECT = enum.auto()
+    LAST_BLOCKED = enum.auto()
+    FULL = enum.auto()  # as many stacks are kept as were asked for, by mode; stops that Python counts keep none here
     FULL_CALL = enum.auto()
+    FULL_INJECT = enum.auto()
+    FULL_BLOCKED = enum.auto()
     HUNG = enum.auto()
     READS = enum.auto()  # which changes may alter its walk: bits of Changed
     TRACKED = enum.auto()  # those of them that alter it only if the first step takes the register from its cursor
@@ -192,7 +199,7 @@ class Changed(enum.IntEnum):
 
 
 class Place(enum.IntEnum):
-    """Cells of one place.  CODE is 0 until decoded: KNOWN | classify's flags | length << 8 | span << 32."""
+    """Cells of one place.  CODE is 0 until decoded: KNOWN | classify's flags | length << 8 | WATCHED | span << 32."""
 
     CODE = 0
     ROW = enum.auto()  # the packed store row
@@ -222,7 +229,7 @@ class Truth(enum.IntEnum):
     RUNNING = enum.auto()  # function that made the call
     BODY = enum.auto()  # the same with cold parts counted to their function: its start
     BAD = enum.auto()  # nearest level from here outwards whose NAMED is not its RUNNING
-    IS_FIRST = enum.auto()  # FIRST[NAMED] is this level
+    IS_FIRST = enum.auto()  # FIRST[NAMED] is this level: bit 0; INTERRUPTED and EXCEPTION
 
 
 class Span(enum.IntEnum):
@@ -238,25 +245,6 @@ class Span(enum.IntEnum):
     GROUP = enum.auto()  # numbers of what must be equal: see GROUP_BITS
 
 
-class Event(enum.IntEnum):
-    """Why compiled code calls Python."""
-
-    DECODE = 0
-    KEEP = enum.auto()
-    BUDGET = enum.auto()
-    TICK = enum.auto()
-    LEFT_STACK = enum.auto()
-    NOT_STORED = enum.auto()
-    GROW_TRUTH = enum.auto()
-    GROW_ENTRIES = enum.auto()
-    GROW_NODES = enum.auto()
-    CODE_WRITTEN = enum.auto()
-    FLAGS = enum.auto()
-    UNKNOWN_STATUS = enum.auto()
-    AUDIT = enum.auto()
-    IMBALANCE = enum.auto()
-
-
 PLACE_WORDS = 4
 MAP_WORDS = 4  # start, end, host minus guest, first slot
 SPAN_WORDS = 8
@@ -265,6 +253,9 @@ ENTRY_WORDS = 4  # place, key, stops, next
 NODE_WORDS = 4  # code, first child, next sibling, parent
 
 KNOWN = 0x80
+WATCHED = 1 << 16  # in Place.CODE: Python is asked for a stop of its own after those at the instruction
+CALLED, TAKEN = 1, 2  # in S.PENDING: an instruction's call (or a signal's), or an exception
+INTERRUPTED, EXCEPTION = 2, 4  # in Truth.IS_FIRST: an exception lies from here outwards; this is one
 GROUP_BITS = 21  # in Span.GROUP: WHERE and its offset, from bit 0; the .eh_frame row; NAMED and RUNNING
 FEATURE_CHANGES = Changed.FP | Changed.SP | Changed.SSP | Changed.TRUTH | Changed.MEMORY | Changed.CFI
 FRAME_PC, FRAME_FLAGS, FRAME_CONSTANT = 253, 254, 255

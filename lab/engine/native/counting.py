@@ -8,10 +8,11 @@ from functools import cache
 
 import numpy as np
 
-from lab.engine.native.cells import KNOWN, Event
+from lab.engine.native.cells import KNOWN
 from lab.engine.native.classify import classify
 from lab.engine.native.compiling import Compiled, compiled
 from lab.engine.native.count_cells import C
+from lab.engine.native.event_codes import Event
 from lab.engine.native.events import CALLBACK
 from lab.engine.native.generate import access_module, count_module
 from lab.engine.native.tables import check_width

@@ -10,36 +10,39 @@ compares: a difference is an error of the run.
 from __future__ import annotations
 
 import ctypes
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 
 from lab.covers import Coverage
-from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, NODE_WORDS, Changed, Event, P, Place, S, Truth
-from lab.engine.native.codes import features_of, judgement_of
+from lab.engine.guest import Guest
+from lab.engine.native.asides import Asides
+from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, TICKS, Changed, P, Place, S, Truth
+from lab.engine.native.codes import features_of, judgement_of, short_text, vectors_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
-from lab.engine.native.events import CALLBACK, NotNative
+from lab.engine.native.event_codes import Event
+from lab.engine.native.events import CALLBACK, NotNative, nothing_lost
 from lab.engine.native.generate import cursor_words
 from lab.engine.native.rows import reads
+from lab.engine.native.stacks import Stacks
 from lab.engine.native.state import State
 from lab.engine.native.tables import Places, build_spans
 from lab.engine.plan import RED_ZONE, Execution, Plan, covered_by, make_reader, sp_left_text
+from lab.engine.switches import Seen, stops_due
 from lab.engine.tally import Keeper, Said, Tally, split
 from lab.errors import EngineError, InputError
 from lab.features import DynamicFeatures, Features
 from lab.images.image import Image
 from lab.layout import RewriteMap
-from lab.machine.machine import End
+from lab.machine.machine import End, Outcome
 from lab.truth import Activation
-from lab.unwind.api import BOUNDARY, CALL, Regs
+from lab.unwind.api import BLOCKED, BOUNDARY, CALL, INJECT, MODES, Regs
 from lab.unwind.host import Crash, Ending, Trace, crash_text, walk, walk_ignoring
 from lab.unwind.reader import Reader
-from lab.verdict import Judgement, judge
+from lab.verdict import Judgement, Verdict, judge
 
 NAME = "native"
 MOST_UNWINDERS = 64
@@ -61,6 +64,8 @@ class NativeEngine:
         spans = build_spans(machine, self.coverage, self.features, self.reader)
         self.places = Places(image.arch, spans)
         self.state = State(machine, self.reader, spans, self.places)
+        self.stacks = Stacks(self.state, Guest(machine), self.reader)
+        self.asides = Asides(machine, self.state, self.stacks, self.features, plan)
         self._hook = compiled_hook()
         self._compiled = [None if u.oracle else compiled_evaluator(u) for u in plan.unwinders]
         evaluators = [
@@ -72,11 +77,14 @@ class NativeEngine:
         self._callback = CALLBACK(self._on_event)
         self._set_plan(balance=balance)
         self._events: dict[int, Callable[[int, int], int | None]] = {
-            Event.DECODE: self._decode,
+            Event.DECODE: self._decoded,
             Event.KEEP: self._keep,
             Event.BUDGET: lambda _a, _b: self._stop(f"{plan.limits.instructions} instructions"),
             Event.TICK: self._tick,
-            Event.LEFT_STACK: self._left_stack,
+            Event.MOVED: self._moved,
+            Event.TAKE: lambda pc, _b: self.asides.take(pc, self.instructions),
+            Event.WATCHED: lambda pc, _b: self.asides.begin(pc),
+            Event.STOPPED: self._stopped,
             Event.NOT_STORED: self._not_stored,
             Event.GROW_TRUTH: lambda _a, _b: self.state.grow("truth"),
             Event.GROW_ENTRIES: lambda _a, _b: self.state.grow("entries"),
@@ -108,46 +116,31 @@ class NativeEngine:
         """Execute the image; EngineError where counts do not sum; NotNative names an unwinder to be left out."""
         self._deadline = time.monotonic() + self.plan.limits.seconds
         began = time.perf_counter()
-        with self._nothing_lost():
+        with nothing_lost(self._on_event, self._abort):
             outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
         instructions, calls = self.instructions, self.state[S.CALLS]
-        engines = (NAME,) * len(self.plan.unwinders)
-        return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks(), engines)
+        engines, injector = (NAME,) * len(self.plan.unwinders), self.asides.injector
+        tallies, stacks = self._tallies(outcome), self.keeper.stacks()
+        taken, switches = injector.taken if injector else 0, self.asides.switches.made
+        return Execution(outcome, instructions, calls, wall, tallies, stacks, engines, (), taken, switches)
 
     @property
     def instructions(self) -> int:
         """Instructions retired so far, the one at hand included."""
         return self.state[S.INSTRUCTIONS] - self.state[S.LEFT]
 
-    @contextmanager
-    def _nothing_lost(self) -> Iterator[None]:
-        """A signal's exception may come before the first line of a callback: Python prints such a one and goes on."""
-
-        def lost(unraisable: sys.UnraisableHookArgs) -> None:
-            error = unraisable.exc_value
-            if error is None or not (isinstance(error, KeyboardInterrupt) or unraisable.object == self._on_event):
-                before(unraisable)
-                return
-            self._end()
-            self.machine.abort(error)
-
-        before, sys.unraisablehook = sys.unraisablehook, lost
-        try:
-            yield
-        finally:
-            sys.unraisablehook = before
-
     # -- counts ---------------------------------------------------------------------------------------------
 
-    def _tallies(self) -> tuple[Tally, ...]:
+    def _tallies(self, outcome: Outcome) -> tuple[Tally, ...]:
         state, unwinders = self.state, self.plan.unwinders
         for index, own in enumerate(state.unwinders):
             if own.block[P.UNDER_WAY]:
                 raise NotNative(index, "its compiled code raised an exception")
-        vectors = self._vectors()
+        vectors = vectors_of(state, unwinders)
         counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
-        sums = {BOUNDARY: 0, CALL: 0}
+        sums = {mode: self.asides.stops[mode] for mode in MODES.values()}
+        counts.update(self.asides.counts)
         records = self.places.records
         newest = np.flatnonzero(records[:, Place.STOPS])
         rows = [(2 * place, int(records[place, Place.KEY]), int(records[place, Place.STOPS])) for place in newest]
@@ -158,23 +151,11 @@ class NativeEngine:
                 raise EngineError(f"{self.image.path}: a stop without all verdicts; this is a fault of the lab")
             counts[mode, self.places.pc(int(place) >> 1), features_of(key), judged] += stops
             sums[mode] += stops
-        expected = {
-            BOUNDARY: self.instructions * ("boundary" in self.plan.modes),
-            CALL: state[S.CALLS] * ("call" in self.plan.modes),
-        }
+        expected = stops_due(self.plan, self.instructions, state[S.CALLS], self.asides, outcome)
         if sums != expected:
             said = ", ".join(f"{sums[mode]} verdicts for {expected[mode]} stops" for mode in sums)
             raise EngineError(f"{self.image.path}: {said}; this is a fault of the lab")
         return split(counts)
-
-    def _vectors(self) -> list[tuple[Judgement, ...]]:
-        """The judgements each node of the tree stands for."""
-        nodes = self.state.arrays["nodes"].reshape(-1, NODE_WORDS)[: self.state[S.NODE_COUNT]].tolist()
-        vectors: list[tuple[Judgement, ...]] = [()]
-        for code, _, _, parent in nodes[1:]:
-            above = vectors[parent]
-            vectors.append((*above, judgement_of(code, self.plan.unwinders[len(above)])))
-        return vectors
 
     # -- what compiled code asks ----------------------------------------------------------------------------
 
@@ -183,9 +164,12 @@ class NativeEngine:
         try:
             return self._events[event](a, b) or 0
         except BaseException as error:
-            self._end()
-            self.machine.abort(error)
+            self._abort(error)
             return 0
+
+    def _abort(self, error: BaseException) -> None:
+        self._end()
+        self.machine.abort(error)
 
     def _end(self) -> None:
         self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]
@@ -198,15 +182,40 @@ class NativeEngine:
     def _decode(self, pc: int, _b: int) -> None:
         self.places.decode(self.machine.code_at(pc), pc)
 
-    def _tick(self, _a: int, _b: int) -> None:
+    def _decoded(self, pc: int, b: int) -> int:
+        """The instruction at *pc*, as in its place; but the place stays empty where Python has to see each time."""
+        self._decode(pc, b)
+        code, asides = self.places.code(pc), self.asides
+        if pc in asides.watched:
+            code = self.places.watch(pc)
+        if asides.asks(pc):
+            self.places.forget(pc, pc + 1)
+            self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]  # the hook looks around now
+            self.state[S.LEFT] = 0
+        return code
+
+    def _tick(self, pc: int, _b: int) -> int:
         if time.monotonic() > self._deadline:
             self._stop(f"{self.plan.limits.seconds:g} s")
         elif time.monotonic() > self._next_audit:
             self.state[S.AUDIT] = 1
             self.state[S.CHANGED] |= Changed.UNSURE
+        if pc == 0 or self.state[S.STOP]:  # in the middle of a rep-prefixed instruction
+            return TICKS
+        return self.asides.most(pc, self.state.sp, self.instructions)
 
-    def _left_stack(self, sp: int, pc: int) -> None:
-        raise InputError(sp_left_text(self.image, sp, pc))
+    def _moved(self, sp: int, pc: int) -> None:
+        if not self.asides.moved(sp):
+            raise InputError(sp_left_text(self.image, sp, pc))
+
+    def _stopped(self, mode: int, _b: int) -> None:
+        """A stop that Python began has been judged by the hook's evaluators."""
+        own, unwinders, asides = self.state.unwinders, self.plan.unwinders, self.asides
+        judged = tuple(judgement_of(o.code(mode), u) for o, u in zip(own, unwinders, strict=True))
+        for index, judgement in enumerate(judged):
+            if judgement.verdict is not Verdict.EXACT and not self.keeper.full(mode, index):
+                self.keeper.keep(mode, index, asides.stops[mode], self._judged(index))
+        asides.end(judged)
 
     def _not_stored(self, ra: int, value: int) -> None:
         got = f"stored {value:#x}; decoder and processor disagree"
@@ -239,8 +248,7 @@ class NativeEngine:
 
     def activations(self) -> tuple[Activation, ...]:
         """The live activations, innermost first."""
-        levels = self.state.arrays["truth"][1 : self.state[S.DEPTH] + 1, Truth.RA : Truth.MARKER + 1]
-        return tuple(Activation(*row) for row in levels[::-1].tolist())
+        return self.stacks.activations()
 
     def regs(self) -> Regs:
         """The registers of the stop at hand."""
@@ -255,7 +263,9 @@ class NativeEngine:
 
     def _judged(self, index: int) -> Said:
         """The stop at hand, walked by the reference engine's host; EngineError where the hook said otherwise."""
-        unwinder, mode, regs, truth = self.plan.unwinders[index], self.state[S.MODE], self.regs(), self.truth()
+        unwinder, mode, regs = self.plan.unwinders[index], self.state[S.MODE], self.regs()
+        seen = Seen.of(self.activations())
+        truth = seen.truth
         reader, code = self.reader, self.state.unwinders[index].code(mode)
         if code == CRASH | CRASH_LOOPS << DETAIL:  # known to hang from a stop that Python may not have seen
             reader.hung[unwinder.name] = crash_text(unwinder, Crash.LOOPS)
@@ -267,13 +277,14 @@ class NativeEngine:
             trace,
             truth,
             go_on=lambda: walk_ignoring(unwinder, reader, trace),
-            covered=covered_by(self.coverage, mode, regs.pc, truth),
+            covered=covered_by(self.coverage, mode, regs.pc, truth, seen.inside),
         )
         native = judgement_of(code, unwinder)
         if native != judged:
-            place = f"{unwinder.name} at {self.image.locate(regs.pc)}"
-            raise EngineError(f"{self.image.path}: {place}: native {_short(native)}, reference {_short(judged)}")
-        return Said(regs, judged, truth, trace.addresses)
+            place = f"{self.image.path}: {unwinder.name} at {self.image.locate(regs.pc)}"
+            raise EngineError(f"{place}: native {short_text(native)}, reference {short_text(judged)}")
+        at = self.asides.now.place if mode in (INJECT, BLOCKED) else regs.pc
+        return Said(regs, judged, truth, trace.addresses, at)
 
     def _keep(self, index: int, mode: int) -> None:
         stop = self.instructions - 1 if mode == BOUNDARY else self.state[S.CALLS]
@@ -287,8 +298,3 @@ class NativeEngine:
             self._judged(index)
         now = time.monotonic()
         self._next_audit = now + max(0.05, _AUDIT_SHARE * (now - began))
-
-
-def _short(judged: Judgement) -> str:
-    parts = (judged.verdict.value, judged.reason, judged.doubt.value, "covers" if judged.covers else "")
-    return " ".join(part for part in parts if part)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
 
@@ -13,3 +16,22 @@ class NotNative(Exception):  # noqa: N818  that unwinder is left to the referenc
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
         self.index = index
+
+
+@contextmanager
+def nothing_lost(callback: object, abort: Callable[[BaseException], None]) -> Iterator[None]:
+    """A signal's exception may come before the first line of *callback*: Python prints such a one and goes on.  While
+    this lasts *abort* is called with it instead."""
+
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        error = unraisable.exc_value
+        if error is None or not (isinstance(error, KeyboardInterrupt) or unraisable.object == callback):
+            before(unraisable)
+        else:
+            abort(error)
+
+    before, sys.unraisablehook = sys.unraisablehook, lost
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.engine.native.cells import (
+    CALLED,
     ENTRY_WORDS,
     FRAME_CONSTANT,
     FRAME_FLAGS,
@@ -20,16 +22,18 @@ from lab.engine.native.cells import (
     NODE_WORDS,
     NOWHERE,
     PATH_LIMIT,
+    TAKEN,
     TRUTH_WORDS,
     Changed,
     P,
     Record,
     S,
+    Truth,
 )
 from lab.engine.native.tables import Places, Span8
 from lab.machine.machine import Machine
 from lab.machine.registers import RegisterBlock
-from lab.unwind.api import MASK64
+from lab.unwind.api import BLOCKED, INJECT, MASK64
 from lab.unwind.host import STEP_BUDGET
 from lab.unwind.reader import Reader
 
@@ -72,6 +76,11 @@ class State:
         """Host address of the block."""
         return int(self.block.ctypes.data)
 
+    @property
+    def sp(self) -> int:
+        """SP now, which S.SP may not be yet."""
+        return ctypes.c_uint64.from_address(self[S.SP_HOST]).value
+
     def array(self, name: str, array: npt.NDArray[Any]) -> int:
         """Keep *array* alive; its host address."""
         self.arrays[name] = array
@@ -113,7 +122,7 @@ class State:
             row[:] = (mapping.start, mapping.end, (mapping.host_address - mapping.start) & MASK64, slots)
             slots += (mapping.end - mapping.start) // 8 + 1
         self[S.STACK_LOW], self[S.STACK_HIGH] = machine.stack_low, machine.stack_high
-        self[S.STACK_LAST], self[S.STACK_HOST] = machine.stack_high - 8, int(maps[0, 2])
+        self[S.STACK_LAST], self[S.STACK_HOST] = machine.stack_high - 8, int(maps[0, 2])  # its slots begin at 0
         self[S.MAPS] = self.array("maps", maps)
         self[S.MAPS_END] = self[S.MAPS] + maps.nbytes
         changeable = machine.changeable
@@ -159,6 +168,7 @@ class State:
             pointer, limit = _GROWN[name]
             self[pointer] = self.array(name, np.zeros((records, words), np.uint64))
             self[limit] = records
+        self.arrays["truth"][0, Truth.AT_CALL] = NOWHERE  # of no activation
         self[S.ENTRY_COUNT] = self[S.NODE_COUNT] = 1
         self[S.FIRST] = self.array("first", np.zeros(functions + 1, np.uint64))
         self[S.STAMPS] = self.array("stamps", np.zeros(functions + 1, np.uint64))
@@ -180,9 +190,13 @@ class State:
         self[S.VECTOR] = self[S.VECTOR_CALL] = 0
 
     def delivered(self, ra: int, sp: int) -> None:
-        """A signal's handler runs next, as if a call with these had retired."""
+        """A handler runs next: a signal's, as if a call with these had retired, or an exception's."""
+        self.pend(CALLED if self._machine.exceptions is None else TAKEN, ra, sp)
+
+    def pend(self, what: int, ra: int, sp: int) -> None:
+        """*what* (CALLED or TAKEN) has happened; it is an activation from the next instruction on."""
         cell = self[S.SHADOW_CELL]
-        self[S.PENDING], self[S.PENDING_RA], self[S.PENDING_SP] = 1, ra, sp
+        self[S.PENDING], self[S.PENDING_RA], self[S.PENDING_SP] = what, ra, sp
         self[S.PENDING_MARKER] = (self._machine.memory.load(cell) or 0) if cell else self[S.SSP]
 
     def forget(self) -> None:
@@ -213,7 +227,9 @@ class UnwinderState:
         self.block[P.TRACKED] = tracked
         self.block[P.LOWEST] = NOWHERE
         self.block[P.START_COUNT] = MASK64
-        self.block[P.LAST] = self.block[P.LAST_CALL] = MASK64  # nothing said yet: the first stop makes a vector
+        self.block[P.LAST : P.LAST_BLOCKED + 1] = MASK64  # nothing said yet: the first stop makes a vector
+        self.set_full(INJECT)
+        self.set_full(BLOCKED)
 
     def code(self, mode: int) -> int:
         """What it said at the stop at hand."""

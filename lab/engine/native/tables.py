@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lab.arch import Arch
 from lab.covers import Coverage
-from lab.engine.native.cells import GROUP_BITS, KNOWN, PLACE_WORDS, SPAN_WORDS, Place, Span
+from lab.engine.native.cells import GROUP_BITS, KNOWN, PLACE_WORDS, SPAN_WORDS, WATCHED, Place, Span
 from lab.engine.native.classify import classify
 from lab.errors import LabError
 from lab.features import Features
@@ -105,6 +105,15 @@ class Places:
         span = int(self._spans[pc - self.low])
         self.records[place, Place.CODE] = KNOWN | found.flags | found.size << 8 | span << 32
         self.records[place, Place.ROW] = found.row
+
+    def code(self, pc: int) -> int:
+        """What is known of the instruction at *pc*: Place.CODE."""
+        return int(self.records[(pc - self.low) >> self.shift, Place.CODE])
+
+    def watch(self, pc: int) -> int:
+        """Have Python asked for a stop of its own at *pc*, which has been decoded; its code with that."""
+        self.records[(pc - self.low) >> self.shift, Place.CODE] |= np.uint64(WATCHED)
+        return self.code(pc)
 
     def forget(self, start: int, end: int) -> None:
         """[start, end) may have changed; an instruction that begins before it may reach into it."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import TICKS, Event
+from lab.engine.native.cells import TICKS
 from lab.engine.native.classify import CALL, REPEAT
 from lab.engine.native.count_cells import C
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load8, put, store8
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import NOWHERE, S, Span, Truth
+from lab.engine.native.cells import INTERRUPTED, NOWHERE, S, Span, Truth
 from lab.engine.native.core.memory import plain64
 from lab.engine.native.core.truth import activation
 from lab.engine.native.primitives import get, put
@@ -10,6 +10,7 @@ from lab.unwind.api import SHADOW_NONE, SHADOW_PARALLEL
 
 # The key: vector << 32 | features; an absent feature is 0, false 1, true 2.
 COMPLETE, PUSHED, MATCHES, KNOWS_DELTA, DELTA = 0, 2, 4, 6, 8  # shifts
+INTERRUPTS = 6  # the shift of Truth.IS_FIRST's bit to bit 7
 DELTA_BIAS = 16  # bytes: between pop and landing SP is above its value at entry
 VECTOR = 32
 
@@ -27,11 +28,11 @@ def shadow_pointer(s):
 
 def dynamic(s, row):
     """The features of the stop at hand, packed; *row* is the span whose .eh_frame row holds."""
-    depth = get(s, S.DEPTH)
-    if depth == 0:
-        return 0
-    innermost = activation(s, depth)
+    innermost = activation(s, get(s, S.DEPTH))
     at_call = get(innermost, Truth.AT_CALL)
+    interrupted = (get(innermost, Truth.IS_FIRST) & INTERRUPTED) << INTERRUPTS
+    if at_call == NOWHERE:  # none at all, or none on this stack
+        return interrupted
     ra = get(innermost, Truth.RA)
     sp = get(s, S.SP)
     fp = get(s, S.FP)
@@ -47,7 +48,7 @@ def dynamic(s, row):
     if get(row, Span.CFI_FP):
         matches = 2 if fp + get(row, Span.CFI_OFFSET) == at_call else 1
     delta = at_call - get(s, S.CALL_PUSHES) - sp + DELTA_BIAS
-    packed = complete << COMPLETE | pushed(s, innermost) << PUSHED | matches << MATCHES
+    packed = complete << COMPLETE | pushed(s, innermost) << PUSHED | matches << MATCHES | interrupted
     return packed | 1 << KNOWS_DELTA | (delta & 0xFFFFFF) << DELTA
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import GROUP_BITS, NOWHERE, TICKS, Changed, Event, Place, S, Span
+from lab.engine.native.cells import (
+    CALLED,
+    GROUP_BITS,
+    NOWHERE,
+    TICKS,
+    WATCHED,
+    Changed,
+    Place,
+    S,
+    Span,
+)
 from lab.engine.native.classify import CALL as CALLS
 from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
 from lab.engine.native.classify import PC as PC_REGISTER
 from lab.engine.native.core.balance import balanced
 from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.core.memory import facts, forget_all, plain64, stored
-from lab.engine.native.core.stop import boundary_stop, call_stop
-from lab.engine.native.core.truth import before
+from lab.engine.native.core.stop import boundary_stop, call_stop, watched
+from lab.engine.native.core.truth import before, push
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, call4, get, load64, put
 
 GROUP_MASK = (1 << GROUP_BITS) - 1
@@ -22,16 +33,15 @@ def hook(_uc, pc, _size, s):
     place = place_of(s, pc)
     code = get(place, Place.CODE)
     if code == 0:
-        call3(get(s, S.EVENT), Event.DECODE, pc, 0)
+        code = call3(get(s, S.EVENT), Event.DECODE, pc, 0)
         if get(s, S.STOP):
             return
-        code = get(place, Place.CODE)
     if get(s, S.BATCH):
         read_registers(s)
     if code & REPEAT == 0 or pc != get(s, S.PC):
         left = get(s, S.LEFT)
         if left == 0:
-            left = looked_around(s)
+            left = looked_around(s, pc, code)
             if left == 0:
                 return
         put(s, S.LEFT, left - 1)
@@ -53,10 +63,15 @@ def place_of(s, pc):
     return get(s, S.PLACES) + (offset << 3 if get(s, S.CODE_SHIFT) else offset << 5)
 
 
-def looked_around(s):
-    """The clock, the limit, and whether to stop; how many instructions to go on for, 0 to stop."""
-    call3(get(s, S.EVENT), Event.TICK, 0, 0)
-    more = min(TICKS, get(s, S.LIMIT) - get(s, S.INSTRUCTIONS))
+def looked_around(s, pc, code):
+    """The clock, the limit, and whether to stop or to take an exception; how many instructions to go on for, 0 to do
+    none at *pc* now."""
+    most = call3(get(s, S.EVENT), Event.TICK, pc, 0)
+    if most == 0:
+        if get(s, S.STOP) == 0 and arrived(s, pc, code >> 32):
+            call3(get(s, S.EVENT), Event.TAKE, pc, 0)
+        return 0
+    more = min(most, get(s, S.LIMIT) - get(s, S.INSTRUCTIONS))
     if get(s, S.STOP) == 0 and more == 0:
         call3(get(s, S.EVENT), Event.BUDGET, 0, 0)
     if get(s, S.STOP):
@@ -88,30 +103,40 @@ def read_registers(s):
 
 def instruction(s, pc, place, code):
     """A new instruction: the stop after the call before it, truth, its own stop, and its own call."""
+    if not arrived(s, pc, code >> 32):
+        return 0
+    put(s, S.PC, pc)
+    if get(s, S.MODES) & 1:
+        boundary_stop(s, place)
+    if get(s, S.BALANCE):
+        balanced(s)
+    if code & (CALLS | WATCHED):
+        if code & WATCHED:
+            watched(s, place, pc)
+        if code & CALLS:
+            put(s, S.PENDING, CALLED)
+            put(s, S.PENDING_RA, pc + (code >> 8 & 0xFF))
+            put(s, S.PENDING_SP, get(s, S.SP))
+            put(s, S.PENDING_MARKER, shadow_pointer(s))
+    return 0
+
+
+def arrived(s, pc, own):
+    """Control is at *pc*, in span *own*: the stop after the call before it, and truth.  False if SP is on no stack."""
     sp = load64(get(s, S.SP_HOST))
     if not compared(s, pc, sp):
-        return 0
-    own = code >> 32
+        return False
     called = get(s, S.PENDING)
     if called:
-        after_call(s)
+        if called == CALLED:
+            after_call(s)
         put(s, S.SP, sp)
     top = get(s, S.TOP_AT_CALL)
     if called or (sp >= top and (sp > top or own != get(s, S.OWN) or only_top(s, pc))):
         before(s, pc, sp, own)
     if own != get(s, S.OWN):
         enter_span(s, own)
-    put(s, S.PC, pc)
-    if get(s, S.MODES) & 1:
-        boundary_stop(s, place)
-    if get(s, S.BALANCE):
-        balanced(s)
-    if code & CALLS:
-        put(s, S.PENDING, 1)
-        put(s, S.PENDING_RA, pc + (code >> 8 & 0xFF))
-        put(s, S.PENDING_SP, sp)
-        put(s, S.PENDING_MARKER, shadow_pointer(s))
-    return 0
+    return True
 
 
 def only_top(s, pc):
@@ -145,8 +170,9 @@ def compared(s, pc, sp):
     ssp = load64(get(s, S.SSP_HOST))
     if sp != get(s, S.SP):
         if sp < get(s, S.STACK_LOW) or sp > get(s, S.STACK_HIGH):
-            call3(get(s, S.EVENT), Event.LEFT_STACK, sp, pc)
-            return False
+            if not moved(s, pc, sp):
+                return False
+            changed = get(s, S.CHANGED)
         put(s, S.SP, sp)
         changed = changed | Changed.SP
     if fp != get(s, S.FP):
@@ -160,6 +186,16 @@ def compared(s, pc, sp):
         changed = changed | Changed.SSP
     put(s, S.CHANGED, changed)
     return True
+
+
+def moved(s, pc, sp):
+    """SP is not on the stack it was on.  What was pending has happened on that one; False if it is on no other."""
+    called = get(s, S.PENDING)
+    if called:
+        put(s, S.PENDING, 0)
+        push(s, called)
+    call3(get(s, S.EVENT), Event.MOVED, sp, pc)
+    return get(s, S.STOP) == 0
 
 
 def after_call(s):

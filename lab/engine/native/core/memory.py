@@ -10,12 +10,12 @@ from lab.engine.native.cells import (
     FRAME_PC,
     START_LEVEL,
     Changed,
-    Event,
     P,
     Record,
     S,
     Span,
 )
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load8, load32, load64, put, store64
 
 
@@ -108,7 +108,7 @@ def read64(s, mem, address):
     if address >= get(s, S.PLAIN_LOW) and address <= get(s, S.STACK_LAST):
         if address < get(s, S.LOWEST):
             put(s, S.LOWEST, address)
-        note(s, 0, address - get(s, S.STACK_LOW))
+        note(s, get(s, S.STACK_SLOT), address - get(s, S.STACK_LOW))
         return load64(get(s, S.STACK_HOST) + address)
     return read_elsewhere(s, address)
 
@@ -182,7 +182,7 @@ def frame_word(s, index):
 
 def stored(s, address, size):
     """The guest is about to write [address, address + size): what rests on it is forgotten."""
-    first_slot = 0
+    first_slot = get(s, S.STACK_SLOT)
     if get(s, S.WATCH_ONE) + 7 - address < size + 7 or get(s, S.WATCH_TWO) + 7 - address < size + 7:
         put(s, S.CHANGED, get(s, S.CHANGED) | Changed.MEMORY)
     start = get(s, S.STACK_LOW)

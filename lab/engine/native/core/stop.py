@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, Event, P, Place, S, Span
+from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, P, Place, S, Span
 from lab.engine.native.core.features import VECTOR, dynamic
 from lab.engine.native.core.judge import oracle
 from lab.engine.native.core.memory import facts, span
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call2, call3, get, load8, load32, load64, put, store8, store32
-from lab.unwind.api import BOUNDARY, CALL
+from lab.unwind.api import BLOCKED, BOUNDARY, CALL
 
 
 def boundary_stop(s, place):
@@ -64,6 +65,21 @@ def call_stop(s, place):
     return 0
 
 
+def watched(s, place, pc):
+    """Python may have a stop made here: it sets PC, SP and the other registers, and counts it afterwards."""
+    mode = call3(get(s, S.EVENT), Event.WATCHED, pc, 0)
+    if mode != 0:
+        seen = get(s, S.PC)
+        put(s, S.MODE, mode)
+        put(s, S.EXCEPTION_AT, 0)
+        put(s, S.PLAIN_LOW, get(s, S.STACK_LOW))
+        put(s, S.PC_NAMED, get(span(s, seen), Span.NAMED))
+        put(s, S.PC_RUNNING, get(span(s, seen - 1 if mode == BLOCKED else seen), Span.RUNNING))
+        judged(s, place, mode, get(s, S.CHANGED))
+        call3(get(s, S.EVENT), Event.STOPPED, mode, 0)
+    return 0
+
+
 def judged(s, place, mode, changed):
     """Every unwinder's code at this stop; UNSURE unless each lasts until what it reads changes."""
     low = get(s, S.PLAIN_LOW)
@@ -107,7 +123,7 @@ def judged(s, place, mode, changed):
 def stale(p, mode, changed, low):
     """Whether the unwinder has to be asked; and in STALE whether it has to walk, or only be judged anew."""
     reads = changed & get(p, P.ACTIVE)
-    anew = mode == CALL or get(p, P.CLEAN) == 0 or reads & ~Changed.TRUTH or get(p, P.DIRTY)
+    anew = mode != BOUNDARY or get(p, P.CLEAN) == 0 or reads & ~Changed.TRUTH or get(p, P.DIRTY)
     if anew or (changed & Changed.SP and get(p, P.LOWEST) < low):
         put(p, P.STALE, 1)
         return True

@@ -5,8 +5,9 @@ Levels count from 1, the outermost activation, so that a deeper call leaves what
 
 from __future__ import annotations
 
-from lab.engine.native.cells import NOWHERE, Changed, Event, S, Span, Truth
+from lab.engine.native.cells import CALLED, INTERRUPTED, NOWHERE, TAKEN, Changed, S, Span, Truth
 from lab.engine.native.core.memory import facts, span
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load64, put, store64
 
 
@@ -20,7 +21,7 @@ def before(s, pc, sp, own):
     called = get(s, S.PENDING)
     if called:
         put(s, S.PENDING, 0)
-        push(s)
+        push(s, called)
     depth = get(s, S.DEPTH)
     while depth != 0 and sp > get(activation(s, depth), Truth.AT_CALL):
         depth = pop(s)
@@ -68,8 +69,8 @@ def landed_beside(s, pc, sp, own):
     return 0
 
 
-def push(s):
-    """The pending call has retired: one activation more."""
+def push(s, called):
+    """The pending call has retired, or the exception been taken: one activation more."""
     level = get(s, S.DEPTH) + 1
     if level >= get(s, S.TRUTH_LIMIT):
         call3(get(s, S.EVENT), Event.GROW_TRUTH, 0, 0)
@@ -77,7 +78,7 @@ def push(s):
             return 0
     ra = get(s, S.PENDING_RA)
     at = activation(s, level)
-    caller = span(s, ra - 1)
+    caller = span(s, ra - 1 if called == CALLED else ra)  # an interrupted function may begin at ra
     named = get(span(s, ra), Span.NAMED)
     running = get(caller, Span.RUNNING)
     put(at, Truth.RA, ra)
@@ -90,13 +91,15 @@ def push(s):
         put(at, Truth.BAD, level)
     else:
         put(at, Truth.BAD, get(activation(s, level - 1), Truth.BAD))
-    put(at, Truth.IS_FIRST, 0)
+    taken = called & TAKEN
+    interrupted = get(activation(s, level - 1), Truth.IS_FIRST) & INTERRUPTED | taken | taken << 1
+    put(at, Truth.IS_FIRST, interrupted)
     first = get(s, S.FIRST) + named * 8
     if named != 0 and load64(first) == 0:
         store64(first, level)
-        put(at, Truth.IS_FIRST, 1)
+        put(at, Truth.IS_FIRST, interrupted | 1)
     put(s, S.DEPTH, level)
-    put(s, S.CALLS, get(s, S.CALLS) + 1)
+    put(s, S.CALLS, get(s, S.CALLS) + (called & CALLED))
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
     set_top(s, level)
     put(s, S.CHANGED, get(s, S.CHANGED) | Changed.TRUTH)
@@ -120,7 +123,7 @@ def pop(s):
     """The innermost activation has ended; the depth that is left."""
     depth = get(s, S.DEPTH)
     at = activation(s, depth)
-    if get(at, Truth.IS_FIRST):
+    if get(at, Truth.IS_FIRST) & 1:
         store64(get(s, S.FIRST) + get(at, Truth.NAMED) * 8, 0)
     depth = depth - 1
     put(s, S.DEPTH, depth)

@@ -28,7 +28,6 @@ from lab.engine.native.cells import (
     MISSING,
     NOWHERE,
     SUMMARY_DETAIL,
-    Event,
     P,
     Record,
     S,
@@ -38,6 +37,7 @@ from lab.engine.native.core.cursors import by_row, save_cursor, start, step
 from lab.engine.native.core.judge import continued, equal, judgement, record
 from lab.engine.native.core.path import clamp, keep, known, mark_start
 from lab.engine.native.core.truth import activation
+from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load64, put
 from lab.lowering.plain import LOOP_BUDGET
 from lab.unwind.api import BOUNDARY, END, FRAME, GOES_ON, Reason

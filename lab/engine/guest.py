@@ -1,0 +1,90 @@
+"""The stacks and tasks of the guest of one run, for both engines: where SP is, and what a switched-out task saved."""
+
+from __future__ import annotations
+
+import bisect
+
+from lab.errors import EngineError, InputError
+from lab.machine.machine import Machine
+from lab.machine.memory import Mapping
+from lab.machine.stacks import GuestStack, StackKind, guest_stacks, tasks_of
+from lab.unwind.api import Regs
+from lab.unwind.reader import Reader
+
+
+class Guest:
+    """What the image of *machine* says of its stacks and tasks.  ``stacks[0]`` is the one it starts on."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine, image = machine, machine.image
+        self.stacks = guest_stacks(image, (machine.stack_low, machine.stack_high))
+        self.tasks = tasks_of(image)
+        self.linking = tuple(stack.kind is StackKind.IRQ for stack in self.stacks)
+        self.mappings = tuple(self._mapping(stack) for stack in self.stacks)
+        self.owners = {stack.owner: i for i, stack in enumerate(self.stacks) if stack.kind is StackKind.TASK}
+        self._order = sorted(range(len(self.stacks)), key=lambda index: self.stacks[index].low)
+        self._lows = [self.stacks[index].low for index in self._order]
+
+    def _mapping(self, stack: GuestStack) -> Mapping:
+        found = self.machine.memory.find(stack.low)
+        if found is None or stack.high > found.end:
+            raise InputError(f"{self.machine.image.path}: lab_stacks: nothing is mapped at {stack.low:#x}")
+        return found
+
+    def holding(self, sp: int) -> int | None:
+        """The number of the stack that *sp* lies on, or just above; None where it lies on none."""
+        at = bisect.bisect_right(self._lows, sp) - 1
+        return self._order[at] if at >= 0 and sp <= self.stacks[self._order[at]].high else None
+
+    def is_task(self, index: int) -> bool:
+        """Whether stack number *index* is a task's."""
+        return self.stacks[index].kind is StackKind.TASK
+
+    @property
+    def current(self) -> int:
+        """The struct of the running task, 0 without tasks."""
+        return 0 if self.tasks is None else self.machine.memory.load(self.tasks.current) or 0
+
+    def show(self, reader: Reader, index: int) -> None:
+        """Have *reader* take stack number *index* for the one at hand."""
+        stack, mapping = self.stacks[index], self.mappings[index]
+        low, high = self.machine.shadow_bounds
+        layout = self.machine.layout
+        if index and layout is not None and layout.distance is not None:
+            low, high = stack.low - layout.distance, stack.high - layout.distance
+        elif index and stack.shadow_high:
+            low, high = stack.shadow_low, stack.shadow_high
+        reader.enter((stack.low, stack.high), mapping.pages, mapping.start, (low, high))
+
+    def saved(self, index: int) -> Regs:
+        """What the switch has saved of the task whose stack is number *index*: SP as where it is resumed, LR 0.
+
+        EngineError where that is not in memory.
+        """
+        assert self.tasks is not None
+        layout, frame, task = self.tasks.layout, self.tasks.frame, self.stacks[index].owner
+        shadow = self.machine.layout
+        at = layout.ssp if shadow is None or shadow.cell is None else layout.cell
+        sp, ssp = self._load(task + layout.sp), 0 if shadow is None else self._load(task + at)
+        if frame is None:
+            return Regs(self._load(task + layout.pc), sp, self._load(task + layout.fp), 0, ssp)
+        pc_at = sp + frame.pc
+        return Regs(self._load(pc_at), pc_at + self.machine.arch.call_pushes, self._load(sp + frame.fp), 0, ssp)
+
+    def _load(self, address: int) -> int:
+        value = self.machine.memory.load(address)
+        if value is None:
+            raise EngineError(f"{self.machine.image.path}: a task saved nothing at {address:#x}")
+        return value
+
+
+def check_saved(machine: Machine, regs: Regs, expected: tuple[int, int] | None) -> None:
+    """EngineError unless a switched-out task goes on where its innermost call returns to: *expected* is that (return
+    address, SP at the call).  Two sources that must agree."""
+    if expected != (regs.pc, regs.sp):
+        said = "nothing live" if expected is None else f"{expected[0]:#x} with SP {expected[1]:#x}"
+        place = f"{machine.image.locate(regs.pc)} with SP {regs.sp:#x}"
+        raise EngineError(f"{machine.image.path}: a task was saved at {place}, the truth has {said}")
+
+
+__all__ = ["Guest", "check_saved"]
