@@ -32,6 +32,7 @@ COMMANDS = {
     "selftest": "selftest",
     "rewrite": "rewrite",
     "census": "census",
+    "metadata": "metadata",
     "verify": "verify",
     "bench": "bench",
 }
