@@ -78,7 +78,7 @@ def frame(mem: Mem, table: int, row: int, state: Cursor) -> StepResult:
     if stale != 0 and rule_word(mem, table, row, Field.RA_PLACE) == RaPlace.LR:
         return Reason.LR_DEAD, 0, (0, sp, fp, 0, 1)
     cfa = cfa_of(mem, table, row, sp, fp)
-    if stale != 0 and cfa <= sp:
+    if (stale != 0 and cfa <= sp) or lies_on(mem, cfa - 8, 8) == 0:
         return Reason.BAD_CFA, 0, (0, sp, fp, 0, 1)
     ra = ra_of(mem, table, row, cfa, lr)
     caller = fp_of(mem, table, row, cfa, fp)
@@ -93,9 +93,9 @@ def is_metadata(mem: Mem, fp: int) -> bool:
 
 
 def without_row(mem: Mem, table: int, fp: int, stale: int) -> StepResult:
-    """A caller without a row goes on where FP points at a PT_REGS record: with all the registers of what it interrupted.
-    It is the end where FP points at the FINAL record and the format cannot say so itself.  Of an interrupted function
-    without a row nothing is known."""
+    """A caller without a row goes on where FP points at a PT_REGS record: with all the registers of what it
+    interrupted.  It is the end where FP points at the FINAL record and the format cannot say so itself.  Of a function
+    that was interrupted and has no row nothing is known."""
     if stale != 0 and table == Format.SFRAME and fp == mem.final_record:
         return END, 0, (0, 0, 0, 0, 1)
     if stale == 0 or mem.metadata_offset == 0 or fp & 7 or not is_metadata(mem, fp) or kind_of(mem, fp) != PT_REGS:

@@ -45,7 +45,9 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     """One frame by its entry."""
     pc, sp, fp, state = cursor
     if state == FP_ENTRY:
-        return checked(mem, sp, fp + 16, load64(mem, fp + 8), load64(mem, fp))
+        if not rises(mem, sp, fp + 16):
+            return Reason.BAD_CFA, 0, cursor
+        return checked(mem, fp + 16, load64(mem, fp + 8), load64(mem, fp))
     row = rule(mem, ORC, pc)
     if row == 0:
         return Reason.NO_ROW | GOES_ON, 0, (0, sp, fp, FP_ENTRY)
@@ -55,15 +57,20 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     if said != FRAME:
         return said, 0, cursor
     cfa = cfa_of(mem, ORC, row, sp, fp)
-    return checked(mem, sp, cfa, ra_of(mem, ORC, row, cfa, 0), fp_of(mem, ORC, row, cfa, fp))
+    if not rises(mem, sp, cfa):
+        return Reason.BAD_CFA, 0, cursor
+    return checked(mem, cfa, ra_of(mem, ORC, row, cfa, 0), fp_of(mem, ORC, row, cfa, fp))
 
 
-def checked(mem: Mem, sp: int, cfa: int, ra: int, fp: int) -> StepResult:
-    """The frame, where SP rises and the address is in code."""
-    if cfa <= sp or lies_on(mem, cfa - 8, 8) == 0:
-        return Reason.BAD_CFA, 0, (0, sp, fp, 0)
+def rises(mem: Mem, sp: int, cfa: int) -> bool:
+    """Whether SP rises, and what a frame saves below the CFA is on a stack."""
+    return cfa > sp and lies_on(mem, cfa - 16, 16) != 0
+
+
+def checked(mem: Mem, cfa: int, ra: int, fp: int) -> StepResult:
+    """The frame, where its address is in code."""
     if not is_text(mem, ra):
-        return Reason.NOT_TEXT, 0, (0, sp, fp, 0)
+        return Reason.NOT_TEXT, 0, (0, cfa, fp, 0)
     return FRAME, ra, (ra - 1, cfa, fp, 0)
 
 

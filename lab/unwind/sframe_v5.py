@@ -5,8 +5,8 @@ Where SFrame rejects, the walk goes on by record and is marked unreliable, which
 FINAL record or a failure met at once ends the walk before.  The walk's own return code is lost: a broken chain, a
 failed fallback and a trace of more than 100 entries (the pc is one) come back as success (derived).
 
-Against revision 6: where a record cannot be consumed, SFrame is tried for the return address, with an SP that is
-wrong: FP at a start from the caller, and FP instead of FP + 16 after a record (derived).
+Against revision 6: where a record cannot be consumed, SFrame is tried for the return address, with FP in the place of SP
+at a start from the caller and after a record, as if nothing lay below a frame record (derived; row 40 of the field guide).
 
 Source: "unwind: arm64: Use sframe to unwind interrupt frames", revision 5 (linux-arm-kernel, 2026); Linux v6.13
 arch/arm64/kernel/stacktrace.c for the rest.
@@ -56,7 +56,7 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
         sp = load64(mem, regs + mem.regs_sp_offset)
         lr = load64(mem, regs + mem.regs_lr_offset)
         return FRAME, ra, (ra, _REGS, sp, lr, place[0], place[1], place[2], place[3])
-    return FRAME, ra, (ra, _RECORD, fp, 0, place[0], place[1], place[2], place[3])
+    return FRAME, ra, (ra, _RECORD, place[0], 0, place[0], place[1], place[2], place[3])
 
 
 def ends_well(mem: Mem, fp: int) -> bool:

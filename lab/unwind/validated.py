@@ -9,8 +9,8 @@ from lab.unwind.kunwind import FINAL, PT_REGS, RECORD, WITH_TYPE, kind_of, lies_
 
 def frame(mem: Mem, row: int, refused: int, state: Cursor) -> StepResult:
     """One frame with *row* and *state* (sp, fp, lowest address not yet passed, the stack at hand and the one left
-    before it).  The cursor after it: (address to look up, 1 where something has been refused, state).  A FINAL record in
-    its place is the end, whatever the row says."""
+    before it).  The cursor after it: (address to look up, 1 where something has been refused, state).  A FINAL record
+    in its place is the end, whatever the row says."""
     sp, fp, low, stack, left = state
     if fp & 7:
         return Reason.FP_UNALIGNED, 0, (0, 1, sp, fp, low, stack, left)
