@@ -82,7 +82,7 @@ class NativeEngine:
             Event.BUDGET: lambda _a, _b: self._stop(f"{plan.limits.instructions} instructions"),
             Event.TICK: self._tick,
             Event.MOVED: self._moved,
-            Event.TAKE: lambda pc, _b: self.asides.take(pc, self.instructions),
+            Event.TAKE: self._take,
             Event.WATCHED: lambda pc, _b: self.asides.begin(pc),
             Event.STOPPED: self._stopped,
             Event.NOT_STORED: self._not_stored,
@@ -207,6 +207,10 @@ class NativeEngine:
     def _moved(self, sp: int, pc: int) -> None:
         if not self.asides.moved(sp):
             raise InputError(sp_left_text(self.image, sp, pc))
+
+    def _take(self, pc: int, _b: int) -> None:
+        self.places.forget(pc, pc + 1)  # Python has to see the return to it
+        self.asides.take(pc, self.instructions)
 
     def _stopped(self, mode: int, _b: int) -> None:
         """A stop that Python began has been judged by the hook's evaluators."""
