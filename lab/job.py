@@ -147,6 +147,8 @@ def unsupported(job: Job) -> str | None:
     proposal, workload = registry.proposal(job.proposal), workload_by_name(job.workload)
     if reason := proposal.unsupported(job.arch, job.compiler):
         return reason
+    if job.runtime == "kernel" and (proposal.rewrite or proposal.compiler):
+        return "the small kernel that the stop modes inject and blocked need is not rewritten; leave those modes out"
     if job.arch not in workload.arches:
         return f"{workload.name} exists on {', '.join(workload.arches)} only"
     arch = arch_by_name(job.arch)

@@ -57,6 +57,7 @@ class ReferenceEngine:
         self._truths = GuestTruth(self.guest.linking, self.coverage.body)
         self.truth = self._truths.now
         self.reader = make_reader(self.machine)
+        self.guest.show(self.reader, 0)
         self.recorder = Recorder(plan.stacks, self.machine.registers)
         arch = image.arch
         lr = arch.lr or arch.sp

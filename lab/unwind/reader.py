@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -48,6 +48,13 @@ class Source:
     final_record: int
 
 
+OF_THE_STACK = (
+    *("shadow_base", "shadow_limit", "task", "task_flags", "task_regs"),
+    *("irq_low", "irq_high", "irq_shadow_low", "irq_shadow_high"),
+)
+"""Facts that change with the stack at hand, beside its bounds and ``final_record``."""
+
+
 class View:
     """What a step function is given (``lab.unwind.api.Mem``): a Reader's facts and reads, and nothing to write to.
 
@@ -56,6 +63,7 @@ class View:
     __slots__ = (
         *("stack_low", "stack_high", "final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset"),
         *("pac_mask", "shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
+        *OF_THE_STACK[2:],
         *("load", "row"),
     )
 
@@ -93,6 +101,8 @@ class Reader:
         self.layout_rows: tuple[LayoutRow, ...] = layout.rows if layout else ()
         self._row_starts = [row.start for row in self.layout_rows]
         self._row_cache: dict[int, tuple[int, int]] = {}
+        self.task = self.task_flags = self.task_regs = 0
+        self.irq_low = self.irq_high = self.irq_shadow_low = self.irq_shadow_high = 0
         self._exception_at = 0
         self._plain_low = self.stack_low
         self._frame: bytes | None = None
@@ -103,14 +113,14 @@ class Reader:
         self.log: list[tuple[int, int]] | None = None
         self.view = View(self)
 
-    def enter(self, stack: tuple[int, int], pages: mmap.mmap, start: int, shadow: tuple[int, int] | None) -> None:
+    def enter(self, stack: tuple[int, int], pages: mmap.mmap, start: int, facts: Mapping[str, int]) -> None:
         """Another stack, [low, high), is the one at hand; *pages* back memory from *start* on and hold all of it.
-        *shadow*: [base, limit) of its shadow stack, None to leave that as it was."""
+        *facts*: OF_THE_STACK and ``final_record``."""
         self.stack_low, self.stack_high = stack
         self._stack_pages, self._pages_start, self._stack_last = pages, start, self.stack_high - 8
-        if shadow is not None:
-            self.shadow_base, self.shadow_limit = shadow
-        self.view.renew(self, ("stack_low", "stack_high", "shadow_base", "shadow_limit"))
+        for name, value in facts.items():
+            setattr(self, name, value)
+        self.view.renew(self, ("stack_low", "stack_high", *facts))
         self.no_exception()
 
     def exception(self, sp: int) -> None:

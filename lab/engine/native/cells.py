@@ -132,6 +132,13 @@ class S(enum.IntEnum):
     SHADOW_LIMIT = enum.auto()
     SHADOW_CELL = enum.auto()
     SHADOW_DISTANCE = enum.auto()
+    TASK = enum.auto()
+    TASK_FLAGS = enum.auto()
+    TASK_REGS = enum.auto()
+    IRQ_LOW = enum.auto()
+    IRQ_HIGH = enum.auto()
+    IRQ_SHADOW_LOW = enum.auto()
+    IRQ_SHADOW_HIGH = enum.auto()
 
 
 class P(enum.IntEnum):

@@ -120,10 +120,9 @@ class NativeEngine:
             outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
         instructions, calls = self.instructions, self.state[S.CALLS]
-        engines, injector = (NAME,) * len(self.plan.unwinders), self.asides.injector
-        tallies, stacks = self._tallies(outcome), self.keeper.stacks()
-        taken, switches = injector.taken if injector else 0, self.asides.switches.made
-        return Execution(outcome, instructions, calls, wall, tallies, stacks, engines, (), taken, switches)
+        engines, kept, asides = (NAME,) * len(self.plan.unwinders), self.keeper.stacks(), self.asides
+        counts = asides.injector.taken if asides.injector else 0, asides.switches.made
+        return Execution(outcome, instructions, calls, wall, self._tallies(outcome), kept, engines, (), *counts)
 
     @property
     def instructions(self) -> int:
@@ -172,8 +171,8 @@ class NativeEngine:
         self.machine.abort(error)
 
     def _end(self) -> None:
-        self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]
-        self.state[S.STOP], self.state[S.LEFT] = 1, 0
+        self.state.look_around()
+        self.state[S.STOP] = 1
 
     def _stop(self, detail: str) -> None:
         self._end()
@@ -190,8 +189,7 @@ class NativeEngine:
             code = self.places.watch(pc)
         if asides.asks(pc):
             self.places.forget(pc, pc + 1)
-            self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]  # the hook looks around now
-            self.state[S.LEFT] = 0
+            self.state.look_around()
         return code
 
     def _tick(self, pc: int, _b: int) -> int:

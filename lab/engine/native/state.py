@@ -199,6 +199,11 @@ class State:
         self[S.PENDING], self[S.PENDING_RA], self[S.PENDING_SP] = what, ra, sp
         self[S.PENDING_MARKER] = (self._machine.memory.load(cell) or 0) if cell else self[S.SSP]
 
+    def look_around(self) -> None:
+        """The hook looks around before its next instruction."""
+        self[S.INSTRUCTIONS] -= self[S.LEFT]
+        self[S.LEFT] = 0
+
     def forget(self) -> None:
         """Nothing memoised holds any more (the host has written)."""
         self[S.CHANGED] = _EVERYTHING
