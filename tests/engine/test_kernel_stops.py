@@ -130,7 +130,7 @@ def test_exceptions_change_no_result_and_no_count_of_the_workload(arch: str) -> 
     assert plain.injections == 0
     for injection in (Injection(each=3), Injection(every=1501, seed=5)):
         disturbed = NativeEngine(image, None, plan(oracle, modes=("boundary",), injection=injection)).run()
-        assert disturbed.injections > 20
+        assert disturbed.injections > 5
         assert disturbed.instructions > plain.instructions
         assert disturbed.outcome.result == plain.outcome.result
         assert own_counts(image, disturbed) == own_counts(image, plain) != {}
