@@ -9,7 +9,7 @@ from typing import Any
 
 from lab import registry
 from lab.arch.decode import Insn, decode
-from lab.engine.plan import Plan
+from lab.engine.plan import AFTER_CALL, Plan
 from lab.errors import InputError
 from lab.features import DynamicFeatures
 from lab.images.image import Image, load_image
@@ -18,7 +18,7 @@ from lab.layout import RewriteMap
 from lab.machine.machine import Limits, Outcome
 from lab.probe import Probe, ask, probe
 from lab.rewriting import find_map
-from lab.unwind.api import CALL, MODES, Unwinder
+from lab.unwind.api import MODES, Unwinder
 from lab.unwind.host import Trace
 from lab.unwind.watchdog import Watchdog
 from lab.verdict import Judgement, Verdict
@@ -121,7 +121,7 @@ def explain(
     stop = at.found
     with Watchdog(at.reader):
         said = [_said(at, image, stop.truth, unwinder) for unwinder in usable]
-    static = at.features.at_stop(pc, after_call=MODES[mode] == CALL)
+    static = at.features.at_stop(pc, after_call=MODES[mode] in AFTER_CALL)
     return Explanation(
         image=str(path),
         arch=image.arch.name,

@@ -65,6 +65,8 @@ class Features:
         self._static: dict[int, StaticFeatures] = {}
         self._classes: dict[int, dict[int, str]] = {}
         self._live: dict[int, dict[int, bool]] = {}
+        symbols = image.symbols
+        self._kernel = range(symbols.get("lab_kernel_text", 0), symbols.get("lab_kernel_text_end", 0))
 
     def inserted_at(self, pc: int) -> InsertedRange | None:
         """The piece of inserted code that holds *pc*."""
@@ -92,7 +94,7 @@ class Features:
             static,
             location=f"{caller.name}+{pc - caller.start:#x}",
             function=caller.name,
-            region=self.region(pc - 1) if self.inserted_at(pc - 1) else Region.ORIGINAL,
+            region=self.region(pc - 1) if self.inserted_at(pc - 1) else self._own_region(pc - 1),
             offset_class="body",
             insn_class=Kind.UNDECODED.value,
             lr_live=None if self.image.arch.lr is None else False,
@@ -115,12 +117,16 @@ class Features:
         return StaticFeatures(
             location=image.locate(pc) if piece is None or named else f"{piece.function or 'entry stub'}@{pc:#x}",
             function=function.name if function else (piece.function if piece else ""),
-            region=piece.region if piece else Region.ORIGINAL,
+            region=piece.region if piece else self._own_region(pc),
             offset_class=offset_class,
             insn_class=insn.kind.value,
             lr_live=live,
             row_kind=row.kind if row else "none",
         )
+
+    def _own_region(self, pc: int) -> Region:
+        """Of code that no rewriter wrote."""
+        return Region.HANDLER if pc in self._kernel else Region.ORIGINAL
 
     def _code(self, pc: int, size: int) -> bytes:
         for segment in self.image.segments:

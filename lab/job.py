@@ -12,7 +12,7 @@ from functools import lru_cache
 from lab import registry
 from lab.arch import arch_by_name
 from lab.cost.counts import Counts, count
-from lab.engine.plan import Execution, Plan
+from lab.engine.plan import AFTER_CALL, KERNEL_MODES, Execution, Plan
 from lab.engine.run import NATIVE, execute
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError, InputError
@@ -27,7 +27,7 @@ from lab.machine.machine import End, Limits, Outcome
 from lab.proposals.api import Proposal
 from lab.rewriting import with_shadow
 from lab.store.rows import DOUBTS, VERDICTS, Cell, CostRow, ImageRow, StackRow, VerdictRow
-from lab.unwind.api import CALL, MODES, Unwinder
+from lab.unwind.api import MODES, Unwinder
 from lab.verdict import Verdict
 
 _MODE_NAMES = {number: name for name, number in MODES.items()}
@@ -47,6 +47,13 @@ class Job:
     limits: Limits
     stacks: int
     engine: str = NATIVE
+    seed: int = 1
+
+    @property
+    def runtime(self) -> str:
+        """What the workload is linked with: stops in exception handlers and of switched-out tasks need the kernel, and
+        then every stop of the job is made in it."""
+        return "kernel" if KERNEL_MODES & set(self.modes) else "plain"
 
     @property
     def title(self) -> str:
@@ -101,7 +108,7 @@ def run_job(job: Job) -> JobResult:
             usable.append(unwinder)
         else:
             result.cells += [_unsupported(job, unwinder.name, mode, reason) for mode in job.modes]
-    plan = Plan(tuple(usable), job.modes, job.limits, job.stacks)
+    plan = Plan(tuple(usable), job.modes, job.limits, job.stacks, seed=job.seed)
     execution = execute(subject.image, subject.rewrite, plan, job.engine)
     result.notes = [f"{job.title}: {note}" for note in execution.notes]
     check_outcome(subject, job, execution.outcome)
@@ -117,7 +124,7 @@ def prepare(job: Job, proposal: Proposal, workload: Workload) -> Subject:
     """The image of *workload* under *proposal*: built, and rewritten and verified where the proposal says so."""
     arch, compiler = arch_by_name(job.arch), find_compiler(job.compiler)
     asked = proposal.compiler_flags(job.arch)
-    path = build(workload, arch, asked, job.size, compiler)
+    path = build(workload, arch, asked, job.size, compiler, runtime=job.runtime)
     flags = (*base_flags(compiler, arch), *workload.flags, *asked)
     image, rewrite = with_shadow(load_image(path), proposal, job.limits, cache_folder())
     return Subject(image, rewrite, proposal, workload, flags)
@@ -140,6 +147,8 @@ def unsupported(job: Job) -> str | None:
     proposal, workload = registry.proposal(job.proposal), workload_by_name(job.workload)
     if reason := proposal.unsupported(job.arch, job.compiler):
         return reason
+    if job.runtime == "kernel" and (proposal.rewrite or proposal.compiler):
+        return "the small kernel that the stop modes inject and blocked need is not rewritten; leave those modes out"
     if job.arch not in workload.arches:
         return f"{workload.name} exists on {', '.join(workload.arches)} only"
     arch = arch_by_name(job.arch)
@@ -169,7 +178,7 @@ def _image_row(job: Job, subject: Subject, outcome: Outcome) -> ImageRow:
 
 def _costs(job: Job, subject: Subject, notes: list[str]) -> list[CostRow]:
     """The counts of an image beside its baseline's: the same program without the proposal."""
-    base_job = replace(job, proposal=subject.proposal.baseline, unwinders=(), modes=(), stacks=0)
+    base_job = replace(job, proposal=subject.proposal.baseline, unwinders=(), stacks=0)
     theirs, base_text = _baseline(base_job)
     ours = _count(job, subject)
     if ours.calls != theirs.calls:
@@ -209,7 +218,7 @@ class _Rows:
         }  # fmt: skip
 
     def _static(self, stop: Tally | KeptStack) -> StaticFeatures:
-        return self.features.at_stop(stop.pc, after_call=stop.mode == CALL)
+        return self.features.at_stop(stop.pc, after_call=stop.mode in AFTER_CALL)
 
     def cells(self) -> list[Cell]:
         grouped: dict[tuple[int, int], list[Tally]] = defaultdict(list)
@@ -258,7 +267,7 @@ class _Rows:
             verdict=judged.verdict.value, reason=judged.reason, doubt=judged.doubt.value, covers=judged.covers,
             stops=tally.stops, offset_class=static.offset_class, insn_class=static.insn_class, lr_live=static.lr_live,
             sp_delta=dynamic.sp_delta, record_complete=dynamic.record_complete, shadow_pushed=dynamic.shadow_pushed,
-            row_kind=static.row_kind, fp_matches_row=dynamic.fp_matches_row,
+            row_kind=static.row_kind, fp_matches_row=dynamic.fp_matches_row, interrupted=dynamic.interrupted,
         )  # fmt: skip
 
     def stack_rows(self) -> list[StackRow]:

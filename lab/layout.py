@@ -46,7 +46,7 @@ class Leaves(enum.Enum):
 
 
 class Region(enum.Enum):
-    """Whose code an address is.  ``handler`` is exception-handler code (none in the present corpus)."""
+    """Whose code an address is.  ``handler`` is the lab's small kernel, handlers and scheduler."""
 
     ORIGINAL = "original"
     INSERTED = "inserted"  # written into a sled, in line

@@ -25,7 +25,7 @@ def _names(option: str, key: str, text: str) -> Callable[[Command], Command]:
 @_names("--workload", "workloads", "Workload")
 @_names("--proposal", "proposals", "Proposal")
 @_names("--unwinder", "unwinders", "Unwinder, or a Python file that holds one")
-@_names("--mode", "modes", "Kind of stop: boundary, call")
+@_names("--mode", "modes", "Kind of stop: boundary, call, inject, blocked")
 @click.option("--size", type=click.Choice(["small", "large"]), help="Input size (default: large).")
 @click.option("--max-instructions", type=int, metavar="N", help="Budget per execution (default: 2000000).")
 @click.option("--max-seconds", type=float, metavar="S", help="Wall-clock budget per execution (default: 120).")

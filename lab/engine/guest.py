@@ -22,6 +22,9 @@ class Guest:
         self.linking = tuple(stack.kind is StackKind.IRQ for stack in self.stacks)
         self.mappings = tuple(self._mapping(stack) for stack in self.stacks)
         self.owners = {stack.owner: i for i, stack in enumerate(self.stacks) if stack.kind is StackKind.TASK}
+        interrupts = [stack for stack in self.stacks if stack.kind is StackKind.IRQ] or [GuestStack(0, 0)]
+        names = ("irq_low", "irq_high", "irq_shadow_low", "irq_shadow_high")
+        self._irq = dict(zip(names, interrupts[0][: len(names)], strict=True))
         self._order = sorted(range(len(self.stacks)), key=lambda index: self.stacks[index].low)
         self._lows = [self.stacks[index].low for index in self._order]
 
@@ -48,13 +51,28 @@ class Guest:
     def show(self, reader: Reader, index: int) -> None:
         """Have *reader* take stack number *index* for the one at hand."""
         stack, mapping = self.stacks[index], self.mappings[index]
-        low, high = self.machine.shadow_bounds
-        layout = self.machine.layout
+        low, high = self._shadow(index)
+        facts = {"shadow_base": low, "shadow_limit": high} | self._task_facts(index) | self._irq
+        reader.enter((stack.low, stack.high), mapping.pages, mapping.start, facts)
+
+    def _shadow(self, index: int) -> tuple[int, int]:
+        """[base, limit) of the shadow stack that goes with a stack."""
+        stack, layout = self.stacks[index], self.machine.layout
         if index and layout is not None and layout.distance is not None:
-            low, high = stack.low - layout.distance, stack.high - layout.distance
-        elif index and stack.shadow_high:
-            low, high = stack.shadow_low, stack.shadow_high
-        reader.enter((stack.low, stack.high), mapping.pages, mapping.start, (low, high))
+            return stack.low - layout.distance, stack.high - layout.distance
+        if index and stack.shadow_high:
+            return stack.shadow_low, stack.shadow_high
+        return self.machine.shadow_bounds
+
+    def _task_facts(self, index: int) -> dict[str, int]:
+        """Of the task whose stack it is; on an interrupt stack, of the one that was interrupted."""
+        stack, machine = self.stacks[index], self.machine
+        task = self.current if stack.kind is StackKind.IRQ else stack.owner
+        if self.tasks is None or task == 0:
+            return {"final_record": machine.final_record, "task": 0, "task_flags": 0, "task_regs": 0}
+        regs = machine.memory.load(task + self.tasks.layout.regs) or 0
+        final = regs + (machine.arch.pt_regs.metadata or 0)
+        return {"final_record": final, "task": task, "task_flags": self.tasks.layout.flags, "task_regs": regs}
 
     def saved(self, index: int) -> Regs:
         """What the switch has saved of the task whose stack is number *index*: SP as where it is resumed, LR 0.

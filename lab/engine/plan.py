@@ -14,6 +14,7 @@ from lab.images.rawelf import PF_X
 from lab.layout import RewriteMap
 from lab.machine.calls import CallSites
 from lab.machine.machine import Limits, Machine, Outcome, Process
+from lab.machine.stacks import kernel_stacks
 from lab.metadata.tables import read_tables
 from lab.unwind.api import BLOCKED, CALL, MODES, Unwinder
 from lab.unwind.code_view import CodeView
@@ -22,6 +23,8 @@ from lab.unwind.reader import Reader, Source
 RED_ZONE = 128  # bytes; System V x86-64 psABI 3.2.2
 TICK_EVERY = 1999
 """Instructions from one timer interrupt to the next, where a plan with ``blocked`` stops does not say."""
+KERNEL_MODES = frozenset({"inject", "blocked"})
+"""The stop modes that need an image with the lab's kernel."""
 AFTER_CALL = (CALL, BLOCKED)
 """The modes whose pc is a return address."""
 
@@ -46,7 +49,8 @@ class Plan:
     ``model``: ``kernel`` puts the exception frame directly below SP; ``signal`` below the 128-byte red zone,
     for foreign x86-64 images that use one.  The two never share a table.  ``memo``: the native engine may
     take what it knows of a walk's tail from an earlier stop; without it every walk goes to its end.  ``process``:
-    how a real program is started; None for a freestanding image.  ``injection``: the interrupts the run takes.
+    how a real program is started; None for a freestanding image.  ``injection``: the interrupts the run takes;
+    ``seed`` chooses among those that are not given.
     """
 
     unwinders: tuple[Unwinder, ...]
@@ -57,12 +61,13 @@ class Plan:
     memo: bool = True
     process: Process | None = None
     injection: Injection | None = None
+    seed: int = 0
 
     @property
     def interrupts(self) -> Injection | None:
         """The interrupts of a run: those of the plan; where it wants stops that need some and says no more, one at the
         first execution of each pc (``inject``), and the timer's (``blocked``)."""
-        wanted = Injection(int("inject" in self.modes), TICK_EVERY if "blocked" in self.modes else 0)
+        wanted = Injection(int("inject" in self.modes), TICK_EVERY if "blocked" in self.modes else 0, self.seed)
         return wanted if self.injection is None and any((wanted.each, wanted.every)) else self.injection
 
     def machine(self, image: Image, rewrite: RewriteMap | None) -> Machine:
@@ -113,7 +118,7 @@ def make_reader(machine: Machine, tables: tuple[int, ...] = ()) -> Reader:
     code = CodeView(
         tables=read_tables(image, tables),
         text=tuple((s.address, s.end) for s in image.segments if s.flags & PF_X),
-        stacks=((machine.stack_low, machine.stack_high),),
+        stacks=kernel_stacks(image, (machine.stack_low, machine.stack_high)),
         hardware=hardware_shadow(machine),
         ends_call=sites.ends,
     )

@@ -59,6 +59,7 @@ class ReferenceEngine:
         self.truth = self._truths.now
         self.reader = make_reader(self.machine, plan.tables)
         self.hardware = HardwareShadow(self.machine)
+        self.guest.show(self.reader, 0)
         self.recorder = Recorder(plan.stacks, self.machine.registers)
         arch = image.arch
         lr = arch.lr or arch.sp

@@ -12,6 +12,8 @@ HEADER = ("exact", "refused", "MISSING", "extra", "crash", "MISSING PCs")
 MODES = {
     "boundary": "before every executed instruction, as if interrupted there",
     "call": "directly after every call, as stack_trace_save() sees it",
+    "inject": "inside the handler of an exception really taken, counted where it interrupted",
+    "blocked": "at every switch away from a task, from what the switch saved",
 }
 ORACLE = "oracle"
 """The unwinder that is told the truth.  Where it is exact at every stop of a run, one line says so."""

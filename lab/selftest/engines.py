@@ -27,7 +27,7 @@ def engines(case: Case, subject: Subject) -> Part:
     ``verdicts`` one per stop and unwinder.
     """
     chosen, notes = _unwinders(case.arch, subject.rewrite is not None)
-    plan = Plan(chosen, tuple(MODES), LIMITS, STACKS)
+    plan = Plan(chosen, ("boundary", "call"), LIMITS, STACKS)
     reference = execute(subject.image, subject.rewrite, plan, REFERENCE)
     problems = case.wrong_result(subject, reference.outcome)
     for name, part in _plans(plan):

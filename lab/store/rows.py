@@ -109,6 +109,7 @@ class VerdictRow:
     shadow_pushed: bool | None
     row_kind: str
     fp_matches_row: bool | None
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

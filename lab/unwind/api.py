@@ -82,7 +82,12 @@ StepResult = tuple[int, int, Cursor]
 
 
 class Mem(Protocol):
-    """What a step function is given.  Addresses and sizes are in bytes."""
+    """What a step function is given.  Addresses and sizes are in bytes.
+
+    ``task`` is the struct of the task whose trace is wanted, ``task_regs`` the task's own pt_regs, at the end of its
+    stack, and ``task_flags`` the offset of its flags word; ``irq_low`` to ``irq_shadow_high`` the interrupt stack and
+    its shadow stack.  All of them are 0 in an image without tasks.
+    """
 
     stack_low: int
     stack_high: int
@@ -92,7 +97,6 @@ class Mem(Protocol):
     regs_pc_offset: int
     regs_sp_offset: int
     regs_lr_offset: int
-    irq_low: int
     pac_mask: int
     shadow_kind: int
     shadow_base: int
@@ -101,6 +105,13 @@ class Mem(Protocol):
     shadow_distance: int
     hw_base: int
     hw_limit: int
+    task: int
+    task_flags: int
+    task_regs: int
+    irq_low: int
+    irq_high: int
+    irq_shadow_low: int
+    irq_shadow_high: int
 
     def load(self, address: int) -> int: ...
     def row(self, pc: int) -> tuple[int, int]: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -38,7 +38,6 @@ class Source:
     all registers by canonical name (asked only when the overlay's pt_regs is read).  ``stack`` and ``shadow``
     are [low, high); ``stack_pages`` backs the stack, for reading it without a detour; ``final_record`` is the
     address of the FINAL record in the task's own pt_regs.  ``code``: rule tables and the like, None without any;
-    ``irq_low``: the lowest address of the IRQ stack, 0 without one.
     """
 
     load: Callable[[int], int | None]
@@ -49,7 +48,13 @@ class Source:
     shadow: tuple[int, int]
     final_record: int
     code: CodeView | None = None
-    irq_low: int = 0
+
+
+OF_THE_STACK = (
+    *("shadow_base", "shadow_limit", "task", "task_flags", "task_regs"),
+    *("irq_low", "irq_high", "irq_shadow_low", "irq_shadow_high"),
+)
+"""Facts that change with the stack at hand, beside its bounds and ``final_record``."""
 
 
 class View:
@@ -60,7 +65,8 @@ class View:
     __slots__ = (
         *("stack_low", "stack_high", "final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset"),
         *("pac_mask", "shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
-        *("regs_sp_offset", "regs_lr_offset", "irq_low", "hw_base", "hw_limit", "load", "row"),
+        *("regs_sp_offset", "regs_lr_offset", "hw_base", "hw_limit", "load", "row"),
+        *OF_THE_STACK[2:],
         *("rule", "rule_word", "is_text", "after_call", "stack_of"),
     )
 
@@ -92,7 +98,6 @@ class Reader:
         self.regs_pc_offset = arch.pt_regs.registers["pc"]
         self.regs_sp_offset = arch.pt_regs.registers[arch.sp]
         self.regs_lr_offset = arch.pt_regs.registers[arch.lr] if arch.lr is not None else 0
-        self.irq_low = source.irq_low
         self.pac_mask = arch.pac_mask
         self.shadow_kind = SHADOW_KINDS[layout.flavour] if layout else SHADOW_NONE
         self.shadow_base, self.shadow_limit = source.shadow
@@ -105,6 +110,8 @@ class Reader:
         self.hw_base, self.hw_limit = code.hardware
         self.rule, self.rule_word, self.is_text = code.rule, code.rule_word, code.is_text
         self.after_call, self.stack_of = code.ends_call, code.stack_of
+        self.task = self.task_flags = self.task_regs = 0
+        self.irq_low = self.irq_high = self.irq_shadow_low = self.irq_shadow_high = 0
         self._exception_at = 0
         self._plain_low = self.stack_low
         self._frame: bytes | None = None
@@ -115,14 +122,14 @@ class Reader:
         self.log: list[tuple[int, int]] | None = None
         self.view = View(self)
 
-    def enter(self, stack: tuple[int, int], pages: mmap.mmap, start: int, shadow: tuple[int, int] | None) -> None:
+    def enter(self, stack: tuple[int, int], pages: mmap.mmap, start: int, facts: Mapping[str, int]) -> None:
         """Another stack, [low, high), is the one at hand; *pages* back memory from *start* on and hold all of it.
-        *shadow*: [base, limit) of its shadow stack, None to leave that as it was."""
+        *facts*: OF_THE_STACK and ``final_record``."""
         self.stack_low, self.stack_high = stack
         self._stack_pages, self._pages_start, self._stack_last = pages, start, self.stack_high - 8
-        if shadow is not None:
-            self.shadow_base, self.shadow_limit = shadow
-        self.view.renew(self, ("stack_low", "stack_high", "shadow_base", "shadow_limit"))
+        for name, value in facts.items():
+            setattr(self, name, value)
+        self.view.renew(self, ("stack_low", "stack_high", *facts))
         self.no_exception()
 
     def exception(self, sp: int) -> None:

@@ -138,7 +138,13 @@ class S(enum.IntEnum):
     HW_LIMIT = enum.auto()
     REGS_SP_OFFSET = enum.auto()
     REGS_LR_OFFSET = enum.auto()
+    TASK = enum.auto()
+    TASK_FLAGS = enum.auto()
+    TASK_REGS = enum.auto()
     IRQ_LOW = enum.auto()
+    IRQ_HIGH = enum.auto()
+    IRQ_SHADOW_LOW = enum.auto()
+    IRQ_SHADOW_HIGH = enum.auto()
     # -- what an unwinder may look up
     RULES = enum.auto()  # for each rule table: host address of its rows, and how many there are besides row 0
     TEXT = enum.auto()  # [low, high) of executable code, in pairs

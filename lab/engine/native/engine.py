@@ -82,7 +82,7 @@ class NativeEngine:
             Event.BUDGET: lambda _a, _b: self._stop(f"{plan.limits.instructions} instructions"),
             Event.TICK: self._tick,
             Event.MOVED: self._moved,
-            Event.TAKE: lambda pc, _b: self.asides.take(pc, self.instructions),
+            Event.TAKE: self._take,
             Event.WATCHED: lambda pc, _b: self.asides.begin(pc),
             Event.STOPPED: self._stopped,
             Event.NOT_STORED: self._not_stored,
@@ -118,11 +118,10 @@ class NativeEngine:
             outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
         instructions, calls = self.instructions, self.state[S.CALLS]
-        engines, injector = (NAME,) * len(self.plan.unwinders), self.asides.injector
-        tallies, stacks = self._tallies(outcome), self.keeper.stacks()
-        taken, switches = injector.taken if injector else 0, self.asides.switches.made
+        engines, kept, asides = (NAME,) * len(self.plan.unwinders), self.keeper.stacks(), self.asides
+        counts = asides.injector.taken if asides.injector else 0, asides.switches.made
         notes = faults_note(self.state[S.HW_FAULTS])
-        return Execution(outcome, instructions, calls, wall, tallies, stacks, engines, notes, taken, switches)
+        return Execution(outcome, instructions, calls, wall, self._tallies(outcome), kept, engines, notes, *counts)
 
     @property
     def instructions(self) -> int:
@@ -171,8 +170,8 @@ class NativeEngine:
         self.machine.abort(error)
 
     def _end(self) -> None:
-        self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]
-        self.state[S.STOP], self.state[S.LEFT] = 1, 0
+        self.state.look_around()
+        self.state[S.STOP] = 1
 
     def _stop(self, detail: str) -> None:
         self._end()
@@ -189,8 +188,7 @@ class NativeEngine:
             code = self.places.watch(pc)
         if asides.asks(pc):
             self.places.forget(pc, pc + 1)
-            self.state[S.INSTRUCTIONS] -= self.state[S.LEFT]  # the hook looks around now
-            self.state[S.LEFT] = 0
+            self.state.look_around()
         return code
 
     def _tick(self, pc: int, _b: int) -> int:
@@ -206,6 +204,10 @@ class NativeEngine:
     def _moved(self, sp: int, pc: int) -> None:
         if not self.asides.moved(sp):
             raise InputError(sp_left_text(self.image, sp, pc))
+
+    def _take(self, pc: int, _b: int) -> None:
+        self.places.forget(pc, pc + 1)  # Python has to see the return to it
+        self.asides.take(pc, self.instructions)
 
     def _stopped(self, mode: int, _b: int) -> None:
         """A stop that Python began has been judged by the hook's evaluators."""

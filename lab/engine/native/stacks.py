@@ -8,7 +8,7 @@ from lab.engine.guest import Guest
 from lab.engine.native.cells import EXCEPTION, NOWHERE, TRUTH_WORDS, S, Truth
 from lab.engine.native.state import State
 from lab.truth import Activation
-from lab.unwind.reader import Reader
+from lab.unwind.reader import OF_THE_STACK, Reader
 
 _CELLS = (S.TRUTH, S.TRUTH_LIMIT, S.DEPTH, S.FIRST, S.TOP_AT_CALL, S.TOP_RA)
 """What each stack has of its own."""
@@ -31,6 +31,7 @@ class Stacks:
             first = np.zeros_like(state.arrays["first"])
             self._arrays.append((truth, first))
             self._cells.append((truth.ctypes.data, _RECORDS, 0, first.ctypes.data, NOWHERE, 0))
+        self.show()
 
     def enter(self, index: int) -> None:
         """Stack number *index* is the one at hand: its truth, its bounds; and nothing memoised holds."""
@@ -68,7 +69,8 @@ class Stacks:
         state[S.STACK_LOW], state[S.STACK_HIGH], state[S.STACK_LAST] = stack.low, stack.high, stack.high - 8
         state[S.STACK_HOST], state[S.STACK_SLOT] = host, slot + ((stack.low - start) >> 3)
         self.guest.show(self._reader, self.on)
-        state[S.SHADOW_BASE], state[S.SHADOW_LIMIT] = self._reader.shadow_base, self._reader.shadow_limit
+        for name in ("final_record", *OF_THE_STACK):
+            state[S[name.upper()]] = getattr(self._reader, name)
 
     def activations(self) -> tuple[Activation, ...]:
         """The live activations, innermost first."""

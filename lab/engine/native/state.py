@@ -45,7 +45,7 @@ Words = npt.NDArray[np.uint64]
 _FACTS = (
     *("final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset", "pac_mask"),
     *("shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
-    *("hw_base", "hw_limit", "regs_sp_offset", "regs_lr_offset", "irq_low"),
+    *("hw_base", "hw_limit", "regs_sp_offset", "regs_lr_offset"),
 )
 _GROWN = {"truth": (S.TRUTH, S.TRUTH_LIMIT), "entries": (S.ENTRIES, S.ENTRY_LIMIT), "nodes": (S.NODES, S.NODE_LIMIT)}
 _EVERYTHING = sum(Changed)
@@ -238,6 +238,11 @@ class State:
         cell = self[S.SHADOW_CELL]
         self[S.PENDING], self[S.PENDING_RA], self[S.PENDING_SP] = what, ra, sp
         self[S.PENDING_MARKER] = (self._machine.memory.load(cell) or 0) if cell else self[S.SSP]
+
+    def look_around(self) -> None:
+        """The hook looks around before its next instruction."""
+        self[S.INSTRUCTIONS] -= self[S.LEFT]
+        self[S.LEFT] = 0
 
     def forget(self) -> None:
         """Nothing memoised holds any more (the host has written)."""
