@@ -6,6 +6,7 @@ The image is taken by shape, so that this package needs no reader of ELF.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -62,7 +63,9 @@ def _dwarf(image: ImageLike) -> RuleTable:
     section = image.section(SECTIONS[Format.DWARF])
     if section is None or not section.data:
         return RuleTable(Format.DWARF, ())
-    return dwarf_table(section.data, section.address, image.arch, str(image.path))
+    table = dwarf_table(section.data, section.address, image.arch, str(image.path))
+    index = image.section(".eh_frame_hdr")  # the search table; ORC and SFrame count theirs too
+    return replace(table, size=table.size + len(index.data)) if index else table
 
 
 def _orc(image: ImageLike) -> RuleTable:

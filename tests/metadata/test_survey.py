@@ -75,6 +75,7 @@ def test_sizes_are_those_of_the_sections() -> None:
     section = image.section(".eh_frame")
     assert section is not None
     assert rows["dwarf"].size == len(section.data)
+    assert by_name(with_sections(image, eh_frame_hdr=bytes(20)))["dwarf"].size == len(section.data) + 20
     assert rows["orc 6.4"].size == rows["orc 6.1"].size + 20
     dwarf = read_tables(image, [Format.DWARF])[Format.DWARF]
     for version in (1, 2):
