@@ -104,7 +104,7 @@ def _table(image: Image, rows: list[FormatRow]) -> Iterator[str]:
 
 
 def _losses(image: Image, row: FormatRow) -> Iterator[str]:
-    from lab.metadata.survey import TEXTS
+    from lab.metadata.text import TEXTS
 
     for lost in row.lost:
         places = ", ".join(image.locate(start) for start, _ in lost.ranges[:_EXAMPLES])

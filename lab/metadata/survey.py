@@ -14,34 +14,6 @@ from lab.metadata.sframe import VERSIONS
 from lab.metadata.sframe_write import to_sframe
 from lab.metadata.tables import SECTIONS, ImageLike, read_tables
 
-TEXTS = {
-    Reason.CFA_MISSING: "no rule for the CFA",
-    Reason.CFA_EXPRESSION: "CFA by an expression",
-    Reason.CFA_REGISTER: "CFA from a register other than SP and FP",
-    Reason.CFA_DEREF: "CFA loaded from memory",
-    Reason.RA_UNSAVED: "return address said to be in no register there is",
-    Reason.RA_REGISTER: "return address in a register other than LR",
-    Reason.RA_VALUE: "return address computed from the CFA",
-    Reason.RA_EXPRESSION: "return address by an expression",
-    Reason.RA_OFFSET: "return address in another slot than the format's",
-    Reason.RA_IN_LR: "return address in LR",
-    Reason.RA_SIGNED: "mark that the return address is signed (row kept)",
-    Reason.FP_REGISTER: "caller's FP in another register",
-    Reason.FP_VALUE: "caller's FP computed from the CFA",
-    Reason.FP_EXPRESSION: "caller's FP by an expression",
-    Reason.FP_PLACE: "caller's FP saved where the format cannot say",
-    Reason.FP_UNDEFINED: "caller's FP lost",
-    Reason.SP_RULE: "caller's SP is not the CFA",
-    Reason.OFFSET_RANGE: "offset too large",
-    Reason.RANGE: "code too long for one entry",
-    Reason.KIND: "whole register sets (pt_regs)",
-    Reason.SIGNAL: "mark of a signal frame",
-    Reason.OUTERMOST: "end of the stack",
-    Reason.DAMAGED: "damaged instructions",
-    Reason.UNKNOWN: "values without a meaning",
-}
-"""Reason -> what is lost, in words."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lost:

@@ -12,7 +12,7 @@ from lab.metadata.orc import Layout
 from lab.metadata.orc_write import to_orc, write_orc
 from lab.metadata.rules import Format, Kind, Reason
 from lab.metadata.sframe_write import to_sframe, write_sframe
-from lab.metadata.survey import TEXTS, FormatRow, survey
+from lab.metadata.survey import FormatRow, survey
 from lab.metadata.tables import read_tables
 from tests.metadata.images import corpus_image, host_image
 
@@ -132,7 +132,3 @@ def test_an_image_without_tables_has_empty_ones() -> None:
     for table in read_tables(image, Format).values():
         assert (table.rows, table.origin, table.size) == ((), "", 0)
         assert table.array().shape == (1, 10)
-
-
-def test_every_reason_has_words() -> None:
-    assert set(TEXTS) == {reason for reason in Reason if reason is not Reason.NONE}
