@@ -26,8 +26,9 @@ _COLUMNS = ("format", "from", "rows", "bytes", "covers")
     type=click.Choice(["dwarf", "orc", "sframe"]),
     help="Convert this one (default: the first there is).",
 )
+@click.option("--at", "place", metavar="PC", help="Show each format's rule there: an address, main or main+0x1c.")
 @json_option
-def command(*, source: Path, base: str | None, as_json: bool) -> None:
+def command(*, source: Path, base: str | None, place: str | None, as_json: bool) -> None:
     """For each unwind format of the image, and for what it would be in ORC (layouts of Linux 6.1 and 6.4) and SFrame
     (versions 1 and 2): rows, bytes, the share of code it covers, and what the conversion loses, by reason.  Tables
     that cannot be read are named, and the exit code is 2."""
@@ -37,19 +38,28 @@ def command(*, source: Path, base: str | None, as_json: bool) -> None:
     from lab.untrusted import TABLES, apart, load_untrusted
 
     image = load_untrusted(source)
-    rows = apart(TABLES, source, survey, image, Format[base.upper()] if base else None)
+    pc = None if place is None else _address(image, place)
+    rows = apart(TABLES, source, survey, image, Format[base.upper()] if base else None, pc or 0)
     if as_json:
-        print_json(_json(image, rows))
+        print_json(_json(image, rows, pc))
     else:
-        for line in _lines(image, rows):
+        for line in _lines(image, rows, pc):
             click.echo(line)
     problems = [row.problem for row in rows if row.problem]
     if problems:
         raise InputError(*problems)
 
 
-def _json(image: Image, rows: list[FormatRow]) -> dict[str, Any]:
-    """Sizes in bytes, addresses as [start, end) numbers."""
+def _address(image: Image, place: str) -> int:
+    from lab.explain import parse_pc
+
+    return parse_pc(image, place)
+
+
+def _json(image: Image, rows: list[FormatRow], pc: int | None) -> dict[str, Any]:
+    """Sizes in bytes, addresses as [start, end) numbers; ``rule``: that at *pc* in words, or null."""
+    from lab.metadata.text import rule_text
+
     formats = [
         {
             "format": row.name,
@@ -59,6 +69,7 @@ def _json(image: Image, rows: list[FormatRow]) -> dict[str, Any]:
             "bytes": row.size,
             "covered_bytes": row.covered,
             "covered_percent": _percent(row, image),
+            "rule": None if pc is None or row.problem else rule_text(row.rule, image.arch),
             "lost": [
                 {
                     "reason": lost.reason.name.lower(),
@@ -78,12 +89,18 @@ def _percent(row: FormatRow, image: Image) -> float | None:
     return round(100 * row.covered / image.text_bytes, 2) if image.text_bytes else None
 
 
-def _lines(image: Image, rows: list[FormatRow]) -> Iterator[str]:
+def _lines(image: Image, rows: list[FormatRow], pc: int | None) -> Iterator[str]:
+    from lab.metadata.text import rule_text
+
     yield f"{image.path}: {image.arch.name}, {image.text_bytes} bytes of code"
     if not rows:
         yield "no unwind tables: neither .eh_frame nor .orc_unwind nor .sframe"
         return
     yield from _table(image, rows)
+    if pc is not None:
+        yield f"at {image.locate(pc)} ({pc:#x}):"
+        for row in rows:
+            yield f"  {row.name:<8}  {'refused' if row.problem else rule_text(row.rule, image.arch)}"
     for row in rows:
         if row.lost:
             yield f"lost in {row.name}, {row.origin}:"

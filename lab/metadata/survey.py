@@ -9,7 +9,7 @@ from lab.arch import Arch
 from lab.errors import InputError
 from lab.metadata.orc import Layout
 from lab.metadata.orc_write import to_orc
-from lab.metadata.rules import Format, Loss, Reason, RuleTable
+from lab.metadata.rules import Format, Loss, Reason, Rule, RuleTable
 from lab.metadata.sframe import VERSIONS
 from lab.metadata.sframe_write import to_sframe
 from lab.metadata.tables import SECTIONS, ImageLike, read_tables
@@ -31,7 +31,8 @@ class Lost:
 @dataclass(frozen=True, slots=True)
 class FormatRow:
     """One format: ``origin`` as in RuleTable; ``size``: bytes of its sections; ``covered``: bytes of executable
-    sections for which it says how to go on; ``problem``: why it could not be read ("" = it was)."""
+    sections for which it says how to go on; ``rule``: that of the address asked for; ``problem``: why it could not be
+    read ("" = it was)."""
 
     name: str
     origin: str
@@ -39,12 +40,14 @@ class FormatRow:
     size: int
     covered: int
     lost: tuple[Lost, ...]
+    rule: Rule | None = None
     problem: str = ""
 
 
-def survey(image: ImageLike, source: Format | None = None) -> list[FormatRow]:
+def survey(image: ImageLike, source: Format | None = None, pc: int = 0) -> list[FormatRow]:
     """Each format the image has, then what its table of *source* (default: the first that can be read, in the order
-    of Format) would be in every version of ORC and SFrame.  InputError where the image lacks *source*."""
+    of Format) would be in every version of ORC and SFrame; each with its rule before the instruction at *pc*.
+    InputError where the image lacks *source*."""
     found: list[FormatRow] = []
     tables: dict[Format, RuleTable] = {}
     for kind in Format:
@@ -54,15 +57,15 @@ def survey(image: ImageLike, source: Format | None = None) -> list[FormatRow]:
         try:
             tables[kind] = read_tables(image, [kind])[kind]
         except InputError as error:
-            found.append(FormatRow(kind.name.lower(), SECTIONS[kind], 0, len(section.data), 0, (), str(error)))
+            found.append(FormatRow(kind.name.lower(), SECTIONS[kind], 0, len(section.data), 0, (), None, str(error)))
         else:
-            found.append(_row(kind.name.lower(), tables[kind], image))
+            found.append(_row(kind.name.lower(), tables[kind], image, pc))
     if source is not None and source not in tables:
         why = next((row.problem for row in found if row.name == source.name.lower()), "")
         raise InputError(why or f"{image.path}: no {SECTIONS[source]} section; choose a format that the image has")
     if tables:
         base = tables[min(tables) if source is None else source]
-        found += [_row(name, table, image) for name, table in _conversions(base, image.arch)]
+        found += [_row(name, table, image, pc) for name, table in _conversions(base, image.arch)]
     return found
 
 
@@ -74,13 +77,13 @@ def _conversions(base: RuleTable, arch: Arch) -> Iterable[tuple[str, RuleTable]]
         yield f"sframe {version}", to_sframe(base, arch, version)
 
 
-def _row(name: str, table: RuleTable, image: ImageLike) -> FormatRow:
+def _row(name: str, table: RuleTable, image: ImageLike, pc: int) -> FormatRow:
     lost: dict[Reason, list[Loss]] = {}
     for loss in table.losses:
         lost.setdefault(loss.reason, []).append(loss)
     ordered = sorted(lost.items(), key=lambda item: (-len(item[1]), item[0]))
     losses = tuple(Lost(reason, tuple((loss.start, loss.end) for loss in found)) for reason, found in ordered)
-    return FormatRow(name, table.origin, len(table.rows), table.size, _covered(table, image), losses)
+    return FormatRow(name, table.origin, len(table.rows), table.size, _covered(table, image), losses, table.at(pc))
 
 
 def _covered(table: RuleTable, image: ImageLike) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from lab.arch import X86_64
 from lab.errors import InputError
 from lab.images.image import Image, Section
 from lab.metadata.orc import Layout
@@ -14,6 +16,7 @@ from lab.metadata.rules import Format, Kind, Reason
 from lab.metadata.sframe_write import to_sframe, write_sframe
 from lab.metadata.survey import FormatRow, survey
 from lab.metadata.tables import read_tables
+from tests.commands.calls import call, one_line
 from tests.metadata.images import corpus_image, host_image
 
 IP = 0x300000
@@ -132,3 +135,16 @@ def test_an_image_without_tables_has_empty_ones() -> None:
     for table in read_tables(image, Format).values():
         assert (table.rows, table.origin, table.size) == ((), "", 0)
         assert table.array().shape == (1, 10)
+
+
+def test_the_rule_at_a_place() -> None:
+    image = corpus_image("printf", X86_64.name)
+    done = call("metadata", str(image.path), "--at", "_start")
+    assert f"at _start+0x0 ({image.entry:#x}):" in done.stdout.splitlines()
+    assert "  dwarf     end of the stack" in done.stdout.splitlines()
+    assert "  sframe 2  no row" in done.stdout.splitlines()
+    function = next(function for function in image.functions if function.name == "lab_main")
+    found = json.loads(call("metadata", str(image.path), "--at", hex(function.start), "--json").stdout)["formats"]
+    assert {row["rule"] for row in found} == {"CFA = rsp+8, ra [CFA-8], fp same"}
+    assert json.loads(call("metadata", str(image.path), "--json").stdout)["formats"][0]["rule"] is None
+    assert "neither an address nor a function" in one_line(call("metadata", str(image.path), "--at", "nowhere"), 2)
