@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lab.images.image import Image
     from lab.metadata.survey import FormatRow
 
+Ranges = tuple[tuple[int, int], ...]
 _EXAMPLES = 3
 _COLUMNS = ("format", "from", "rows", "bytes", "covers")
 
@@ -79,6 +80,7 @@ def _json(image: Image, rows: list[FormatRow], pc: int | None) -> dict[str, Any]
                 }
                 for lost in row.lost
             ],
+            "below_sp": [{"slot": dead.what, "rows": len(dead.ranges), "ranges": dead.ranges} for dead in row.dead],
         }
         for row in rows
     ]
@@ -101,10 +103,24 @@ def _lines(image: Image, rows: list[FormatRow], pc: int | None) -> Iterator[str]
         yield f"at {image.locate(pc)} ({pc:#x}):"
         for row in rows:
             yield f"  {row.name:<8}  {'refused' if row.problem else rule_text(row.rule, image.arch)}"
+    for first, names in _alike(rows):
+        yield f"lost in {' and '.join(names)}, {first.origin}:"
+        yield from _losses(image, first)
+    for row in rows:
+        for dead in row.dead if not row.origin.startswith("converted") else ():
+            slots = f"{row.name}: {dead.what} in a slot below SP"
+            yield f"{slots}: {_count(dead.ranges)}: {_places(image, dead.ranges)}"
+
+
+def _alike(rows: list[FormatRow]) -> Iterator[tuple[FormatRow, list[str]]]:
+    """(the first, the names of all) of rows that lose the same of the same source."""
+    names: dict[tuple[Any, ...], list[str]] = {}
+    firsts: dict[tuple[Any, ...], FormatRow] = {}
     for row in rows:
         if row.lost:
-            yield f"lost in {row.name}, {row.origin}:"
-            yield from _losses(image, row)
+            names.setdefault((row.origin, row.lost), []).append(row.name)
+            firsts.setdefault((row.origin, row.lost), row)
+    return ((firsts[key], found) for key, found in names.items())
 
 
 def _table(image: Image, rows: list[FormatRow]) -> Iterator[str]:
@@ -124,7 +140,16 @@ def _losses(image: Image, row: FormatRow) -> Iterator[str]:
     from lab.metadata.text import TEXTS
 
     for lost in row.lost:
-        places = ", ".join(image.locate(start) for start, _ in lost.ranges[:_EXAMPLES])
-        more = f" and {len(lost.ranges) - _EXAMPLES} more" if len(lost.ranges) > _EXAMPLES else ""
-        rows = "row, " if len(lost.ranges) == 1 else "rows,"
-        yield f"  {len(lost.ranges):5} {rows} {lost.bytes} bytes: {TEXTS[lost.reason]}: {places}{more}"
+        yield f"  {_count(lost.ranges, 5)}: {TEXTS[lost.reason]}: {_places(image, lost.ranges)}"
+
+
+def _count(ranges: Ranges, width: int = 0) -> str:
+    """Rows and bytes of code."""
+    rows = "row, " if len(ranges) == 1 else "rows,"
+    return f"{len(ranges):{width}} {rows} {sum(end - start for start, end in ranges)} bytes"
+
+
+def _places(image: Image, ranges: Ranges) -> str:
+    """The first places, and how many more there are."""
+    more = f" and {len(ranges) - _EXAMPLES} more" if len(ranges) > _EXAMPLES else ""
+    return ", ".join(image.locate(start) for start, _ in ranges[:_EXAMPLES]) + more

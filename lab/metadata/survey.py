@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lab.arch import Arch
 from lab.errors import InputError
 from lab.metadata.orc import Layout
 from lab.metadata.orc_write import to_orc
-from lab.metadata.rules import Format, Loss, Reason, Rule, RuleTable
+from lab.metadata.rules import CfaBase, Deref, Format, FpPlace, Loss, RaPlace, Reason, Rule, RuleTable
 from lab.metadata.sframe import VERSIONS
 from lab.metadata.sframe_write import to_sframe
 from lab.metadata.tables import SECTIONS, ImageLike, read_tables
@@ -29,10 +29,19 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Dead:
+    """Rows [start, end) whose slot for ``what`` (``return address`` or ``FP``) lies below SP, where an exception's
+    entry overwrites it."""
+
+    what: str
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FormatRow:
     """One format: ``origin`` as in RuleTable; ``size``: bytes of its sections; ``covered``: bytes of executable
-    sections for which it says how to go on; ``rule``: that of the address asked for; ``problem``: why it could not be
-    read ("" = it was)."""
+    sections for which it says how to go on; ``dead``: slots below SP; ``rule``: that of the address asked for;
+    ``problem``: why it could not be read ("" = it was)."""
 
     name: str
     origin: str
@@ -40,6 +49,7 @@ class FormatRow:
     size: int
     covered: int
     lost: tuple[Lost, ...]
+    dead: tuple[Dead, ...] = ()
     rule: Rule | None = None
     problem: str = ""
 
@@ -57,7 +67,7 @@ def survey(image: ImageLike, source: Format | None = None, pc: int = 0) -> list[
         try:
             tables[kind] = read_tables(image, [kind])[kind]
         except InputError as error:
-            found.append(FormatRow(kind.name.lower(), SECTIONS[kind], 0, len(section.data), 0, (), None, str(error)))
+            found.append(FormatRow(kind.name.lower(), SECTIONS[kind], 0, len(section.data), 0, (), problem=str(error)))
         else:
             found.append(_row(kind.name.lower(), tables[kind], image, pc))
     if source is not None and source not in tables:
@@ -83,7 +93,29 @@ def _row(name: str, table: RuleTable, image: ImageLike, pc: int) -> FormatRow:
         lost.setdefault(loss.reason, []).append(loss)
     ordered = sorted(lost.items(), key=lambda item: (-len(item[1]), item[0]))
     losses = tuple(Lost(reason, tuple((loss.start, loss.end) for loss in found)) for reason, found in ordered)
-    return FormatRow(name, table.origin, len(table.rows), table.size, _covered(table, image), losses, table.at(pc))
+    return FormatRow(
+        name,
+        table.origin,
+        len(table.rows),
+        table.size,
+        _covered(table, image),
+        losses,
+        tuple(_dead(table)),
+        table.at(pc),
+    )
+
+
+def _dead(table: RuleTable) -> Iterator[Dead]:
+    """Only where the CFA is a distance from SP can the table itself tell."""
+    known = [row for row in table.rows if row.rule.cfa_base == CfaBase.SP and row.rule.cfa_deref == Deref.NONE]
+    slots = {
+        "return address": [(row, row.rule.ra_offset) for row in known if row.rule.ra_place == RaPlace.CFA],
+        "FP": [(row, row.rule.fp_offset) for row in known if row.rule.fp_place == FpPlace.CFA],
+    }
+    for what, found in slots.items():
+        ranges = tuple((row.start, row.end) for row, offset in found if row.rule.cfa_offset + offset < 0)
+        if ranges:
+            yield Dead(what, ranges)
 
 
 def _covered(table: RuleTable, image: ImageLike) -> int:

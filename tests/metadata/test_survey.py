@@ -12,7 +12,7 @@ from lab.errors import InputError
 from lab.images.image import Image, Section
 from lab.metadata.orc import Layout
 from lab.metadata.orc_write import to_orc, write_orc
-from lab.metadata.rules import Format, Kind, Reason
+from lab.metadata.rules import CfaBase, Format, FpPlace, Kind, Reason
 from lab.metadata.sframe_write import to_sframe, write_sframe
 from lab.metadata.survey import FormatRow, survey
 from lab.metadata.tables import read_tables
@@ -135,6 +135,26 @@ def test_an_image_without_tables_has_empty_ones() -> None:
     for table in read_tables(image, Format).values():
         assert (table.rows, table.origin, table.size) == ((), "", 0)
         assert table.array().shape == (1, 10)
+
+
+def test_slots_below_sp_are_found() -> None:
+    """Behind its pop of FP clang leaves FP's slot in the CFI of x86-64 code without a red zone."""
+    image = corpus_image("regex", "x86_64")
+    table = read_tables(image, [Format.DWARF])[Format.DWARF]
+    (dead,) = by_name(image)["dwarf"].dead
+    assert dead.what == "FP"
+    assert len(dead.ranges) > 50
+    for start, end in dead.ranges:
+        rule = table.at(start)
+        assert rule is not None
+        assert (rule.cfa_base, rule.fp_place) == (CfaBase.SP, FpPlace.CFA)
+        assert rule.cfa_offset + rule.fp_offset < 0
+        assert image.read(start - 1, 1) == b"\x5d"  # pop %rbp
+        assert end > start
+    assert by_name(image)["sframe 2"].dead == (dead,)
+    assert by_name(corpus_image("regex", "aarch64"))["dwarf"].dead == ()
+    line = next(line for line in call("metadata", str(image.path)).stdout.splitlines() if line.startswith("dwarf: "))
+    assert line.startswith(f"dwarf: FP in a slot below SP: {len(dead.ranges)} rows, ")
 
 
 def test_the_rule_at_a_place() -> None:
