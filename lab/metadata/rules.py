@@ -207,8 +207,8 @@ class RuleTable:
     def array(self) -> npt.NDArray[np.uint64]:
         """(rows + 1, fields) words; row 0, all zero, stands for no row."""
         words = np.zeros((len(self.rows) + 1, len(Field)), dtype=np.uint64)
-        for number, row in enumerate(self.rows, 1):
-            words[number] = np.array(row.rule.words(), dtype=np.uint64)
+        if self.rows:
+            words[1:] = np.array([row.rule.words() for row in self.rows], dtype=np.uint64)
         return words
 
     def starts(self) -> npt.NDArray[np.uint64]:

@@ -135,7 +135,8 @@ def _runs(table: RuleTable, arch: Arch) -> list[_Run]:
 
 
 def _encoded(run: _Run) -> tuple[int, bytes]:
-    """(the code of the width of start addresses, the row entries as bytes), in the smallest form."""
+    """(the code of the width of start addresses, the row entries as bytes), in the smallest form, as clang does; the
+    GNU assembler takes addresses as wide as the function's size would need."""
     code, width = next(found for found in _WIDTHS if run.fres[-1].start < 1 << 8 * struct.calcsize(found[1]))
     parts = []
     for fre in run.fres:

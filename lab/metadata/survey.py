@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lab.arch import Arch
 from lab.errors import InputError
 from lab.metadata.orc import Layout
 from lab.metadata.orc_write import to_orc
-from lab.metadata.rules import Format, Loss, Reason, RuleTable
+from lab.metadata.rules import CfaBase, Deref, Format, FpPlace, Loss, RaPlace, Reason, Rule, RuleTable
 from lab.metadata.sframe import VERSIONS
 from lab.metadata.sframe_write import to_sframe
 from lab.metadata.tables import SECTIONS, ImageLike, read_tables
-
-TEXTS = {
-    Reason.CFA_MISSING: "no rule for the CFA",
-    Reason.CFA_EXPRESSION: "CFA by an expression",
-    Reason.CFA_REGISTER: "CFA from a register other than SP and FP",
-    Reason.CFA_DEREF: "CFA loaded from memory",
-    Reason.RA_UNSAVED: "return address said to be in no register there is",
-    Reason.RA_REGISTER: "return address in a register other than LR",
-    Reason.RA_VALUE: "return address computed from the CFA",
-    Reason.RA_EXPRESSION: "return address by an expression",
-    Reason.RA_OFFSET: "return address in another slot than the format's",
-    Reason.RA_IN_LR: "return address in LR",
-    Reason.RA_SIGNED: "mark that the return address is signed (row kept)",
-    Reason.FP_REGISTER: "caller's FP in another register",
-    Reason.FP_VALUE: "caller's FP computed from the CFA",
-    Reason.FP_EXPRESSION: "caller's FP by an expression",
-    Reason.FP_PLACE: "caller's FP saved where the format cannot say",
-    Reason.FP_UNDEFINED: "caller's FP lost",
-    Reason.SP_RULE: "caller's SP is not the CFA",
-    Reason.OFFSET_RANGE: "offset too large",
-    Reason.RANGE: "code too long for one entry",
-    Reason.KIND: "whole register sets (pt_regs)",
-    Reason.SIGNAL: "mark of a signal frame",
-    Reason.OUTERMOST: "end of the stack",
-    Reason.DAMAGED: "damaged instructions",
-    Reason.UNKNOWN: "values without a meaning",
-}
-"""Reason -> what is lost, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +29,19 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Dead:
+    """Rows [start, end) whose slot for ``what`` (``return address`` or ``FP``) lies below SP, where an exception's
+    entry overwrites it."""
+
+    what: str
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FormatRow:
     """One format: ``origin`` as in RuleTable; ``size``: bytes of its sections; ``covered``: bytes of executable
-    sections for which it says how to go on; ``problem``: why it could not be read ("" = it was)."""
+    sections for which it says how to go on; ``dead``: slots below SP; ``rule``: that of the address asked for;
+    ``problem``: why it could not be read ("" = it was)."""
 
     name: str
     origin: str
@@ -67,12 +49,15 @@ class FormatRow:
     size: int
     covered: int
     lost: tuple[Lost, ...]
+    dead: tuple[Dead, ...] = ()
+    rule: Rule | None = None
     problem: str = ""
 
 
-def survey(image: ImageLike, source: Format | None = None) -> list[FormatRow]:
+def survey(image: ImageLike, source: Format | None = None, pc: int = 0) -> list[FormatRow]:
     """Each format the image has, then what its table of *source* (default: the first that can be read, in the order
-    of Format) would be in every version of ORC and SFrame.  InputError where the image lacks *source*."""
+    of Format) would be in every version of ORC and SFrame; each with its rule before the instruction at *pc*.
+    InputError where the image lacks *source*."""
     found: list[FormatRow] = []
     tables: dict[Format, RuleTable] = {}
     for kind in Format:
@@ -82,15 +67,15 @@ def survey(image: ImageLike, source: Format | None = None) -> list[FormatRow]:
         try:
             tables[kind] = read_tables(image, [kind])[kind]
         except InputError as error:
-            found.append(FormatRow(kind.name.lower(), SECTIONS[kind], 0, len(section.data), 0, (), str(error)))
+            found.append(FormatRow(kind.name.lower(), SECTIONS[kind], 0, len(section.data), 0, (), problem=str(error)))
         else:
-            found.append(_row(kind.name.lower(), tables[kind], image))
+            found.append(_row(kind.name.lower(), tables[kind], image, pc))
     if source is not None and source not in tables:
         why = next((row.problem for row in found if row.name == source.name.lower()), "")
         raise InputError(why or f"{image.path}: no {SECTIONS[source]} section; choose a format that the image has")
     if tables:
         base = tables[min(tables) if source is None else source]
-        found += [_row(name, table, image) for name, table in _conversions(base, image.arch)]
+        found += [_row(name, table, image, pc) for name, table in _conversions(base, image.arch)]
     return found
 
 
@@ -102,13 +87,35 @@ def _conversions(base: RuleTable, arch: Arch) -> Iterable[tuple[str, RuleTable]]
         yield f"sframe {version}", to_sframe(base, arch, version)
 
 
-def _row(name: str, table: RuleTable, image: ImageLike) -> FormatRow:
+def _row(name: str, table: RuleTable, image: ImageLike, pc: int) -> FormatRow:
     lost: dict[Reason, list[Loss]] = {}
     for loss in table.losses:
         lost.setdefault(loss.reason, []).append(loss)
     ordered = sorted(lost.items(), key=lambda item: (-len(item[1]), item[0]))
     losses = tuple(Lost(reason, tuple((loss.start, loss.end) for loss in found)) for reason, found in ordered)
-    return FormatRow(name, table.origin, len(table.rows), table.size, _covered(table, image), losses)
+    return FormatRow(
+        name,
+        table.origin,
+        len(table.rows),
+        table.size,
+        _covered(table, image),
+        losses,
+        tuple(_dead(table)),
+        table.at(pc),
+    )
+
+
+def _dead(table: RuleTable) -> Iterator[Dead]:
+    """Only where the CFA is a distance from SP can the table itself tell."""
+    known = [row for row in table.rows if row.rule.cfa_base == CfaBase.SP and row.rule.cfa_deref == Deref.NONE]
+    slots = {
+        "return address": [(row, row.rule.ra_offset) for row in known if row.rule.ra_place == RaPlace.CFA],
+        "FP": [(row, row.rule.fp_offset) for row in known if row.rule.fp_place == FpPlace.CFA],
+    }
+    for what, found in slots.items():
+        ranges = tuple((row.start, row.end) for row, offset in found if row.rule.cfa_offset + offset < 0)
+        if ranges:
+            yield Dead(what, ranges)
 
 
 def _covered(table: RuleTable, image: ImageLike) -> int:

@@ -6,6 +6,7 @@ The image is taken by shape, so that this package needs no reader of ELF.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -55,36 +56,47 @@ class ImageLike(Protocol):
 def read_tables(image: ImageLike, kinds: Iterable[int]) -> dict[int, RuleTable]:
     """The table of each of *kinds* (Format), by number.  InputError where a section is damaged or of an unknown
     version; a table without rows and without an origin where the image says nothing."""
-    return {int(kind): _READERS[Format(kind)](image) for kind in kinds}
+    found = _Tables(image)
+    readers = {Format.DWARF: found.dwarf, Format.ORC: found.orc, Format.SFRAME: found.sframe}
+    return {int(kind): readers[Format(kind)]() for kind in kinds}
 
 
-def _dwarf(image: ImageLike) -> RuleTable:
-    section = image.section(SECTIONS[Format.DWARF])
-    if section is None or not section.data:
-        return RuleTable(Format.DWARF, ())
-    return dwarf_table(section.data, section.address, image.arch, str(image.path))
+class _Tables:
+    """The tables of one image; .eh_frame is read once."""
 
+    def __init__(self, image: ImageLike) -> None:
+        self.image, self.arch, self.where = image, image.arch, str(image.path)
+        self._dwarf: RuleTable | None = None
 
-def _orc(image: ImageLike) -> RuleTable:
-    unwind, places = image.section(SECTIONS[Format.ORC]), image.section(".orc_unwind_ip")
-    if unwind is None and places is None:
-        return to_orc(_dwarf(image), image.arch, ORC_LAYOUT)
-    if unwind is None or places is None:
-        raise InputError(f"{image.path}: of .orc_unwind and .orc_unwind_ip one is missing; link it again")
-    header = image.section(".orc_header")
-    sections = OrcSections(unwind.data, places.data, header.data if header else b"")
-    return read_orc(sections, places.address, _text_end(image), image.arch, str(image.path))
+    def dwarf(self) -> RuleTable:
+        """Of .eh_frame."""
+        if self._dwarf is None:
+            self._dwarf = self._read_dwarf()
+        return self._dwarf
 
+    def _read_dwarf(self) -> RuleTable:
+        section = self.image.section(SECTIONS[Format.DWARF])
+        if section is None or not section.data:
+            return RuleTable(Format.DWARF, ())
+        table = dwarf_table(section.data, section.address, self.arch, self.where)
+        index = self.image.section(".eh_frame_hdr")  # the search table; ORC and SFrame count theirs too
+        return replace(table, size=table.size + len(index.data)) if index else table
 
-def _sframe(image: ImageLike) -> RuleTable:
-    section = image.section(SECTIONS[Format.SFRAME])
-    if section is None or not section.data:
-        return to_sframe(_dwarf(image), image.arch, SFRAME_VERSION)
-    return read_sframe(section.data, section.address, image.arch, str(image.path))
+    def orc(self) -> RuleTable:
+        """Of .orc_unwind and .orc_unwind_ip."""
+        unwind, places = self.image.section(SECTIONS[Format.ORC]), self.image.section(".orc_unwind_ip")
+        if unwind is None and places is None:
+            return to_orc(self.dwarf(), self.arch, ORC_LAYOUT)
+        if unwind is None or places is None:
+            raise InputError(f"{self.where}: of .orc_unwind and .orc_unwind_ip one is missing; link it again")
+        header = self.image.section(".orc_header")
+        sections = OrcSections(unwind.data, places.data, header.data if header else b"")
+        end = max((section.address + section.size for section in self.image.sections if section.executable), default=0)
+        return read_orc(sections, places.address, end, self.arch, self.where)
 
-
-def _text_end(image: ImageLike) -> int:
-    return max((section.address + section.size for section in image.sections if section.executable), default=0)
-
-
-_READERS = {Format.DWARF: _dwarf, Format.ORC: _orc, Format.SFRAME: _sframe}
+    def sframe(self) -> RuleTable:
+        """Of .sframe."""
+        section = self.image.section(SECTIONS[Format.SFRAME])
+        if section is None or not section.data:
+            return to_sframe(self.dwarf(), self.arch, SFRAME_VERSION)
+        return read_sframe(section.data, section.address, self.arch, self.where)

@@ -15,6 +15,7 @@ from lab.metadata.orc import Layout
 from lab.metadata.orc_write import to_orc, write_orc
 from lab.metadata.rules import CfaBase, Deref, Format, FpPlace, Kind, RaPlace, Rule
 from lab.metadata.tables import read_tables
+from tests.metadata.producers import musl_image
 
 OBJTOOL = "lib/linux-kbuild-6.1/tools/objtool/objtool"
 
@@ -133,3 +134,28 @@ def test_objtool_reads_what_is_written(checked: tuple[Image, str], tmp_path: Pat
     assert done.returncode == 0, done.stderr
     rows = {row.start: row.rule for row in table.rows}
     assert listed(dump(copy)) == rows | {table.rows[-1].end: Rule(Kind.UNDEFINED)}
+
+
+@pytest.mark.parametrize("option", ["-fomit-frame-pointer", "-fno-omit-frame-pointer"])
+def test_objtool_and_the_conversion_say_the_same_of_musl(option: str, tmp_path: Path) -> None:
+    """Wherever objtool says anything: it gives up on functions with instructions that a kernel does not use."""
+    checker = objtool()
+    flags = ["-mno-red-zone", "-fno-jump-tables", option]
+    image = musl_image(
+        "x86_64",
+        tmp_path,
+        flags,
+        lambda path: subprocess.run([checker, "--orc", path], check=True, capture_output=True),
+    )
+    orc = read_tables(image, [Format.ORC])[Format.ORC]
+    said = to_orc(read_tables(image, [Format.DWARF])[Format.DWARF], X86_64, Layout.V6_1)
+    silent = compared = 0
+    for start in sorted({row.start for row in (*orc.rows, *said.rows)}):
+        ours, other = said.at(start), orc.at(start)
+        if ours is None or other is None or Kind.UNDEFINED in {ours.kind, other.kind}:
+            silent += 1
+            continue
+        assert ours == other, hex(start)
+        compared += 1
+    assert compared > 400
+    assert silent < compared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from io import BytesIO
@@ -12,13 +11,14 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from lab.arch import X86_64
+from lab.arch import AARCH64, X86_64
 from lab.images.image import Image, load_image
 from lab.metadata.rules import CfaBase, Format, FpPlace, Kind, RaPlace, Rule, RuleTable
 from lab.metadata.sframe import parse_sframe
 from lab.metadata.sframe_rules import read_sframe
 from lab.metadata.sframe_write import to_sframe, write_sframe
 from lab.metadata.tables import read_tables
+from tests.metadata.producers import GNU, musl_image, tool
 
 SOURCES = (
     """
@@ -33,7 +33,6 @@ int g(int a) { volatile char big[40000]; big[a] = 1; return leaf(a) + leaf(a + 1
 void _start(void) { array(3); for (;;) ; }
 """,
 )
-GNU = {"x86_64": "", "aarch64": "aarch64-linux-gnu-"}
 FLAGS = ["-O2", "-c", "-ffreestanding", "-fno-stack-protector", "-fasynchronous-unwind-tables", "-Wa,--gsframe"]
 
 
@@ -49,13 +48,6 @@ def compiled(folder: Path, command: list[str]) -> list[Path]:
             pytest.skip(f"needs an assembler with --gsframe; that of {command[0]} has none")
         assert done.returncode == 0, done.stderr
     return objects
-
-
-def tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"needs {name}, which is not installed")
-    return found
 
 
 @pytest.fixture(scope="module", params=["x86_64", "aarch64", "aarch64 pac-ret", "x86_64 -fno-omit-frame-pointer"])
@@ -87,6 +79,14 @@ def test_gnu_as_says_what_its_cfi_says(gnu: Image) -> None:
         assert [converted.at(pc) for pc in (row.start, row.end - 1)] == [row.rule] * 2, hex(row.start)
     missing = {row.start for row in converted.rows if sframe.at(row.start) is None}
     assert not missing or any(loss.start for loss in converted.losses)  # GNU as leaves out whole functions
+
+
+@pytest.mark.parametrize("arch", GNU)
+@pytest.mark.parametrize("option", ["-fomit-frame-pointer", "-fno-omit-frame-pointer"])
+def test_gnu_as_and_the_conversion_say_the_same_of_musl(arch: str, option: str, tmp_path: Path) -> None:
+    sframe, dwarf = both(musl_image(arch, tmp_path, ["-Wa,--gsframe", option]))
+    assert to_sframe(dwarf, X86_64 if arch == "x86_64" else AARCH64, 1).rows == sframe.rows
+    assert len(sframe.rows) > 150
 
 
 def test_signed_return_addresses(gnu: Image) -> None:

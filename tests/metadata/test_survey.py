@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from lab.arch import X86_64
 from lab.errors import InputError
 from lab.images.image import Image, Section
 from lab.metadata.orc import Layout
 from lab.metadata.orc_write import to_orc, write_orc
-from lab.metadata.rules import Format, Kind, Reason
+from lab.metadata.rules import CfaBase, Format, FpPlace, Kind, Reason
 from lab.metadata.sframe_write import to_sframe, write_sframe
-from lab.metadata.survey import TEXTS, FormatRow, survey
+from lab.metadata.survey import FormatRow, survey
 from lab.metadata.tables import read_tables
+from tests.commands.calls import call, one_line
 from tests.metadata.images import corpus_image, host_image
 
 IP = 0x300000
@@ -75,6 +78,7 @@ def test_sizes_are_those_of_the_sections() -> None:
     section = image.section(".eh_frame")
     assert section is not None
     assert rows["dwarf"].size == len(section.data)
+    assert by_name(with_sections(image, eh_frame_hdr=bytes(20)))["dwarf"].size == len(section.data) + 20
     assert rows["orc 6.4"].size == rows["orc 6.1"].size + 20
     dwarf = read_tables(image, [Format.DWARF])[Format.DWARF]
     for version in (1, 2):
@@ -133,5 +137,34 @@ def test_an_image_without_tables_has_empty_ones() -> None:
         assert table.array().shape == (1, 10)
 
 
-def test_every_reason_has_words() -> None:
-    assert set(TEXTS) == {reason for reason in Reason if reason is not Reason.NONE}
+def test_slots_below_sp_are_found() -> None:
+    """Behind its pop of FP clang leaves FP's slot in the CFI of x86-64 code without a red zone."""
+    image = corpus_image("regex", "x86_64")
+    table = read_tables(image, [Format.DWARF])[Format.DWARF]
+    (dead,) = by_name(image)["dwarf"].dead
+    assert dead.what == "FP"
+    assert len(dead.ranges) > 50
+    for start, end in dead.ranges:
+        rule = table.at(start)
+        assert rule is not None
+        assert (rule.cfa_base, rule.fp_place) == (CfaBase.SP, FpPlace.CFA)
+        assert rule.cfa_offset + rule.fp_offset < 0
+        assert image.read(start - 1, 1) == b"\x5d"  # pop %rbp
+        assert end > start
+    assert by_name(image)["sframe 2"].dead == (dead,)
+    assert by_name(corpus_image("regex", "aarch64"))["dwarf"].dead == ()
+    line = next(line for line in call("metadata", str(image.path)).stdout.splitlines() if line.startswith("dwarf: "))
+    assert line.startswith(f"dwarf: FP in a slot below SP: {len(dead.ranges)} rows, ")
+
+
+def test_the_rule_at_a_place() -> None:
+    image = corpus_image("printf", X86_64.name)
+    done = call("metadata", str(image.path), "--at", "_start")
+    assert f"at _start+0x0 ({image.entry:#x}):" in done.stdout.splitlines()
+    assert "  dwarf     end of the stack" in done.stdout.splitlines()
+    assert "  sframe 2  no row" in done.stdout.splitlines()
+    function = next(function for function in image.functions if function.name == "lab_main")
+    found = json.loads(call("metadata", str(image.path), "--at", hex(function.start), "--json").stdout)["formats"]
+    assert {row["rule"] for row in found} == {"CFA = rsp+8, ra [CFA-8], fp same"}
+    assert json.loads(call("metadata", str(image.path), "--json").stdout)["formats"][0]["rule"] is None
+    assert "neither an address nor a function" in one_line(call("metadata", str(image.path), "--at", "nowhere"), 2)
