@@ -37,6 +37,8 @@ class Registry(Protocol):
     @property
     def unwinders(self) -> Sequence[str]: ...
     @property
+    def rules(self) -> Sequence[str]: ...
+    @property
     def rewriters(self) -> Sequence[str]: ...
     @property
     def compilers(self) -> Sequence[str]: ...
@@ -192,19 +194,51 @@ def _expand(values: Mapping[str, Any], source: Source, registry: Registry, mista
         known = [w[0] for w in registry.workloads] if key == "workloads" else list(getattr(registry, key))
         chosen: dict[str, None] = {}
         for name in given:
-            plain = _canonical_name(key, name, known)
+            plain = _canonical_name(key, name, known, registry.rules)
             if plain is not None:
                 chosen[plain] = None
                 continue
-            hint = did_you_mean(name, known)
-            mistakes.append(f"{source.place(key, name)}: unknown {_singular(key)} {_quote(name)}{hint}")
+            mistakes.append(f"{source.place(key, name)}: {_unknown(key, name, known, registry.rules)}")
         files = [name for name in chosen if name not in known]
         expanded[key] = [name for name in known if name in chosen] + files if given else known
     return expanded
 
 
-def _canonical_name(key: str, name: str, known: Sequence[str]) -> str | None:
-    """The registered name *name* stands for, or None.  Unwinders may be existing ``.py`` files."""
+def unwinder_parts(name: str) -> tuple[str, tuple[str, ...]]:
+    """(name or ``.py`` file of the unwinder, names of the rules around it, innermost first) of ``name+rule+rule``."""
+    file, dot, rest = name.rpartition(".py+")
+    if dot:
+        return f"{file}.py", tuple(rest.split("+"))
+    if name.endswith(".py"):
+        return name, ()
+    base, *rules = name.split("+")
+    return base, tuple(rules)
+
+
+def known_unwinder(name: str, known: Sequence[str], rules: Sequence[str]) -> bool:
+    """Whether *name* is an unwinder, or an existing ``.py`` file, and what follows it are rules."""
+    base, around = unwinder_parts(name)
+    exists = base in known or (base.endswith(".py") and Path(base).is_file())
+    return exists and all(rule in rules for rule in around)
+
+
+def _unknown(key: str, name: str, known: Sequence[str], rules: Sequence[str]) -> str:
+    if key != "unwinders":
+        return f"unknown {_singular(key)} {_quote(name)}{did_you_mean(name, known)}"
+    return unknown_unwinder(name, known, rules)
+
+
+def unknown_unwinder(name: str, known: Sequence[str], rules: Sequence[str]) -> str:
+    """What is wrong with the name *name* of an unwinder and rules, and what may be meant."""
+    base, around = unwinder_parts(name)
+    wrong = next((rule for rule in around if rule not in rules), None)
+    if wrong is not None and known_unwinder(base, known, rules):
+        return f"unknown rule {_quote(wrong)} in {_quote(name)}{did_you_mean(wrong, rules)}"
+    return f"unknown unwinder {_quote(base)}{did_you_mean(base, known)}"
+
+
+def _canonical_name(key: str, name: str, known: Sequence[str], rules: Sequence[str]) -> str | None:
+    """The registered name *name* stands for, or None.  Unwinders may be existing ``.py`` files, rules around them."""
     if name in known:
         return name
     if key == "arches":
@@ -213,9 +247,7 @@ def _canonical_name(key: str, name: str, known: Sequence[str]) -> str | None:
         except InputError:
             return None
         return arch if arch in known else None
-    if key == "unwinders" and name.endswith(".py") and Path(name).is_file():
-        return name
-    return None
+    return name if key == "unwinders" and known_unwinder(name, known, rules) else None
 
 
 def _quote(name: str) -> str:

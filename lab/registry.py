@@ -16,15 +16,19 @@ from typing import TypeVar
 
 import lab.proposals
 import lab.unwind
+import lab.unwind.rules
 from lab.errors import InputError
+from lab.experiment import unwinder_parts
 from lab.proposals.api import Proposal
 from lab.unwind.api import MODES, Unwinder
+from lab.unwind.rules.api import Rule
+from lab.unwind.rules.compose import wrap
 from lab.unwind.watchdog import Loading, WalkHung, Watchdog
 from rewriters import REWRITERS
 
 _T = TypeVar("_T")
-_NAME = re.compile(r"[A-Za-z0-9._+-]{1,40}")
-"""What a user's unwinder may be called: the name stands in tables, file names and keys."""
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
+"""What a user's unwinder may be called: the name stands in tables, file names and keys; + joins rules to it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Names:
     workloads: tuple[tuple[str, tuple[int, ...], str], ...]
     proposals: tuple[str, ...]
     unwinders: tuple[str, ...]
+    rules: tuple[str, ...]
     rewriters: tuple[str, ...]
     compilers: tuple[str, ...]
     arches: tuple[str, ...]
@@ -50,6 +55,7 @@ def names() -> Names:
         workloads=tuple((w.name, w.rows, w.title) for w in all_workloads()),
         proposals=tuple(p.name for p in all_proposals()),
         unwinders=tuple(u.name for u in all_unwinders()),
+        rules=tuple(rule.name for rule in all_rules()),
         rewriters=REWRITERS,
         compilers=compiler_names(),
         arches=tuple(arch.name for arch in ARCHES),
@@ -70,6 +76,14 @@ def all_unwinders() -> tuple[Unwinder, ...]:
 
 
 @cache
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule of the modules of ``lab.unwind.rules`` (RULE, or RULES), by name."""
+    modules = list(_modules(lab.unwind.rules))
+    found = [rule for m in modules for rule in getattr(m, "RULES", (m.RULE,) if hasattr(m, "RULE") else ())]
+    return tuple(sorted(found, key=lambda rule: rule.name))
+
+
+@cache
 def all_proposals() -> tuple[Proposal, ...]:
     """Every proposal of the modules of ``lab.proposals``, by file, in each file's own order."""
     return tuple(p for m in _modules(lab.proposals) for p in getattr(m, "PROPOSALS", ()))
@@ -81,10 +95,19 @@ def proposal(name: str) -> Proposal:
 
 
 def unwinder(name: str) -> Unwinder:
-    """The unwinder called *name*, or the one in the file *name* if that ends in ``.py``."""
-    if name.endswith(".py"):
-        return load_unwinder(Path(name))
-    return _pick(name, {u.name: u for u in all_unwinders()}, "unwinder")
+    """The unwinder called *name*, or the one in the file *name* if that ends in ``.py``; rules follow, each behind
+    a ``+``, and wrap what stands before them."""
+    base, rules = unwinder_parts(name)
+    found = load_unwinder(Path(base)) if base.endswith(".py") else _pick(base, _unwinders(), "unwinder")
+    if found.oracle and rules:
+        raise InputError(f"'{name}': the oracle is told the truth; a rule has nothing to refuse there")
+    for each in rules:
+        found = wrap(found, _pick(each, {r.name: r for r in all_rules()}, "rule"))
+    return found
+
+
+def _unwinders() -> dict[str, Unwinder]:
+    return {u.name: u for u in all_unwinders()}
 
 
 def _pick(name: str, known: dict[str, _T], what: str) -> _T:
@@ -118,5 +141,5 @@ def load_unwinder(path: Path) -> Unwinder:
     if found.oracle:
         raise InputError(f"{path}: an oracle is told the truth, which no unwinder may see; leave oracle out")
     if not isinstance(found.name, str) or not _NAME.fullmatch(found.name):
-        raise InputError(f"{path}: the name of UNWINDER must be one word of letters, digits and ._+-, 40 at most")
+        raise InputError(f"{path}: the name of UNWINDER must be one word of letters, digits and ._-, 40 at most")
     return replace(found, origin=str(path))

@@ -46,18 +46,24 @@ def roots(root: Path) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
-def check_names(kind: str, given: Sequence[str], known: Sequence[str], files: bool = False) -> None:
-    """InputError for each of *given* that is not in *known* (nor, with *files*, an existing ``.py`` file)."""
+def check_names(kind: str, given: Sequence[str], known: Sequence[str]) -> None:
+    """InputError for each of *given* that is not in *known*."""
     from lab.errors import InputError
     from lab.experiment import did_you_mean
 
-    unknown = [name for name in given if name not in known and not (files and _is_unwinder_file(name))]
+    unknown = [name for name in given if name not in known]
     if unknown:
         raise InputError(*(f"unknown {kind} '{name}'{did_you_mean(name, known)}" for name in unknown))
 
 
-def _is_unwinder_file(name: str) -> bool:
-    return name.endswith(".py") and Path(name).is_file()
+def check_unwinders(given: Sequence[str], known: Sequence[str], rules: Sequence[str]) -> None:
+    """InputError for each of *given* that is no unwinder (nor an existing ``.py`` file), with rules or without."""
+    from lab.errors import InputError
+    from lab.experiment import known_unwinder, unknown_unwinder
+
+    unknown = [name for name in given if not known_unwinder(name, known, rules)]
+    if unknown:
+        raise InputError(*(unknown_unwinder(name, known, rules) for name in unknown))
 
 
 def print_json(value: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lab.commands.common import check_names, json_option, print_json, stdout_kept
+from lab.commands.common import check_names, check_unwinders, json_option, print_json, stdout_kept
 
 
 @click.command("explain", short_help="Explain the verdicts at one pc of one image.")
@@ -24,7 +24,7 @@ def command(*, image: Path, pc: str, unwinders: tuple[str, ...], mode: str, hit:
     from lab.untrusted import EMULATOR, apart
 
     names = registry.names()
-    check_names("unwinder", unwinders, names.unwinders, files=True)
+    check_unwinders(unwinders, names.unwinders, names.rules)
     check_names("mode", [mode], names.modes)
     with stdout_kept():
         wanted = (image, pc, list(unwinders), mode, hit)

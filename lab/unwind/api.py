@@ -50,6 +50,12 @@ class Reason(enum.IntEnum):
     NOT_ON_SHADOW = 10  # a live function whose return address the shadow stack does not hold
     LAYOUT_UNKNOWN = 11  # the rewriter's layout does not say where the return address is
     LR_DEAD = 12  # the return address was in the link register, which a call has overwritten
+    # said by rules (lab.unwind.rules)
+    INTERRUPTED = 50  # the task's flag says that it was preempted at the end of an interrupt
+    PT_REGS_MET = 51  # the frame records lead through a pt_regs
+    TRACE_FULL = 52  # the caller's buffer is full
+    NOT_AT_END = 53  # the walk ended elsewhere than at the task's own FINAL record
+    LR_MAY_BE_LIVE = 54  # the interrupted instruction lies where the return address may be in LR alone
 
 
 class Regs(NamedTuple):
@@ -81,6 +87,8 @@ class Mem(Protocol):
     shadow_limit: int
     shadow_cell: int
     shadow_distance: int
+    task: int
+    task_flags: int
 
     def load(self, address: int) -> int: ...
     def row(self, pc: int) -> tuple[int, int]: ...

@@ -56,6 +56,7 @@ class View:
     __slots__ = (
         *("stack_low", "stack_high", "final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset"),
         *("pac_mask", "shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
+        *("task", "task_flags"),
         *("load", "row"),
     )
 
@@ -84,6 +85,7 @@ class Reader:
         self.shadow_base, self.shadow_limit = source.shadow
         self.shadow_cell = (layout.cell or 0) if layout else 0
         self.shadow_distance = (layout.distance or 0) if layout else 0
+        self.task, self.task_flags = 0, 0  # no tasks
         self.layout_rows: tuple[LayoutRow, ...] = layout.rows if layout else ()
         self._row_starts = [row.start for row in self.layout_rows]
         self._row_cache: dict[int, tuple[int, int]] = {}

@@ -129,6 +129,8 @@ class S(enum.IntEnum):
     SHADOW_LIMIT = enum.auto()
     SHADOW_CELL = enum.auto()
     SHADOW_DISTANCE = enum.auto()
+    TASK = enum.auto()
+    TASK_FLAGS = enum.auto()
 
 
 class P(enum.IntEnum):
