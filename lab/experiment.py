@@ -12,8 +12,9 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -52,6 +53,7 @@ class Experiment(BaseModel):
     """One experiment.  Budgets are per execution: instructions retired, and seconds of wall clock.
 
     ``stacks`` is the number of differing stacks kept per cell.  An unwinder may be a path to a Python file.
+    ``files``: the user's files (lab.plugin) whose parts are known by name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -67,41 +69,64 @@ class Experiment(BaseModel):
     max_seconds: float = Field(default=120.0, strict=True, gt=0, allow_inf_nan=False)
     stacks: int = Field(default=8, strict=True, ge=0, lt=2**31)
     seed: int = Field(default=1, strict=True, ge=0, lt=2**63)
+    files: Names = []
 
     def canonical(self) -> str:
         """Stable JSON text: sorted keys, no spaces.  Equal experiments have equal texts."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        values = self.model_dump(mode="json", exclude=None if self.files else {"files"})  # ids are older than files
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where values came from, to say so in a message: a TOML file (name and text), options, a stored run."""
+    """Where values came from, to say so in a message: a TOML file (name and text), options, a stored run; ``proposed``:
+    key -> the user's file whose EXPERIMENT says so."""
 
     file: str | None = None
     text: str = ""
     options: frozenset[str] = frozenset()
     run: str | None = None
+    proposed: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, key: str, value: str | None = None) -> str:
         """``file:line`` of *value* in the list *key*, or ``--option``, or the run."""
         if self.run is not None:
             return self.run
+        if key in self.proposed:
+            return f"{self.proposed[key]}: EXPERIMENT"
         if key in self.options or self.file is None:
             return "--" + (_singular(key) if key in NAME_LISTS else key).replace("_", "-")
         return f"{self.file}:{locate(self.text, key, value)}"
 
 
-def read_experiment(file: Path | None, options: Mapping[str, Any], registry: Registry) -> Experiment:
-    """The experiment in *file* (TOML; None = all defaults) with *options* laid over it, expanded to names.
+Proposed = Mapping[str, tuple[str, Any]]
+"""Key -> (the user's file that says so, value)."""
+
+
+def read_experiment(
+    file: Path | None, options: Mapping[str, Any], registry: Registry, proposed: Proposed = MappingProxyType({})
+) -> Experiment:
+    """The experiment in *file* (TOML; None = all defaults) with *options* laid over it and *proposed* under it,
+    expanded to names.
 
     Only options the user gave belong in *options*.  The result lists every name, in the registry's order
     and once each, so the same choice always has the same canonical text.  InputError lists all mistakes.
     """
     text = "" if file is None else _read(file)
     given = {key: list(value) if key in NAME_LISTS else value for key, value in options.items()}
-    source = Source(None if file is None else str(file), text, frozenset(given))
     values = {} if file is None else _parse(text, str(file))
-    return _checked(values | given, source, registry)
+    under = {key: value for key, value in proposed.items() if key not in values | given}
+    places = {key: name for key, (name, _) in under.items()}
+    source = Source(None if file is None else str(file), text, frozenset(given), proposed=places)
+    return _checked({key: value for key, (_, value) in under.items()} | values | given, source, registry)
+
+
+def files_of(file: Path | None) -> list[str]:
+    """The user's files that the TOML *file* names, to be known before its names are looked at; [] where it has no such
+    list: ``read_experiment`` says what is wrong with it."""
+    values = {} if file is None else _parse(_read(file), str(file))
+    given = values.get("files", [])
+    return given if isinstance(given, list) and all(isinstance(name, str) for name in given) else []
 
 
 def revive(stored: Experiment, registry: Registry, run: str) -> Experiment:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 from lab import registry
 from lab.arch import arch_by_name
@@ -47,6 +48,7 @@ class Job:
     limits: Limits
     stacks: int
     engine: str = NATIVE
+    files: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -87,6 +89,8 @@ class Subject:
 def run_job(job: Job) -> JobResult:
     """Build, rewrite, execute, judge, count.  A pair that does not exist gives ``unsupported`` cells."""
     result = JobResult()
+    for file in job.files:
+        registry.add_file(Path(file))
     proposal, workload = registry.proposal(job.proposal), workload_by_name(job.workload)
     reason = unsupported(job)
     if reason is not None:

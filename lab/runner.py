@@ -32,6 +32,7 @@ def expand(experiment: Experiment) -> list[Job]:
             experiment.size,
             limits,
             experiment.stacks,
+            files=tuple(experiment.files),
         )
         for arch in experiment.arches or known.arches
         for compiler in experiment.compilers or known.compilers
