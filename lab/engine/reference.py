@@ -12,6 +12,7 @@ import time
 
 from lab.arch.decode import Kind
 from lab.covers import Coverage
+from lab.engine.hardware import HardwareShadow, faults_note
 from lab.engine.plan import (
     RED_ZONE,
     Execution,
@@ -47,7 +48,8 @@ class ReferenceEngine:
         self.features = Features(image, rewrite)
         self.coverage = Coverage(image, rewrite)
         self.truth = TruthStack(self.coverage.body)
-        self.reader = make_reader(self.machine)
+        self.reader = make_reader(self.machine, plan.tables)
+        self.hardware = HardwareShadow(self.machine)
         self.recorder = Recorder(plan.stacks, self.machine.registers)
         arch = image.arch
         lr = arch.lr or arch.sp
@@ -67,7 +69,8 @@ class ReferenceEngine:
         self._check()
         engines = (NAME,) * len(self.plan.unwinders)
         tallies, stacks = self.recorder.tallies(), self.recorder.stacks()
-        return Execution(outcome, self._instructions, self.truth.calls, wall, tallies, stacks, engines)
+        notes = faults_note(self.hardware.faults)
+        return Execution(outcome, self._instructions, self.truth.calls, wall, tallies, stacks, engines, notes)
 
     def _check(self) -> None:
         expected = {BOUNDARY: self._instructions * self._boundary, CALL: self.truth.calls * self._call}
@@ -82,7 +85,9 @@ class ReferenceEngine:
 
     def _instruction(self, pc: int) -> None:
         sp, fp, lr, ssp = self._file.read()
-        regs = Regs(pc, sp, fp, lr if self._has_lr else 0, ssp if self._has_ssp else 0)
+        self.hardware.before(pc)
+        hssp = self.hardware.pointer
+        regs = Regs(pc, sp, fp, lr if self._has_lr else 0, ssp if self._has_ssp else 0, hssp)
         if not self.machine.stack_low <= sp <= self.machine.stack_high:
             raise InputError(sp_left_text(self.image, sp, pc))
         truth = self.truth
@@ -92,12 +97,16 @@ class ReferenceEngine:
             self._confirm(pending, regs)
             if self._call:
                 self._call_stop(pending, regs)
+            self.hardware.push(pending.ra)
+            regs = regs._replace(hssp=self.hardware.pointer)
         truth.before(pc, sp)
         if self._boundary:
             self._boundary_stop(regs)
         insn = self.machine.insn_at(pc)
         if insn.kind is Kind.CALL:
             truth.call(insn.end, sp, shadow_pointer(self.machine, regs.ssp))
+        else:
+            self.hardware.at(insn)
 
     def _delivered(self, ra: int, sp: int) -> None:
         """A signal's handler runs next, as if called: its activation ends when control arrives at *ra*."""
@@ -122,7 +131,7 @@ class ReferenceEngine:
     def _call_stop(self, event: CallEvent, regs: Regs) -> None:
         """The call has retired and its activation is not yet on the truth stack: the caller's view."""
         self.reader.no_exception()
-        at = Regs(event.ra, event.sp_at_call, regs.fp, regs.lr, regs.ssp)
+        at = regs._replace(pc=event.ra, sp=event.sp_at_call)
         self._stop(CALL, at, self.truth.trace(), self._dynamic(at, after_call=True))
 
     def _stop(self, mode: int, regs: Regs, truth: tuple[int, ...], dynamic: DynamicFeatures) -> None:

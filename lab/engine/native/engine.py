@@ -19,6 +19,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from lab.covers import Coverage
+from lab.engine.hardware import faults_note
 from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, NODE_WORDS, Changed, Event, P, Place, S, Truth
 from lab.engine.native.codes import features_of, judgement_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
@@ -56,7 +57,7 @@ class NativeEngine:
         self.image, self.plan = image, plan
         self.machine = machine = plan.machine(image, rewrite)
         self.features, self.coverage = Features(image, rewrite), Coverage(image, rewrite)
-        self.reader: Reader = make_reader(machine)
+        self.reader: Reader = make_reader(machine, plan.tables)
         self.keeper = Keeper(plan.stacks, machine.registers)
         spans = build_spans(machine, self.coverage, self.features, self.reader)
         self.places = Places(image.arch, spans)
@@ -86,6 +87,7 @@ class NativeEngine:
             Event.UNKNOWN_STATUS: self._unknown_status,
             Event.AUDIT: self._audit,
             Event.IMBALANCE: self._imbalance,
+            Event.CALL_SITE: lambda a, _b: self.state.found_site(a, self.reader.after_call(a)),
         }
         machine.on_write(self._host_wrote)
         machine.on_delivery(self.state.delivered)
@@ -99,7 +101,8 @@ class NativeEngine:
         state[S.LIMIT] = plan.limits.instructions
         state[S.RED_ZONE] = RED_ZONE if plan.model == "signal" else 0
         state[S.BALANCE] = balance
-        for unwinder in state.unwinders:
+        for unwinder, given in zip(state.unwinders, plan.unwinders, strict=True):
+            unwinder.block[P.CAP], unwinder.block[P.CAP_STATUS] = given.cap, given.cap_status
             for mode in (BOUNDARY, CALL):
                 if plan.stacks == 0:
                     unwinder.set_full(mode)
@@ -113,7 +116,8 @@ class NativeEngine:
         wall = time.perf_counter() - began
         instructions, calls = self.instructions, self.state[S.CALLS]
         engines = (NAME,) * len(self.plan.unwinders)
-        return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks(), engines)
+        notes = faults_note(self.state[S.HW_FAULTS])
+        return Execution(outcome, instructions, calls, wall, self._tallies(), self.keeper.stacks(), engines, notes)
 
     @property
     def instructions(self) -> int:
@@ -225,9 +229,11 @@ class NativeEngine:
         for start, end in ranges:
             self.places.forget(start, end)
             self.machine.forget_code(start, end)
+        self.state.forget_sites()
 
     def _host_wrote(self, address: int, size: int) -> None:
         self.state.forget()
+        self.state.forget_sites()
         self.places.forget(address, address + size)
 
     # -- stops looked at by Python --------------------------------------------------------------------------
@@ -245,7 +251,7 @@ class NativeEngine:
     def regs(self) -> Regs:
         """The registers of the stop at hand."""
         state = self.state
-        return Regs(state[S.PC], state[S.SP], state[S.FP], state[S.LR], state[S.SSP])
+        return Regs(state[S.PC], state[S.SP], state[S.FP], state[S.LR], state[S.SSP], state[S.HSSP])
 
     def _lay_overlay(self, regs: Regs) -> None:
         if self.state[S.MODE] == BOUNDARY:

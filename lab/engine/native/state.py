@@ -20,6 +20,8 @@ from lab.engine.native.cells import (
     NODE_WORDS,
     NOWHERE,
     PATH_LIMIT,
+    SITE_CALL,
+    SITE_NONE,
     TRUTH_WORDS,
     Changed,
     P,
@@ -29,7 +31,9 @@ from lab.engine.native.cells import (
 from lab.engine.native.tables import Places, Span8
 from lab.machine.machine import Machine
 from lab.machine.registers import RegisterBlock
+from lab.metadata.rules import Field
 from lab.unwind.api import MASK64
+from lab.unwind.code_view import TABLES
 from lab.unwind.host import STEP_BUDGET
 from lab.unwind.reader import Reader
 
@@ -37,7 +41,7 @@ Words = npt.NDArray[np.uint64]
 _FACTS = (
     *("final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset", "pac_mask"),
     *("shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
-    *("task", "task_flags"),
+    *("task", "task_flags", "hw_base", "hw_limit"),
 )
 _GROWN = {"truth": (S.TRUTH, S.TRUTH_LIMIT), "entries": (S.ENTRIES, S.ENTRY_LIMIT), "nodes": (S.NODES, S.NODE_LIMIT)}
 _EVERYTHING = sum(Changed)
@@ -59,6 +63,7 @@ class State:
         self._set_code(spans, places)
         for name in _FACTS:
             self[S[name.upper()]] = getattr(reader, name)
+        self._set_lookups(reader)
         self._set_truth(spans.functions)
         self.unwinders: list[UnwinderState] = []
 
@@ -150,6 +155,33 @@ class State:
         self[S.SPAN_FACTS] = self.array("span_facts", spans.facts)
         self[S.PC] = MASK64
         self[S.LISTS] = self.array("lists", np.zeros(2 * places.count, np.uint32))
+
+    def _set_lookups(self, reader: Reader) -> None:
+        """What unwinders may look up, and the hardware's shadow stack."""
+        code, rules = reader.code, []
+        for number in range(TABLES):
+            rows = code.tables[number].array() if number in code.tables else np.zeros((1, len(Field)), np.uint64)
+            rules += [self.array(f"rules{number}", np.ascontiguousarray(rows)), len(rows) - 1]
+        self[S.RULES] = self.array("rules", np.array(rules, np.uint64))
+        for name, first, end in (("text", S.TEXT, S.TEXT_END), ("stacks", S.STACKS, S.STACKS_END)):
+            pairs = np.array(getattr(code, name), np.uint64)
+            self[first] = self.array(name, pairs)
+            self[end] = self[first] + pairs.nbytes
+        self[S.SITES] = self.array("sites", np.zeros(self[S.CODE_SIZE], np.uint8))
+        self[S.HSSP] = reader.hw_limit
+        if reader.hw_limit:
+            mapping = next(m for m in self._machine.mappings if m.start == reader.hw_base)
+            self[S.HW_HOST] = mapping.host_address - mapping.start
+
+    def found_site(self, address: int, ends: bool) -> int:
+        """Whether a call *ends* before *address*, noted and as its code."""
+        code = SITE_CALL if ends else SITE_NONE
+        self.arrays["sites"][address - self[S.CODE_LOW]] = code
+        return code
+
+    def forget_sites(self) -> None:
+        """Where calls end is not known any more."""
+        self.arrays["sites"][:] = 0
 
     def _set_truth(self, functions: int) -> None:
         for name, records, words in (

@@ -36,7 +36,7 @@ def keeps(mem: Any, words: Cursor, status: int, ra: int) -> tuple[int, Cursor]:
 @dataclass(frozen=True)
 class Rule:
     """One rule.  ``needs_layout``: it asks the rewriter's layout, so the image must have a shadow stack;
-    ``arches`` None means every architecture."""
+    ``arches`` None means every architecture; ``tables``: the rule tables it looks up."""
 
     name: str
     title: str
@@ -46,3 +46,4 @@ class Rule:
     after: Callable[[Any, Cursor, int, int], tuple[int, Cursor]] = keeps
     arches: frozenset[str] | None = None
     needs_layout: bool = False
+    tables: tuple[int, ...] = ()

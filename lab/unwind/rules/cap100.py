@@ -26,7 +26,7 @@ def after(mem: Mem, words: Cursor, status: int, ra: int) -> tuple[int, Cursor]:
     if status != FRAME or count == ENTRIES:
         return status, (count,)
     if count + 1 == ENTRIES:
-        return Reason.TRACE_FULL | GOES_ON, (ENTRIES,)
+        return Reason.TOO_MANY | GOES_ON, (ENTRIES,)
     return status, (count + 1,)
 
 

@@ -74,6 +74,7 @@ def wrap(unwinder: Unwinder, rule: Rule) -> Unwinder:
         step=step,
         arches=_both(unwinder.arches, rule.arches),
         needs_shadow=unwinder.needs_shadow or rule.needs_layout,
+        tables=tuple(sorted({*unwinder.tables, *rule.tables})),
         origin="",
     )
 

@@ -25,7 +25,7 @@ def before(mem: Mem, words: Cursor) -> tuple[int, Cursor]:
     """Looks at the record at hand."""
     fp, low, done = words
     if not done and pt_regs(mem, fp, low) != 0:
-        return Reason.PT_REGS_MET | GOES_ON, (fp, low, 1)
+        return Reason.REGS_FRAME | GOES_ON, (fp, low, 1)
     return 0, words
 
 

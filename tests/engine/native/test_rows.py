@@ -10,7 +10,7 @@ from lab.registry import all_unwinders, unwinder
 from lab.unwind.api import FRAME, Cursor, Mem, Regs, StepResult, Unwinder, where, where_offset
 from tests.engine.native.designs import DESIGNS
 
-KNOWN = {"fp": NO_PC, "fp-reliable": NO_PC, "scs": NO_PC, "scs-lr": 1}
+KNOWN = {"dwarf": 0, "fp": NO_PC, "fp-reliable": NO_PC, "hw-shadow": NO_PC, "scs": NO_PC, "scs-lr": 1}
 """What was read by hand."""
 
 

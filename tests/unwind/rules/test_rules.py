@@ -12,13 +12,15 @@ from lab.engine.plan import Execution, Plan
 from lab.engine.reference import ReferenceEngine
 from lab.errors import InputError
 from lab.experiment import unwinder_parts
+from lab.machine.machine import Limits
 from lab.registry import all_rules, unwinder
+from lab.selftest.cases import Case
 from lab.unwind.api import BOUNDARY, CALL
 from lab.unwind.rules.compose import wrap
 from tests.engine.native.agreement import assert_agree, case
 from tests.engine.native.designs import DESIGNS
 from tests.engine.random_programs import random_program
-from tests.support import ARCH_NAMES, assemble, execute, verdicts
+from tests.support import ARCH_NAMES, assemble, compile_c, execute, verdicts
 from tests.unwind.rules.programs import DEPTH, KERNEL, USER, flagged, recursion, through_pt_regs
 
 PLAIN = tuple(rule for rule in all_rules() if not rule.needs_layout)
@@ -48,7 +50,7 @@ def test_a_buffer_of_100_entries_is_full_with_the_pc_and_99_return_addresses(arc
     said = assert_agree(case(recursion(arch), [unwinder(name) for name in names], ("call",), stacks=10_000))
     full = [kept for kept in said.stacks if kept.unwinder == 1]
     assert min(len(kept.truth) for kept in full) == 99
-    assert {kept.judgement.reason for kept in full} == {"trace_full"}
+    assert {kept.judgement.reason for kept in full} == {"too_many"}
     assert {kept.judgement.doubt.value for kept in full} == {"needless"}
     assert set(verdicts(said, CALL, 2)) == {"exact"}
     # _start calls test_main, which calls down(DEPTH) .. down(0): the n-th call has n - 1 return addresses below its pc.
@@ -67,7 +69,7 @@ def test_a_pt_regs_in_the_trace(arch: str, state: dict[str, int], refuses: bool)
         for t in where
         if t.mode == CALL and image.function_at(t.pc - 1).name == "outer"  # type: ignore[union-attr]
     }
-    assert (0, "pt_regs_met") in at_outer
+    assert (0, "regs_frame") in at_outer
     assert ((1, "exception") in at_outer) is refuses
 
 
@@ -127,3 +129,35 @@ def test_a_name_is_an_unwinder_and_rules_and_a_file_may_have_a_plus_in_its_path(
     assert unwinder_parts("a+b/mine.py") == ("a+b/mine.py", ())
     assert unwinder_parts("fp+cap100") == ("fp", ("cap100",))
     assert unwinder("fp+cap100+end-check") is unwinder("fp+cap100+end-check")
+
+
+LEAF = """
+__attribute__((noinline)) long leaf(long x) { return x * 3 + 1; }
+__attribute__((noinline)) long twice(long x) { return leaf(x) + leaf(x + 1); }
+int test_main(void) { return twice(1) != 11; }
+"""
+
+
+def test_the_table_says_where_lr_may_be_live_and_what_is_left_of_the_plain_walk_is_sound() -> None:
+    """Leaf, prologue and epilogue are refused, each with cause; in the middle nothing is."""
+    image = compile_c("aarch64", LEAF)
+    said = assert_agree(case(image, [unwinder("fp"), unwinder("fp+lr-dwarf"), unwinder("dwarf+cap100+end-check")]))
+    inside = [t for t in said.tallies if t.mode == BOUNDARY and not image.locate(t.pc).startswith("_start")]
+    refused = {t.pc for t in inside if t.unwinder == 1 and t.judgement.reason == "lr_may_be_live"}
+    assert {t.pc for t in inside if t.unwinder == 0 and t.judgement.verdict.value == "missing"} == refused
+    assert {t.judgement.verdict.value for t in inside if t.unwinder == 1 and t.pc not in refused} == {"exact"}
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_the_layout_says_where_lr_may_be_live(arch: str) -> None:
+    proposal = {"aarch64": "pac-register-use", "x86_64": "xray-memory-check"}[arch]
+    subject = Case(arch, "longjmp", proposal).subject()
+    both = [unwinder("scs"), unwinder("scs+lr-layout")]
+    said = assert_agree(case(subject.image, both, rewrite=subject.rewrite, limits=Limits(3000, 60)), status=None)
+    plain, ruled = ([t for t in said.tallies if (t.unwinder, t.mode) == (i, BOUNDARY)] for i in (0, 1))
+    missed = {t.pc for t in plain if t.judgement.verdict.value == "missing"}
+    doubts = {(t.pc, t.judgement.reason) for t in ruled if t.judgement.reason}
+    assert missed and {pc for pc, _ in doubts} >= missed
+    said_so = {reason for _, reason in doubts}
+    assert "lr_may_be_live" in said_so
+    assert said_so <= {"lr_may_be_live", "layout_unknown", "shadow_bounds"}, "the last is said by scs itself"

@@ -6,8 +6,10 @@ from lab.engine.native.cells import GROUP_BITS, NOWHERE, TICKS, Changed, Event, 
 from lab.engine.native.classify import CALL as CALLS
 from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
 from lab.engine.native.classify import PC as PC_REGISTER
+from lab.engine.native.classify import RETURN as RETURNS
 from lab.engine.native.core.balance import balanced
 from lab.engine.native.core.features import shadow_pointer
+from lab.engine.native.core.hardware import popped, pushed_by_call
 from lab.engine.native.core.memory import facts, forget_all, plain64, stored
 from lab.engine.native.core.stop import boundary_stop, call_stop
 from lab.engine.native.core.truth import before
@@ -91,11 +93,15 @@ def instruction(s, pc, place, code):
     sp = load64(get(s, S.SP_HOST))
     if not compared(s, pc, sp):
         return 0
+    if get(s, S.RETURNING):
+        popped(s, pc)
     own = code >> 32
     called = get(s, S.PENDING)
     if called:
         after_call(s)
         put(s, S.SP, sp)
+        if get(s, S.HW_LIMIT):
+            pushed_by_call(s, get(s, S.PENDING_RA))
     top = get(s, S.TOP_AT_CALL)
     if called or (sp >= top and (sp > top or own != get(s, S.OWN) or only_top(s, pc))):
         before(s, pc, sp, own)
@@ -111,6 +117,8 @@ def instruction(s, pc, place, code):
         put(s, S.PENDING_RA, pc + (code >> 8 & 0xFF))
         put(s, S.PENDING_SP, sp)
         put(s, S.PENDING_MARKER, shadow_pointer(s))
+    elif code & RETURNS and get(s, S.HW_LIMIT):
+        put(s, S.RETURNING, 1)
     return 0
 
 
