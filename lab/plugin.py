@@ -165,7 +165,7 @@ def _line(path: Path, error: BaseException) -> str:
     """``file:line`` of the innermost place in *path* that *error* came through."""
     at, line = error.__traceback__, 0
     while at is not None:
-        if at.tb_frame.f_code.co_filename == str(path):
+        if Path(at.tb_frame.f_code.co_filename) == path.resolve():
             line = at.tb_lineno
         at = at.tb_next
     return f"{path}:{line}" if line else str(path)

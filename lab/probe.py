@@ -8,7 +8,7 @@ from lab.arch.decode import Kind
 from lab.engine.native.cells import Changed, S
 from lab.engine.native.engine import NativeEngine
 from lab.engine.native.tables import TooWideError
-from lab.engine.plan import Plan, covered_by, shadow_pointer
+from lab.engine.plan import Plan, covered_by, make_reader, shadow_pointer
 from lab.engine.reference import ReferenceEngine
 from lab.features import DynamicFeatures
 from lab.images.image import Image
@@ -38,18 +38,23 @@ class _Found(Exception):  # noqa: N818  not an error: it ends the execution at t
 
 
 class PlainProbe(ReferenceEngine):
-    """The reference engine, run to the *hit*-th stop at *pc* in one mode."""
+    """The reference engine, run to the *hit*-th stop at *pc* in one mode; with *stop*, to that stop, counted from 0 as
+    a kept stack's (lab.engine.tally)."""
 
-    def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int) -> None:
+    def __init__(
+        self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None
+    ) -> None:
         super().__init__(image, rewrite, plan)
         self.pc, self.hit, self.seen = pc, hit, 0
         self.found: Stop | None = None
+        self._wanted, self._number = stop, -1
 
     def _stop(self, mode: int, regs: Regs, truth: tuple[int, ...], dynamic: DynamicFeatures) -> None:
+        self._number += 1
         if regs.pc != self.pc:
             return
         self.seen += 1
-        if self.seen == self.hit:
+        if self.seen == self.hit if self._wanted is None else self._number == self._wanted:
             self.found = Stop(mode, regs, truth, dynamic, self.machine.registers())
             raise _Found
 
@@ -64,10 +69,14 @@ class PlainProbe(ReferenceEngine):
 class NativeProbe(NativeEngine):
     """The native engine, run there.  The place looked for is never left decoded, so Python is asked each time."""
 
-    def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int) -> None:
+    def __init__(
+        self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None
+    ) -> None:
         super().__init__(image, rewrite, Plan((), plan.modes, plan.limits, 0, plan.model))
+        self.reader = make_reader(self.machine, plan.tables)
         self.pc, self.hit, self.seen = pc, hit, 0
         self.found: Stop | None = None
+        self._wanted = stop
         self._mode = MODES[plan.modes[0]]
 
     def _decode(self, pc: int, b: int) -> None:
@@ -85,7 +94,8 @@ class NativeProbe(NativeEngine):
             return
         self.places.forget(self._watched, self._watched + 1)
         self.seen += 1
-        if self.seen == self.hit:
+        number = self.instructions - 1 if self._mode == BOUNDARY else self.state[S.CALLS]
+        if self.seen == self.hit if self._wanted is None else number == self._wanted:
             innermost, load = (truth[0] if truth else None), self.machine.memory.load
             registers = (regs.sp, regs.fp, shadow_pointer(self.machine, regs.ssp))
             dynamic = self.features.dynamic(regs.pc, registers, innermost, load, after_call=self._mode == CALL)
@@ -105,12 +115,15 @@ class NativeProbe(NativeEngine):
 Probe = NativeProbe | PlainProbe
 
 
-def probe(image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int) -> Probe:
-    """A probe that has not run yet, native where the image's code fits the tables."""
+def probe(image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None) -> Probe:
+    """A probe that has not run yet, native where the image's code fits the tables and no unwinder wants more than what
+    every machine has."""
+    if any(unwinder.hardware for unwinder in plan.unwinders):
+        return PlainProbe(image, rewrite, plan, pc, hit, stop=stop)
     try:
-        return NativeProbe(image, rewrite, plan, pc, hit)
+        return NativeProbe(image, rewrite, plan, pc, hit, stop=stop)
     except TooWideError:
-        return PlainProbe(image, rewrite, plan, pc, hit)
+        return PlainProbe(image, rewrite, plan, pc, hit, stop=stop)
 
 
 def ask(at: Probe, unwinder: Unwinder) -> tuple[Trace, Judgement, list[tuple[int, int]]]:

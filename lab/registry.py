@@ -27,6 +27,7 @@ from lab.unwind.rules.compose import wrap
 from rewriters import REWRITERS, add_flavour, check_request
 
 _T = TypeVar("_T")
+_A = {"unwinder": "an unwinder", "rule": "a rule", "proposal": "a proposal"}
 _ADDED: dict[str, Plugin] = {}
 """The user's files of this process, by path."""
 
@@ -165,7 +166,7 @@ def _registered(found: Plugin) -> Plugin:
         others = [part.name for other in _ADDED.values() for part in getattr(other, f"{kind}s")]
         for name in names:
             if name in (*taken, *others):
-                raise InputError(f"{found.file}: there is a {kind} called '{name}' already; give it another name")
+                raise InputError(f"{found.file}: there is {_A[kind]} called '{name}' already; give it another name")
     for spec in found.flavours:
         add_flavour(spec, found.file)
     for proposed in found.proposals:

@@ -68,9 +68,10 @@ def _check(spec: FlavourSpec, where: str, arch: Arch, text: str, policy: Policy 
         emit(arch, what, _AT, Binding(arch.scratch[:2], _CELL))
     except LabError as error:
         raise InputError(f"{where}: {error}; write it as capstone prints it") from error
-    except (KeyError, IndexError, ValueError) as error:
-        raise InputError(
-            f"{where}: {type(error).__name__} {error}: see rewriters/flavours/api.py for the text"
-        ) from error
+    except KeyError as error:
+        known = "{s0}, {s1}, {lo}, {lr}, and the forms of rewriters/flavours/api.py"
+        raise InputError(f"{where}: unknown name {error.args[0]!r} in '{text}'; there are {known}") from error
+    except (IndexError, ValueError) as error:
+        raise InputError(f"{where}: cannot read '{text}': {error}; see rewriters/flavours/api.py") from error
     if what.lines and not any(line.flips for line in what.lines):
         raise InputError(f"{where}: mark the instruction after which the entry is on (or off) with ' !' behind it")

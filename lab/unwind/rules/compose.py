@@ -75,7 +75,6 @@ def wrap(unwinder: Unwinder, rule: Rule) -> Unwinder:
         arches=_both(unwinder.arches, rule.arches),
         needs_shadow=unwinder.needs_shadow or rule.needs_layout,
         tables=tuple(sorted({*unwinder.tables, *rule.tables})),
-        origin="",
     )
 
 
