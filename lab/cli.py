@@ -23,6 +23,7 @@ from lab.interrupts import stoppable
 
 COMMANDS = {
     "demo": "demo",
+    "new": "new",
     "run": "run",
     "report": "report",
     "list": "listing",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 from lab import registry
 from lab.arch import arch_by_name
@@ -48,6 +49,7 @@ class Job:
     stacks: int
     engine: str = NATIVE
     seed: int = 1
+    files: tuple[str, ...] = ()
 
     @property
     def runtime(self) -> str:
@@ -94,6 +96,8 @@ class Subject:
 def run_job(job: Job) -> JobResult:
     """Build, rewrite, execute, judge, count.  A pair that does not exist gives ``unsupported`` cells."""
     result = JobResult()
+    for file in job.files:
+        registry.add_file(Path(file))
     proposal, workload = registry.proposal(job.proposal), workload_by_name(job.workload)
     reason = unsupported(job)
     if reason is not None:

@@ -64,6 +64,10 @@ class Reason(enum.IntEnum):
     NOT_TEXT = 20  # a return address outside code
     SHADOW_MISMATCH = 21  # shadow stack and stack do not say the same
     TOO_MANY = 22  # more frames than the consumer has room for
+    # said by rules (lab.unwind.rules)
+    INTERRUPTED = 50  # the task's flag says that it was preempted at the end of an interrupt
+    NOT_AT_END = 53  # the walk ended elsewhere than at the task's own FINAL record
+    LR_MAY_BE_LIVE = 54  # the interrupted instruction lies where the return address may be in LR alone
 
 
 class Regs(NamedTuple):

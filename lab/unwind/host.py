@@ -207,15 +207,17 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _place(error: BaseException) -> str:
-    """``file.py:12`` of the innermost frame."""
+def _place(error: BaseException, origin: str = "") -> str:
+    """``file.py:12`` of the innermost frame; of the innermost one in the user's file *origin*, where there is one."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name != "_look"]
+    own = Path(origin).resolve() if origin else None
+    frames = [f for f in frames if Path(f.filename) == own] or frames
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _blame(unwinder: Unwinder, error: BaseException) -> str:
     """``file.py:12: ValueError: text`` in one line."""
-    place = _place(error) or _file(unwinder)
+    place = _place(error, unwinder.origin) or _file(unwinder)
     try:
         text = " ".join(str(error).split())
     except Exception:

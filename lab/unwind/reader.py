@@ -103,6 +103,7 @@ class Reader:
         self.shadow_base, self.shadow_limit = source.shadow
         self.shadow_cell = (layout.cell or 0) if layout else 0
         self.shadow_distance = (layout.distance or 0) if layout else 0
+        self.task, self.task_flags = 0, 0  # no tasks
         self.layout_rows: tuple[LayoutRow, ...] = layout.rows if layout else ()
         self._row_starts = [row.start for row in self.layout_rows]
         self._row_cache: dict[int, tuple[int, int]] = {}

@@ -242,8 +242,6 @@ class NativeEngine:
         self.state.forget_sites()
         self.places.forget(address, address + size)
 
-    # -- stops looked at by Python --------------------------------------------------------------------------
-
     def truth(self) -> tuple[int, ...]:
         """The live return addresses, innermost first."""
         levels = self.state.arrays["truth"][1 : self.state[S.DEPTH] + 1, Truth.RA]
@@ -286,8 +284,7 @@ class NativeEngine:
         if native != judged:
             place = f"{self.image.path}: {unwinder.name} at {self.image.locate(regs.pc)}"
             raise EngineError(f"{place}: native {short_text(native)}, reference {short_text(judged)}")
-        at = self.asides.now.place if mode in (INJECT, BLOCKED) else regs.pc
-        return Said(regs, judged, truth, trace.addresses, at)
+        return Said(regs, judged, truth, trace.addresses, self.asides.now.place if mode in (INJECT, BLOCKED) else regs.pc)
 
     def _keep(self, index: int, mode: int) -> None:
         stop = self.instructions - 1 if mode == BOUNDARY else self.state[S.CALLS]
