@@ -284,7 +284,8 @@ class NativeEngine:
         if native != judged:
             place = f"{self.image.path}: {unwinder.name} at {self.image.locate(regs.pc)}"
             raise EngineError(f"{place}: native {short_text(native)}, reference {short_text(judged)}")
-        return Said(regs, judged, truth, trace.addresses, self.asides.now.place if mode in (INJECT, BLOCKED) else regs.pc)
+        aside = mode in (INJECT, BLOCKED)
+        return Said(regs, judged, truth, trace.addresses, self.asides.now.place if aside else regs.pc)
 
     def _keep(self, index: int, mode: int) -> None:
         stop = self.instructions - 1 if mode == BOUNDARY else self.state[S.CALLS]
