@@ -25,8 +25,9 @@ def plain_image(arch: str, workload: str) -> Path:
 
 class Run:
     """One run; ``every``: the workload's own instructions between two interrupts, 0 for none; with ``user`` those in
-    user mode count as well.  Every third interrupt is followed by another as soon as the handler lets one in.  ``watch``
-    is called before each instruction and ``before_take`` before each interrupt, both with this object and the pc."""
+    user mode count as well.  Every third interrupt is followed by another as soon as the handler lets one in.
+    ``watch`` is called before each instruction and ``before_take`` before each interrupt, both with this object and
+    the pc."""
 
     def __init__(
         self,
