@@ -1,4 +1,4 @@
-"""A workload in the small kernel, interrupted at every so many of its own instructions."""
+"""A workload in the small kernel, interrupted at every so many of its instructions."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def plain_image(arch: str, workload: str) -> Path:
 
 
 class Run:
-    """One run; ``every``: the workload's own instructions between two interrupts, 0 for none.  Every third one is
-    followed by another as soon as the handler lets one in.  ``watch`` is called before each instruction and
-    ``before_take`` before each interrupt, both with this object and the pc."""
+    """One run; ``every``: the workload's own instructions between two interrupts, 0 for none; with ``user`` those in
+    user mode count as well.  Every third interrupt is followed by another as soon as the handler lets one in.
+    ``watch`` is called before each instruction and ``before_take`` before each interrupt, both with this object and
+    the pc."""
 
     def __init__(
         self,
@@ -35,8 +36,10 @@ class Run:
         source: int = TIMER,
         watch: Callable[[Run, int], None] | None = None,
         before_take: Callable[[Run, int], None] | None = None,
+        *,
+        user: bool = False,
     ) -> None:
-        self.image, self.every, self.source = image, every, source
+        self.image, self.every, self.source, self.user = image, every, source, user
         self.watch, self.before_take = watch, before_take
         self.machine = Machine(image, limits=Limits(5_000_000, 120))
         found = self.machine.exceptions
@@ -45,7 +48,7 @@ class Run:
         names = {name for f in image.functions if self.in_kernel(f.start) for name in f.names}
         self._detours = [f for f in image.functions if f.name.removesuffix(".detour") in names]
         self._own: dict[int, bool] = {}
-        self.total = self.own = self.taken = self.nested = self.switches = self.in_user = 0
+        self.total = self.own = self.taken = self.nested = self.switches = self.in_user = self._places = 0
         self._pending = False
 
     def symbol(self, name: str) -> int:
@@ -79,11 +82,13 @@ class Run:
             self._take(pc)
             return
         self.total += 1
-        self.in_user += self.exceptions.in_user
+        user, own = self.exceptions.in_user, self.is_own(pc)
+        self.in_user += user
         self.switches += pc == self.symbol("lab_switched")
-        if self.is_own(pc):
-            self.own += 1
-            self._pending |= bool(self.every) and self.own % self.every == 0
+        self.own += own
+        if own or (user and self.user):
+            self._places += 1
+            self._pending |= bool(self.every) and self._places % self.every == 0
         if self.watch:
             self.watch(self, pc)
 

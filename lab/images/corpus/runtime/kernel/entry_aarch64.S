@@ -179,7 +179,10 @@ lab_kernel_entry:
 	.cfi_return_column DWARF_PC
 	.cfi_def_cfa sp, PT_REGS_SIZE
 	.if	\el == 1
-	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	.cfi_rel_offset x\n, 8 * \n
+	.endr
+	.irp	n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
 	.cfi_rel_offset x\n, 8 * \n
 	.endr
 	.cfi_rel_offset DWARF_PC, S_PC
