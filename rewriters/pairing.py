@@ -134,6 +134,9 @@ def _wrong_exit(graph: Graph, solution: Solution[State], i: int, state: State) -
 def plain_rows(image: Image, paired: Paired, start: int, end: int) -> list[LayoutRow]:
     """Rows for [start, end) of a function nobody instruments."""
     code = paired.graph.code
+    kernel = image.symbols.get("lab_kernel_entry", 0), image.symbols.get("lab_kernel_text_end", 0)
+    if kernel[0] <= start < kernel[1]:
+        return [LayoutRow(start, end, Where.UNKNOWN, 0, "entry code of the lab's kernel")]
     if image.arch.lr is not None:
         leaf = not any(image.arch.lr in insn.writes or insn.kind is Kind.CALL for insn in code.insns)
         return [LayoutRow(start, end, Where.LR) if leaf else LayoutRow(start, end, Where.UNKNOWN, 0, NOT_INSTRUMENTED)]

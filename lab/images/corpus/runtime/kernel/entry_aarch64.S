@@ -4,7 +4,9 @@
  * ret_from_fork); x18 is the shadow-stack pointer as there, __unwindlab_ssp the one of flavours that keep it in memory.
  *
  * The frames of exceptions are signal frames with the return address in column 32 (PC; DWARF for the Arm 64-bit
- * Architecture, 4.1): column 30 keeps the interrupted x30, which an interrupted leaf returns to.
+ * Architecture, 4.1): column 30 keeps the interrupted x30, which an interrupted leaf returns to.  What fills paciasp
+ * and autiasp by reading .eh_frame wants no such frames, and the arm64 kernel's entry code has none: with
+ * LAB_PATCHABLE this file's go to .debug_frame.
  */
 #include "kernel.h"
 
@@ -13,7 +15,13 @@
 #define NR_write	64
 #define NR_exit_group	94
 
+#ifdef LAB_PATCHABLE
+	.cfi_sections .debug_frame
+#endif
+
 	.text
+	.globl	lab_kernel_entry	/* from here to the end it is assembly: what keeps x18 right */
+lab_kernel_entry:
 
 	.macro	function name
 	.globl	\name

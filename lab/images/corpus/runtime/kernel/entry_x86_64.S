@@ -10,6 +10,8 @@
 #define DWARF_RIP	16
 
 	.text
+	.globl	lab_kernel_entry	/* from here to the end it is assembly: frames like no compiler's */
+lab_kernel_entry:
 
 	.macro	function name
 	.globl	\name
