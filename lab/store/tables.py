@@ -23,12 +23,14 @@ _ADDRESSES = frozenset({"pc"})
 
 
 def write_table(path: Path, row_type: type[Row], rows: Iterable[Row], omit: frozenset[str] = frozenset()) -> None:
-    """Write *rows*, sorted, to *path*; columns in *omit* are left out (the folder's name carries them).
+    """Write *rows*, sorted, to *path*; columns in *omit* are left out (the folder's name carries them), and so is one
+    with a default that no row differs from.
 
     EngineError if a value does not fit its column (an address outside 64 bits).
     """
-    schema = _schema(cast(Hashable, row_type), omit)
     ordered = sorted(rows, key=sort_key)
+    plain = {name for name, value in _defaults(row_type).items() if all(getattr(row, name) == value for row in ordered)}
+    schema = _schema(cast(Hashable, row_type), omit | plain)
     try:
         columns = [pa.array([_plain(getattr(row, c.name)) for row in ordered], type=c.type) for c in schema]
         table = pa.Table.from_arrays(columns, schema=schema)
@@ -43,7 +45,6 @@ def read_table(path: Path, row_type: type[Row], constant: dict[str, str] | None 
     InputError if the file is missing, truncated, or of another schema.
     """
     constant = constant or {}
-    schema = _schema(cast(Hashable, row_type), frozenset(constant))
     try:
         # A ParquetFile, not read_table: that one would add columns from folder names.
         with pq.ParquetFile(path) as file:
@@ -51,11 +52,19 @@ def read_table(path: Path, row_type: type[Row], constant: dict[str, str] | None 
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: cannot read this table ({reason}); run the experiment again") from error
+    absent = frozenset(_defaults(row_type)) - frozenset(table.schema.names)
+    schema = _schema(cast(Hashable, row_type), frozenset(constant) | absent)
     if (table.schema.metadata or {}).get(b"schema") != TABLE_SCHEMA or not table.schema.equals(schema):
         raise InputError(f"{path}: a table of another schema; run the experiment again")
     columns = {name: _values(table.column(name)) for name in schema.names}
     names = list(columns)
     return [row_type(**constant, **dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+
+
+def _defaults(row_type: type[Any]) -> dict[str, Any]:
+    """The columns of *row_type* that have a default, with it: those that were added later."""
+    given = dataclasses.fields(row_type)
+    return {f.name: f.default for f in given if f.default is not dataclasses.MISSING}
 
 
 def _values(column: Any) -> list[Any]:

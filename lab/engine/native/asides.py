@@ -55,6 +55,11 @@ class Asides:
         assert self._now is not None
         return self._now
 
+    @property
+    def made(self) -> tuple[int, int]:
+        """Exceptions taken, and switches away from a task."""
+        return (self.injector.taken if self.injector else 0), self.switches.made
+
     def moved(self, sp: int) -> bool:
         """SP is on another stack than before; False where it is on none."""
         index = self._guest.holding(sp)

@@ -35,7 +35,7 @@ from lab.engine.plan import RED_ZONE, Execution, Plan, covered_by, make_reader, 
 from lab.engine.switches import Seen, stops_due
 from lab.engine.tally import Keeper, Said, Tally, split
 from lab.errors import EngineError, InputError
-from lab.features import DynamicFeatures, Features
+from lab.features import Features
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Outcome
@@ -43,7 +43,7 @@ from lab.truth import Activation
 from lab.unwind.api import BLOCKED, BOUNDARY, INJECT, MODES, Regs
 from lab.unwind.host import Crash, Ending, Trace, crash_text, walk, walk_ignoring
 from lab.unwind.reader import Reader
-from lab.verdict import Judgement, Verdict, judge
+from lab.verdict import Verdict, judge
 
 NAME = "native"
 MOST_UNWINDERS = 64
@@ -118,10 +118,10 @@ class NativeEngine:
             outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
         instructions, calls = self.instructions, self.state[S.CALLS]
-        engines, kept, asides = (NAME,) * len(self.plan.unwinders), self.keeper.stacks(), self.asides
-        counts = asides.injector.taken if asides.injector else 0, asides.switches.made
+        engines, kept = (NAME,) * len(self.plan.unwinders), self.keeper.stacks()
         notes = faults_note(self.state[S.HW_FAULTS])
-        return Execution(outcome, instructions, calls, wall, self._tallies(outcome), kept, engines, notes, *counts)
+        counts = (instructions, calls, wall, self._tallies(outcome), kept, engines, notes, *self.asides.made)
+        return Execution(outcome, *counts)
 
     @property
     def instructions(self) -> int:
@@ -136,9 +136,8 @@ class NativeEngine:
             if own.block[P.UNDER_WAY]:
                 raise NotNative(index, "its compiled code raised an exception")
         vectors = vectors_of(state, unwinders)
-        counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
+        counts = Counter(self.asides.counts)
         sums = {mode: self.asides.stops[mode] for mode in MODES.values()}
-        counts.update(self.asides.counts)
         records = self.places.records
         newest = np.flatnonzero(records[:, Place.STOPS])
         rows = [(2 * place, int(records[place, Place.KEY]), int(records[place, Place.STOPS])) for place in newest]
@@ -197,9 +196,8 @@ class NativeEngine:
         elif time.monotonic() > self._next_audit:
             self.state[S.AUDIT] = 1
             self.state[S.CHANGED] |= Changed.UNSURE
-        if pc == 0 or self.state[S.STOP]:  # in the middle of a rep-prefixed instruction
-            return TICKS
-        return self.asides.most(pc, self.state.sp, self.instructions)
+        inside = pc == 0  # a rep-prefixed instruction
+        return TICKS if inside or self.state[S.STOP] else self.asides.most(pc, self.state.sp, self.instructions)
 
     def _moved(self, sp: int, pc: int) -> None:
         if not self.asides.moved(sp):
@@ -211,8 +209,8 @@ class NativeEngine:
 
     def _stopped(self, mode: int, _b: int) -> None:
         """A stop that Python began has been judged by the hook's evaluators."""
-        own, unwinders, asides = self.state.unwinders, self.plan.unwinders, self.asides
-        judged = tuple(judgement_of(o.code(mode), u) for o, u in zip(own, unwinders, strict=True))
+        asides, both = self.asides, zip(self.state.unwinders, self.plan.unwinders, strict=True)
+        judged = tuple(judgement_of(own.code(mode), unwinder) for own, unwinder in both)
         for index, judgement in enumerate(judged):
             if judgement.verdict is not Verdict.EXACT and not self.keeper.full(mode, index):
                 self.keeper.keep(mode, index, asides.stops[mode], self._judged(index))

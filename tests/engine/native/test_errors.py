@@ -21,7 +21,7 @@ from lab.engine.run import execute
 from lab.errors import EngineError, InputError
 from lab.images.image import Image
 from lab.interrupts import stoppable
-from lab.machine.machine import End, Limits
+from lab.machine.machine import End, Limits, Outcome
 from lab.registry import load_unwinder, unwinder
 from tests.engine.native.agreement import case, difference
 from tests.engine.smashing import random_program
@@ -117,9 +117,9 @@ def poke(engine: NativeEngine, change: Callable[[NativeEngine], None]) -> None:
     """Have *change* act after the run and before its counts are looked at."""
     tallies = engine._tallies
 
-    def changed() -> object:
+    def changed(outcome: Outcome) -> object:
         change(engine)
-        return tallies()
+        return tallies(outcome)
 
     engine._tallies = changed  # type: ignore[method-assign, assignment]
 
