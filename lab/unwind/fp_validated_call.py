@@ -22,7 +22,7 @@ from lab.unwind.validated import frame
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
-    """(address to look up, 1 where something has been refused, sp, fp, lowest address not yet passed, the stack at hand
+    """(address to look up, 1 where this row has been refused, sp, fp, lowest address not yet passed, the stack at hand
     and the one left before it)."""
     return pc - (0 if mode == BOUNDARY else 1), 0, regs.sp, regs.fp, 0, 0, 0
 
