@@ -8,6 +8,9 @@ No row, and a row with an offset of zero (prologue, leaf, assembly), is unreliab
 record. Where the row's CFA is based on FP itself, as clang's are after the prologue, the comparison only says that
 the row has a frame record.
 
+A FINAL record in its place ends the walk before the row is looked at, so an interrupted function that has not built its
+frame and was called from the outermost one is not noticed.
+
 Source: the v3 series "Use ORC for dynamic frame pointer validation" (arm64, February 2023).  Its tables are ORC of
 its own objtool; here the rows are those of .eh_frame."""
 
@@ -19,7 +22,7 @@ from lab.unwind.validated import frame
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
-    """(address to look up, 1 where something has been refused, sp, fp, lowest address not yet passed, the stack at hand
+    """(address to look up, 1 where this row has been refused, sp, fp, lowest address not yet passed, the stack at hand
     and the one left before it)."""
     return pc - (0 if mode == BOUNDARY else 1), 0, regs.sp, regs.fp, 0, 0, 0
 

@@ -5,9 +5,9 @@ Where SFrame rejects, the walk goes on by record and is marked unreliable, which
 FINAL record or a failure met at once ends the walk before.  The walk's own return code is lost: a broken chain, a
 failed fallback and a trace of more than 100 entries (the pc is one) come back as success (derived).
 
-Against revision 6: where a record cannot be consumed, SFrame is tried for the return address, with FP in the place of
-SP at a start from the caller and after a record, as if nothing lay below a frame record (derived; row 40 of the field
-guide).
+Against revision 6: where a record cannot be consumed, SFrame is tried for the return address, with FP in the place
+of SP at a start from the caller and after a record, as if nothing lay below a frame record (derived; row 40 of the
+field guide).
 
 Source: "unwind: arm64: Use sframe to unwind interrupt frames", revision 5 (linux-arm-kernel, 2026); Linux v6.13
 arch/arm64/kernel/stacktrace.c for the rest.
@@ -26,9 +26,17 @@ _RECORD, _REGS = 0, 1
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
     """(pc, state, sp, lr, fp, lowest address not yet passed, the stack at hand and the one left before it)."""
-    if mode == BOUNDARY:
-        return pc, _REGS, regs.sp, regs.lr, regs.fp, 0, 0, 0
-    return pc, _RECORD, regs.fp, 0, regs.fp, 0, 0, 0
+    interrupted = mode == BOUNDARY
+    return (
+        pc,
+        _REGS if interrupted else _RECORD,
+        regs.sp if interrupted else regs.fp,
+        regs.lr if interrupted else 0,
+        regs.fp,
+        0,
+        0,
+        0,
+    )
 
 
 def step(mem: Mem, cursor: Cursor) -> StepResult:

@@ -22,9 +22,17 @@ _RECORD, _REGS = 0, 1
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
     """(pc, state, sp, lr, fp, lowest address not yet passed, the stack at hand and the one left before it)."""
-    if mode == BOUNDARY:
-        return pc, _REGS, regs.sp, regs.lr, regs.fp, 0, 0, 0
-    return pc, _RECORD, 0, 0, regs.fp, 0, 0, 0
+    interrupted = mode == BOUNDARY
+    return (
+        pc,
+        _REGS if interrupted else _RECORD,
+        regs.sp if interrupted else 0,
+        regs.lr if interrupted else 0,
+        regs.fp,
+        0,
+        0,
+        0,
+    )
 
 
 def step(mem: Mem, cursor: Cursor) -> StepResult:

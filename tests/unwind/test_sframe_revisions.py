@@ -6,33 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.metadata.rules import CfaBase, Format, FpPlace, Kind, RaPlace, Row, Rule, RuleTable
-from lab.registry import unwinder
-from lab.unwind.api import BOUNDARY, END, FRAME, GOES_ON, MASK64, Reason, Regs
-from lab.unwind.code_view import CodeView
-from lab.unwind.host import forms
+from lab.metadata.rules import CfaBase, FpPlace, Kind, RaPlace, Rule
+from lab.unwind.api import END, FRAME, GOES_ON, Reason
 from lab.unwind.sframe_arm64 import REJECTED, by_sframe
-
-LOW, HIGH = 0x7000_0000, 0x7100_0000
-PC, CODE = 0x40_1000, (0x40_0000, 0x50_0000)
-
-
-class Fake:
-    """A stack of *words*, elsewhere zero, and one SFrame row for PC."""
-
-    def __init__(self, rule: Rule | None, words: dict[int, int] | None = None) -> None:
-        rows = () if rule is None else (Row(PC, PC + 4, rule),)
-        view = CodeView({Format.SFRAME: RuleTable(Format.SFRAME, rows)}, (CODE,), ((LOW, HIGH),))
-        self.rule, self.rule_word, self.stack_of, self.is_text = view.rule, view.rule_word, view.stack_of, view.is_text
-        self.words = words or {}
-        self.pac_mask = self.irq_low = 0
-        self.final_record = HIGH - 40
-        self.metadata_offset, self.regs_pc_offset, self.regs_fp_offset = 296, 256, 232
-        self.regs_sp_offset, self.regs_lr_offset = 248, 240
-
-    def load(self, address: int) -> int:
-        return self.words.get(address, 0)
-
+from tests.unwind.fake_mem import HIGH, LOW, PC, Fake, walked
 
 IN_LR = Rule(Kind.NORMAL, CfaBase.SP, 0, 0, RaPlace.LR, 0, FpPlace.SAME, 0)
 BY_FP = Rule(Kind.NORMAL, CfaBase.FP, 16, 0, RaPlace.CFA, -8, FpPlace.CFA, -16)
@@ -57,23 +34,6 @@ def test_fp_below_sp_is_rejected_where_the_cfa_rests_on_fp(block: int, above: in
     sp = fp + above * 8
     said = by_sframe(Fake(BY_FP), 1, (sp, fp, 0))[0]  # type: ignore[arg-type]
     assert (said == REJECTED) == (fp < sp)
-
-
-def walked(name: str, mem: Fake, fp: int, mode: int = BOUNDARY, sp: int = LOW) -> tuple[int, list[int]]:
-    """The walk's status and its return addresses."""
-    this = unwinder(name)
-    start, step = forms(this)
-    cursor = start(mode, PC, Regs(PC, sp, fp, PC + 4, 0))
-    found: list[int] = []
-    for _ in range(1000):
-        status, ra, cursor = step(mem, cursor)
-        if status == FRAME and len(found) == this.cap:
-            status = this.cap_status
-        if status != FRAME:
-            return status, found
-        found.append(ra)
-        assert max(cursor) <= MASK64
-    raise AssertionError("no end")
 
 
 def chain(length: int, last: tuple[int, int]) -> dict[int, int]:
