@@ -33,6 +33,7 @@ COMMANDS = {
     "selftest": "selftest",
     "rewrite": "rewrite",
     "census": "census",
+    "metadata": "metadata",
     "verify": "verify",
     "bench": "bench",
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from lab import registry
 from lab.bench.counting import execute_counting
 from lab.bench.programs import set_rounds
-from lab.bench.subjects import JUDGED, LIMITS, Subject
+from lab.bench.subjects import EIGHT, JUDGED, LIMITS, Subject
 from lab.engine.native.engine import NativeEngine
 from lab.engine.plan import Plan
 from lab.engine.reference import ReferenceEngine
@@ -68,7 +68,7 @@ def configurations(subject: Subject) -> list[Configuration]:
     found = [
         Configuration(BARE),
         Configuration(COUNTING),
-        *(Configuration(NATIVE, names) for names in ((), JUDGED[:1], JUDGED, all_native)),
+        *(Configuration(NATIVE, names) for names in ((), JUDGED[:1], JUDGED, EIGHT[subject.arch.name], all_native)),
         Configuration(NO_MEMO, JUDGED),
         Configuration(REFERENCE, JUDGED),
         Configuration(PYTHON, JUDGED[:1]),

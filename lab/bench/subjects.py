@@ -18,6 +18,12 @@ from lab.machine.machine import Limits, Machine
 JUDGED = ("fp", "scs-lr")
 """The unwinders that are asked, both at every stop, where a limit is about unwinding."""
 
+EIGHT = {
+    "aarch64": ("fp", "fp-reliable", "fp-validated", "scs", "scs-lr", "hw-shadow", "dwarf", "sframe-v6"),
+    "x86_64": ("fp-x86", "fp-x86-reliable", "scs", "scs-lr", "hw-shadow", "dwarf", "orc", "sframe"),
+}
+"""One of each kind, as a run that compares designs has them."""
+
 PROPOSALS = {"aarch64": "pac-register-use", "x86_64": "xray-memory-use"}
 """Where none is named: the shadow stack's pointer in a register where that exists, and returns through it."""
 

@@ -70,7 +70,8 @@ def dwarf_table(data: bytes, address: int, arch: Arch, where: str) -> RuleTable:
     losses = tuple(
         Loss(row.start, row.end, Reason(row.rule.reason)) for row in table if row.rule.kind == Kind.UNSUPPORTED
     )
-    return RuleTable(Format.DWARF, table, ".eh_frame", len(data), losses)
+    units = tuple(sorted({fde.start for fde in found.ordered}))
+    return RuleTable(Format.DWARF, table, ".eh_frame", len(data), losses, units)
 
 
 def merged_rows(found: Frames, arch: Arch) -> list[Row]:

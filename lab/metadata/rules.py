@@ -11,7 +11,7 @@ from __future__ import annotations
 import bisect
 import enum
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -118,7 +118,6 @@ class Reason(enum.IntEnum):
     FP_UNDEFINED = 16  # caller's FP lost, which the format cannot say
     SP_RULE = 17  # caller's SP is not the CFA
     OFFSET_RANGE = 18  # an offset too large for the format
-    OFFSET_ALIGN = 19  # an offset not a multiple of the format's unit
     RANGE = 20  # code too long, or too far away, for the format
     KIND = 21  # a kind of row that the format does not have
     SIGNAL = 22  # signal frame, which the format cannot say
@@ -174,13 +173,15 @@ class RuleTable:
 
     ``rows``: by start, none overlaps another.  ``origin``: the section they were read from, or ``converted from``
     it; empty where the image has neither.  ``size``: bytes the format takes for them.  ``losses``: what reading or
-    converting could not carry over, by address."""
+    converting could not carry over, by address.  ``units``: where an entry of the source begins (a function's FDE),
+    in order; nothing for a format without such."""
 
     kind: int
     rows: tuple[Row, ...]
     origin: str = ""
     size: int = 0
     losses: tuple[Loss, ...] = ()
+    units: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for row, after in zip(self.rows, self.rows[1:], strict=False):
@@ -222,10 +223,10 @@ class RuleTable:
         """How many losses there are of each reason."""
         return Counter(loss.reason for loss in self.losses)
 
-    def covered(self) -> int:
-        """Bytes of code with a row of a kind that says how to go on, or that nobody is to be gone on to."""
+    def told(self) -> Iterator[Row]:
+        """The rows that say how to go on, or that nobody is to be gone on to."""
         silent = {Kind.UNSUPPORTED, Kind.UNDEFINED}
-        return sum(row.end - row.start for row in self.rows if row.rule.kind not in silent)
+        return (row for row in self.rows if row.rule.kind not in silent)
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:

@@ -90,6 +90,9 @@ class Mem(Protocol):
     metadata_offset: int
     regs_fp_offset: int
     regs_pc_offset: int
+    regs_sp_offset: int
+    regs_lr_offset: int
+    irq_low: int
     pac_mask: int
     shadow_kind: int
     shadow_base: int

@@ -37,7 +37,8 @@ class Source:
     ``load`` gives a 64-bit value (None where unmapped), ``read`` bytes (short where unmapped), ``registers``
     all registers by canonical name (asked only when the overlay's pt_regs is read).  ``stack`` and ``shadow``
     are [low, high); ``stack_pages`` backs the stack, for reading it without a detour; ``final_record`` is the
-    address of the FINAL record in the task's own pt_regs.  ``code``: rule tables and the like, None without any.
+    address of the FINAL record in the task's own pt_regs.  ``code``: rule tables and the like, None without any;
+    ``irq_low``: the lowest address of the IRQ stack, 0 without one.
     """
 
     load: Callable[[int], int | None]
@@ -48,6 +49,7 @@ class Source:
     shadow: tuple[int, int]
     final_record: int
     code: CodeView | None = None
+    irq_low: int = 0
 
 
 class View:
@@ -59,7 +61,7 @@ class View:
         *("stack_low", "stack_high", "final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset"),
         *("pac_mask", "shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
         *("task", "task_flags"),
-        *("hw_base", "hw_limit", "load", "row"),
+        *("regs_sp_offset", "regs_lr_offset", "irq_low", "hw_base", "hw_limit", "load", "row"),
         *("rule", "rule_word", "is_text", "after_call", "stack_of"),
     )
 
@@ -83,6 +85,9 @@ class Reader:
         self.metadata_offset = arch.pt_regs.metadata or 0
         self.regs_fp_offset = arch.pt_regs.registers[arch.fp]
         self.regs_pc_offset = arch.pt_regs.registers["pc"]
+        self.regs_sp_offset = arch.pt_regs.registers[arch.sp]
+        self.regs_lr_offset = arch.pt_regs.registers[arch.lr] if arch.lr is not None else 0
+        self.irq_low = source.irq_low
         self.pac_mask = arch.pac_mask
         self.shadow_kind = SHADOW_KINDS[layout.flavour] if layout else SHADOW_NONE
         self.shadow_base, self.shadow_limit = source.shadow

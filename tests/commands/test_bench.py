@@ -15,17 +15,15 @@ from lab.bench import configurations, limits, start
 from lab.bench.configurations import BARE, COUNTING, NATIVE, NO_MEMO, PYTHON, REFERENCE, Configuration
 from lab.bench.limits import Finding, findings
 from lab.bench.measure import Row, measure
-from lab.bench.subjects import PROPOSALS, Subject, make_subject
+from lab.bench.subjects import EIGHT, PROPOSALS, Subject, make_subject
 from lab.bench.text import large, render
 from lab.errors import EngineError
+from lab.registry import all_unwinders
 from tests.commands.calls import call, one_line
 
 KEYS = "arch workload proposal engine unwinders insn_per_s x_bare x_bare_min x_bare_max instructions rounds".split()
 HEAVY = ("calls", "depth-10")
-EVERY = {
-    "aarch64": ["fp", "fp-reliable", "scs", "scs-lr", "oracle"],
-    "x86_64": ["fp", "scs", "scs-lr", "oracle"],
-}
+EVERY = {arch: [u.name for u in all_unwinders() if u.unsupported(arch, has_shadow=True) is None] for arch in EIGHT}
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +44,7 @@ def configured(arch: str) -> list[tuple[str, list[str]]]:
     return [
         (BARE, []),
         (COUNTING, []),
-        *((NATIVE, names) for names in ([], ["fp"], ["fp", "scs-lr"], EVERY[arch])),
+        *((NATIVE, names) for names in ([], ["fp"], ["fp", "scs-lr"], list(EIGHT[arch]), EVERY[arch])),
         (NO_MEMO, ["fp", "scs-lr"]),
         (REFERENCE, ["fp", "scs-lr"]),
         (PYTHON, ["fp"]),

@@ -135,6 +135,9 @@ class S(enum.IntEnum):
     TASK_FLAGS = enum.auto()
     HW_BASE = enum.auto()
     HW_LIMIT = enum.auto()
+    REGS_SP_OFFSET = enum.auto()
+    REGS_LR_OFFSET = enum.auto()
+    IRQ_LOW = enum.auto()
     # -- what an unwinder may look up
     RULES = enum.auto()  # for each rule table: host address of its rows, and how many there are besides row 0
     TEXT = enum.auto()  # [low, high) of executable code, in pairs

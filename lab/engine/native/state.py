@@ -41,7 +41,8 @@ Words = npt.NDArray[np.uint64]
 _FACTS = (
     *("final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset", "pac_mask"),
     *("shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
-    *("task", "task_flags", "hw_base", "hw_limit"),
+    *("task", "task_flags"),
+    *("hw_base", "hw_limit", "regs_sp_offset", "regs_lr_offset", "irq_low"),
 )
 _GROWN = {"truth": (S.TRUTH, S.TRUTH_LIMIT), "entries": (S.ENTRIES, S.ENTRY_LIMIT), "nodes": (S.NODES, S.NODE_LIMIT)}
 _EVERYTHING = sum(Changed)
