@@ -23,8 +23,8 @@ from lab.interrupts import stoppable
 
 COMMANDS = {
     "demo": "demo",
-    "new": "new",
     "run": "run",
+    "new": "new",
     "report": "report",
     "list": "listing",
     "explain": "explain",

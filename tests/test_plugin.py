@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lab import registry
 from lab.engine.native.engine import NativeEngine
 from lab.engine.plan import Plan
 from lab.errors import InputError
+from lab.explain import explain
 from lab.machine.machine import Limits
 from lab.selftest.cases import Case
 from lab.start import start_text
@@ -255,3 +257,39 @@ def counts(name: str, again: str, arch: str) -> list[object]:
 def test_built_ins_written_from_the_readme_in_forty_lines_count_the_same(name: str, again: str, arch: str) -> None:
     built_in, mine = counts(name, again, arch)
     assert built_in == mine
+
+
+def test_an_installed_package_adds_its_parts_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("theirs.py").write_text(start_text("theirs", ["arm64"]))
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    point = EntryPoint("theirs", "theirs", "unwindlab")
+    monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: EntryPoints([point]))
+    registry._installed.cache_clear()
+    try:
+        names = registry.names()
+        assert "theirs" in names.unwinders
+        assert "theirs-rule" in names.rules
+        assert {"theirs-flags", "theirs-shadow"} <= set(names.proposals)
+        assert registry.unwinder("theirs+theirs-rule+cap100").name == "theirs+theirs-rule+cap100"
+    finally:
+        registry._installed.cache_clear()
+
+
+def test_explain_names_the_record_and_the_slots_of_each_frame() -> None:
+    text = (
+        "FUNC test_main\n stp x29, x30, [sp, #-16]!\n mov x29, sp\n bl leaf\n mov w0, #0\n"
+        " ldp x29, x30, [sp], #16\n ret\nEND test_main\nFUNC leaf\n ret\nEND leaf\n"
+    )
+    found = explain(assemble("aarch64", text).path, "leaf", ["fp", "fp+no-exception"], "boundary", 1)
+    fp, ruled = found.said
+    assert fp.why.endswith("the true one test_main+0xc: it is in LR")
+    first = fp.frames[0]
+    assert first.true == "test_main+0xc"
+    assert [slot.what for slot in first.reads] == ["frame record 1: caller's FP", "frame record 1: return address"]
+    assert [frame.said for frame in fp.frames][1:] == ["end"]
+    assert not fp.frames[1].true or fp.frames[1].said == "end"
+    assert ruled.why == "exception: the trace leads through an exception, where LR may be live"
+    assert [frame.said for frame in ruled.frames] == ["refused: exception"]
+    shown = found.to_text()
+    assert "<- the first that differs; really test_main+0xc" in shown
+    assert "FINAL record: type" in shown

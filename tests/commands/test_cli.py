@@ -173,7 +173,7 @@ def test_a_results_path_that_is_a_file_is_said_before_the_run() -> None:
 def test_list() -> None:
     found = json.loads(call("list", "--json").stdout)
     assert found["workloads"][0] == {"name": "musl_regex", "rows": [1, 2], "title": "about musl_regex"}
-    assert {"workloads", "proposals", "unwinders", "rewriters", "compilers", "arches", "modes"} == set(found)
+    assert {"workloads", "proposals", "unwinders", "rules", "rewriters", "compilers", "arches", "modes"} == set(found)
     assert all(isinstance(name, str) for name in found["rewriters"])
     assert "  musl_regex" in call("list").stdout
 

@@ -6,7 +6,8 @@ Equation, at a ``boundary`` stop, with row = rule(DWARF, pc)::
     ra = LR                                   refused: leaf, prologue or epilogue
     ra = [CFA + n], outermost                 passed
 
-It believes the table, which says where the return address may be found, not whether a frame record holds it too.
+It believes the table, which says where the return address may be found, not whether FP still leads there: after
+``ldp x29, x30, [sp, #n]`` and before ``add sp, sp, #m`` the address is in LR and in its slot; the table names the slot.
 
 Source: Documentation/livepatch/reliable-stacktrace.rst 4.6 (Linux v6.13); DWARF 5 section 6.4.
 """
