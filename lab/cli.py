@@ -23,6 +23,7 @@ from lab.interrupts import stoppable
 
 COMMANDS = {
     "demo": "demo",
+    "new": "new",
     "run": "run",
     "report": "report",
     "list": "listing",
@@ -32,6 +33,7 @@ COMMANDS = {
     "selftest": "selftest",
     "rewrite": "rewrite",
     "census": "census",
+    "metadata": "metadata",
     "verify": "verify",
     "bench": "bench",
 }

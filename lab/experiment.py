@@ -12,8 +12,9 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -37,6 +38,8 @@ class Registry(Protocol):
     @property
     def unwinders(self) -> Sequence[str]: ...
     @property
+    def rules(self) -> Sequence[str]: ...
+    @property
     def rewriters(self) -> Sequence[str]: ...
     @property
     def compilers(self) -> Sequence[str]: ...
@@ -50,6 +53,7 @@ class Experiment(BaseModel):
     """One experiment.  Budgets are per execution: instructions retired, and seconds of wall clock.
 
     ``stacks`` is the number of differing stacks kept per cell.  An unwinder may be a path to a Python file.
+    ``files``: the user's files (lab.plugin) whose parts are known by name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -65,41 +69,64 @@ class Experiment(BaseModel):
     max_seconds: float = Field(default=120.0, strict=True, gt=0, allow_inf_nan=False)
     stacks: int = Field(default=8, strict=True, ge=0, lt=2**31)
     seed: int = Field(default=1, strict=True, ge=0, lt=2**63)
+    files: Names = []
 
     def canonical(self) -> str:
         """Stable JSON text: sorted keys, no spaces.  Equal experiments have equal texts."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        values = self.model_dump(mode="json", exclude=None if self.files else {"files"})  # ids are older than files
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where values came from, to say so in a message: a TOML file (name and text), options, a stored run."""
+    """Where values came from, to say so in a message: a TOML file (name and text), options, a stored run; ``proposed``:
+    key -> the user's file whose EXPERIMENT says so."""
 
     file: str | None = None
     text: str = ""
     options: frozenset[str] = frozenset()
     run: str | None = None
+    proposed: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, key: str, value: str | None = None) -> str:
         """``file:line`` of *value* in the list *key*, or ``--option``, or the run."""
         if self.run is not None:
             return self.run
+        if key in self.proposed:
+            return f"{self.proposed[key]}: EXPERIMENT"
         if key in self.options or self.file is None:
             return "--" + (_singular(key) if key in NAME_LISTS else key).replace("_", "-")
         return f"{self.file}:{locate(self.text, key, value)}"
 
 
-def read_experiment(file: Path | None, options: Mapping[str, Any], registry: Registry) -> Experiment:
-    """The experiment in *file* (TOML; None = all defaults) with *options* laid over it, expanded to names.
+Proposed = Mapping[str, tuple[str, Any]]
+"""Key -> (the user's file that says so, value)."""
+
+
+def read_experiment(
+    file: Path | None, options: Mapping[str, Any], registry: Registry, proposed: Proposed = MappingProxyType({})
+) -> Experiment:
+    """The experiment in *file* (TOML; None = all defaults) with *options* laid over it and *proposed* under it,
+    expanded to names.
 
     Only options the user gave belong in *options*.  The result lists every name, in the registry's order
     and once each, so the same choice always has the same canonical text.  InputError lists all mistakes.
     """
     text = "" if file is None else _read(file)
     given = {key: list(value) if key in NAME_LISTS else value for key, value in options.items()}
-    source = Source(None if file is None else str(file), text, frozenset(given))
     values = {} if file is None else _parse(text, str(file))
-    return _checked(values | given, source, registry)
+    under = {key: value for key, value in proposed.items() if key not in values | given}
+    places = {key: name for key, (name, _) in under.items()}
+    source = Source(None if file is None else str(file), text, frozenset(given), proposed=places)
+    return _checked({key: value for key, (_, value) in under.items()} | values | given, source, registry)
+
+
+def files_of(file: Path | None) -> list[str]:
+    """The user's files that the TOML *file* names, to be known before its names are looked at; [] where it has no such
+    list: ``read_experiment`` says what is wrong with it."""
+    values = {} if file is None else _parse(_read(file), str(file))
+    given = values.get("files", [])
+    return given if isinstance(given, list) and all(isinstance(name, str) for name in given) else []
 
 
 def revive(stored: Experiment, registry: Registry, run: str) -> Experiment:
@@ -192,19 +219,51 @@ def _expand(values: Mapping[str, Any], source: Source, registry: Registry, mista
         known = [w[0] for w in registry.workloads] if key == "workloads" else list(getattr(registry, key))
         chosen: dict[str, None] = {}
         for name in given:
-            plain = _canonical_name(key, name, known)
+            plain = _canonical_name(key, name, known, registry.rules)
             if plain is not None:
                 chosen[plain] = None
                 continue
-            hint = did_you_mean(name, known)
-            mistakes.append(f"{source.place(key, name)}: unknown {_singular(key)} {_quote(name)}{hint}")
+            mistakes.append(f"{source.place(key, name)}: {_unknown(key, name, known, registry.rules)}")
         files = [name for name in chosen if name not in known]
         expanded[key] = [name for name in known if name in chosen] + files if given else known
     return expanded
 
 
-def _canonical_name(key: str, name: str, known: Sequence[str]) -> str | None:
-    """The registered name *name* stands for, or None.  Unwinders may be existing ``.py`` files."""
+def unwinder_parts(name: str) -> tuple[str, tuple[str, ...]]:
+    """(name or ``.py`` file of the unwinder, names of the rules around it, innermost first) of ``name+rule+rule``."""
+    file, dot, rest = name.rpartition(".py+")
+    if dot:
+        return f"{file}.py", tuple(rest.split("+"))
+    if name.endswith(".py"):
+        return name, ()
+    base, *rules = name.split("+")
+    return base, tuple(rules)
+
+
+def known_unwinder(name: str, known: Sequence[str], rules: Sequence[str]) -> bool:
+    """Whether *name* is an unwinder, or an existing ``.py`` file, and what follows it are rules."""
+    base, around = unwinder_parts(name)
+    exists = base in known or (base.endswith(".py") and Path(base).is_file())
+    return exists and all(rule in rules for rule in around)
+
+
+def _unknown(key: str, name: str, known: Sequence[str], rules: Sequence[str]) -> str:
+    if key != "unwinders":
+        return f"unknown {_singular(key)} {_quote(name)}{did_you_mean(name, known)}"
+    return unknown_unwinder(name, known, rules)
+
+
+def unknown_unwinder(name: str, known: Sequence[str], rules: Sequence[str]) -> str:
+    """What is wrong with the name *name* of an unwinder and rules, and what may be meant."""
+    base, around = unwinder_parts(name)
+    wrong = next((rule for rule in around if rule not in rules), None)
+    if wrong is not None and known_unwinder(base, known, rules):
+        return f"unknown rule {_quote(wrong)} in {_quote(name)}{did_you_mean(wrong, rules)}"
+    return f"unknown unwinder {_quote(base)}{did_you_mean(base, known)}"
+
+
+def _canonical_name(key: str, name: str, known: Sequence[str], rules: Sequence[str]) -> str | None:
+    """The registered name *name* stands for, or None.  Unwinders may be existing ``.py`` files, rules around them."""
     if name in known:
         return name
     if key == "arches":
@@ -213,9 +272,7 @@ def _canonical_name(key: str, name: str, known: Sequence[str]) -> str | None:
         except InputError:
             return None
         return arch if arch in known else None
-    if key == "unwinders" and name.endswith(".py") and Path(name).is_file():
-        return name
-    return None
+    return name if key == "unwinders" and known_unwinder(name, known, rules) else None
 
 
 def _quote(name: str) -> str:

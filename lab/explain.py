@@ -12,6 +12,7 @@ from lab.arch.decode import Insn, decode
 from lab.engine.plan import AFTER_CALL, Plan
 from lab.errors import InputError
 from lab.features import DynamicFeatures
+from lab.frames import Frame, frames, place_of
 from lab.images.image import Image, load_image
 from lab.images.rawelf import PF_X
 from lab.layout import RewriteMap
@@ -20,6 +21,7 @@ from lab.probe import Probe, ask, probe
 from lab.rewriting import find_map
 from lab.unwind.api import MODES, Unwinder
 from lab.unwind.host import Trace
+from lab.unwind.reasons import explained
 from lab.unwind.watchdog import Watchdog
 from lab.verdict import Judgement, Verdict
 
@@ -28,7 +30,8 @@ CONTEXT = 5
 
 @dataclass(frozen=True)
 class Said:
-    """What one unwinder made of the stop.  ``reads``: (address, value) of each load, in order."""
+    """What one unwinder made of the stop.  ``reads``: (address, value) of each load, in order; ``frames``: the same
+    step by step, with what was looked up and what lies in each slot."""
 
     unwinder: str
     verdict: str
@@ -38,6 +41,7 @@ class Said:
     reported: list[str]
     reads: list[tuple[int, int]]
     why: str
+    frames: list[Frame]
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Explanation:
             lines += ["", f"{said.unwinder}: {said.verdict}{reason}; covers {'yes' if said.covers else 'no'}"]
             lines += [f"reported  {_arrow(self.location, said.reported)}"]
             lines += [f"why       {said.why}"]
-            lines += [f"read      [{at:#x}] = {value:#x}" for at, value in said.reads]
+            lines += [line for number, frame in enumerate(said.frames, 1) for line in _frame_lines(number, frame)]
         lines += ["", *(f"{name}: unsupported: {reason}" for name, reason in self.unsupported)]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -93,8 +97,17 @@ def _said(at: Probe, image: Image, truth: tuple[int, ...], unwinder: Unwinder) -
         judged.covers,
         [image.locate(address) for address in trace.addresses],
         reads,
-        _why(image, judged, trace, truth),
+        _why(at, image, judged, trace, {address for address, _ in reads}),
+        [] if unwinder.oracle else frames(at, unwinder, truth),
     )
+
+
+def _frame_lines(number: int, frame: Frame) -> list[str]:
+    """One step: what it said, what it looked up, what it read."""
+    differs = f"   <- the first that differs; really {frame.true}" if frame.true else ""
+    lines = [f"frame {number:<4}{frame.said}{differs}"]
+    lines += [f"  rule    {text}" for text in frame.used]
+    return lines + [f"  read    [{slot.address:#x}] = {slot.value:#x}  {slot.what}" for slot in frame.reads]
 
 
 def explain(
@@ -109,26 +122,45 @@ def explain(
     if hit < 1:
         raise InputError(f"--hit {hit}: stops are counted from 1")
     image = load_image(path)
-    rewrite = find_map(image)
-    pc = parse_pc(image, pc_text)
     wanted = [registry.unwinder(name) for name in unwinders] or list(registry.all_unwinders())
+    where = Where(mode, parse_pc(image, pc_text), pc_text, hit)
+    return explain_stop(image, find_map(image), wanted, where, limits or Limits())
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which stop: the *hit*-th (from 1) at *pc* in *mode*, or with *stop* that one (from 0, of all in its mode).
+    ``text`` is how messages call the place."""
+
+    mode: str
+    pc: int
+    text: str
+    hit: int = 1
+    stop: int | None = None
+
+
+def explain_stop(
+    image: Image, rewrite: RewriteMap | None, wanted: list[Unwinder], where: Where, limits: Limits
+) -> Explanation:
+    """Explain one stop of *image*; InputError where it is never reached."""
+    mode, pc = where.mode, where.pc
     reasons = [(u.name, u.unsupported(image.arch.name, rewrite is not None)) for u in wanted]
     usable = tuple(u for u, (_, reason) in zip(wanted, reasons, strict=True) if reason is None)
-    at = probe(image, rewrite, Plan(usable, (mode,), limits or Limits()), pc, hit)
+    at = probe(image, rewrite, Plan(usable, (mode,), limits), pc, where.hit, stop=where.stop)
     outcome = at.seek()
     if outcome is not None or at.found is None:
-        raise InputError(f"{path}: '{pc_text}' {_not_reached(at, mode, hit, outcome)}")
+        raise InputError(f"{image.path}: '{where.text}' {_not_reached(at, mode, where.hit, outcome)}")
     stop = at.found
     with Watchdog(at.reader):
         said = [_said(at, image, stop.truth, unwinder) for unwinder in usable]
     static = at.features.at_stop(pc, after_call=MODES[mode] in AFTER_CALL)
     return Explanation(
-        image=str(path),
+        image=str(image.path),
         arch=image.arch.name,
         mode=mode,
         pc=pc,
         location=static.location,
-        hit=hit,
+        hit=at.seen,
         region=static.region.value,
         layout=_layout_text(rewrite, pc),
         features=_features(static, stop.dynamic),
@@ -201,19 +233,26 @@ def _layout_text(rewrite: RewriteMap | None, pc: int) -> str:
     return f"return address before this instruction: {place}{' (' + row.reason + ')' if row.reason else ''}"
 
 
-def _why(image: Image, judged: Judgement, trace: Trace, truth: tuple[int, ...]) -> str:
-    """One line: the first frame that differs, or the reason given."""
+def _why(at: Probe, image: Image, judged: Judgement, trace: Trace, read: set[int]) -> str:
+    """One line: the first frame that differs and where the true one is, or the reason given."""
+    assert at.found is not None
+    truth = at.found.truth
     match judged.verdict:
         case Verdict.EXACT:
             return "every live return address, in order"
-        case Verdict.REFUSED | Verdict.CRASH:
+        case Verdict.REFUSED:
+            return explained(judged.reason) if judged.reason else judged.reason
+        case Verdict.CRASH:
             return judged.reason if trace.fault is None else f"{judged.reason} at {trace.fault:#x}"
     reported = trace.addresses
     for index, (said, true) in enumerate(zip(reported, truth, strict=False)):
         if said != true:
-            return f"frame {index + 1} is {image.locate(said)}, the true one {image.locate(true)}"
+            right = f"{image.locate(true)}: {place_of(at, true, read)}"
+            return f"frame {index + 1} is {image.locate(said)}, the true one {right}"
     if len(reported) < len(truth):
-        return f"ends after {len(reported)} frames; {image.locate(truth[len(reported)])} is live and absent"
+        absent = truth[len(reported)]
+        ends = f"ends after {len(reported)} frames; {image.locate(absent)} is live and absent"
+        return f"{ends}: {place_of(at, absent, read)}"
     return f"{len(reported) - len(truth)} frames beyond the true end, first {image.locate(reported[len(truth)])}"
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 from lab import registry
 from lab.arch import arch_by_name
 from lab.cost.counts import Counts, count
 from lab.engine.plan import AFTER_CALL, KERNEL_MODES, Execution, Plan
 from lab.engine.run import NATIVE, execute
+from lab.engine.switches import ONE_HARDWARE_SHADOW
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError, InputError
 from lab.features import Features, StaticFeatures
@@ -48,6 +50,7 @@ class Job:
     stacks: int
     engine: str = NATIVE
     seed: int = 1
+    files: tuple[str, ...] = ()
 
     @property
     def runtime(self) -> str:
@@ -94,6 +97,8 @@ class Subject:
 def run_job(job: Job) -> JobResult:
     """Build, rewrite, execute, judge, count.  A pair that does not exist gives ``unsupported`` cells."""
     result = JobResult()
+    for file in job.files:
+        registry.add_file(Path(file))
     proposal, workload = registry.proposal(job.proposal), workload_by_name(job.workload)
     reason = unsupported(job)
     if reason is not None:
@@ -104,6 +109,8 @@ def run_job(job: Job) -> JobResult:
     usable = []
     for unwinder in unwinders:
         reason = unwinder.unsupported(job.arch, subject.rewrite is not None)
+        if unwinder.hardware and job.runtime == "kernel":
+            reason = ONE_HARDWARE_SHADOW
         if reason is None:
             usable.append(unwinder)
         else:

@@ -8,7 +8,7 @@ from lab.arch.decode import Kind
 from lab.engine.native.cells import Changed, S
 from lab.engine.native.engine import NativeEngine
 from lab.engine.native.tables import TooWideError
-from lab.engine.plan import Plan, covered_by, shadow_pointer
+from lab.engine.plan import Plan, covered_by, make_reader, shadow_pointer
 from lab.engine.reference import ReferenceEngine
 from lab.engine.switches import Seen
 from lab.features import DynamicFeatures
@@ -40,18 +40,23 @@ class _Found(Exception):  # noqa: N818  not an error: it ends the execution at t
 
 
 class PlainProbe(ReferenceEngine):
-    """The reference engine, run to the *hit*-th stop at *pc* in one mode."""
+    """The reference engine, run to the *hit*-th stop at *pc* in one mode; with *stop*, to that stop, counted from 0 as
+    a kept stack's (lab.engine.tally)."""
 
-    def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int) -> None:
+    def __init__(
+        self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None
+    ) -> None:
         super().__init__(image, rewrite, plan)
         self.pc, self.hit, self.seen = pc, hit, 0
         self.found: Stop | None = None
+        self._wanted, self._number = stop, -1
 
     def _stop(self, mode: int, regs: Regs, seen: Seen, dynamic: DynamicFeatures, place: int | None = None) -> None:
+        self._number += 1
         if self.pc != (regs.pc if place is None else place):
             return
         self.seen += 1
-        if self.seen == self.hit:
+        if self.seen == self.hit if self._wanted is None else self._number == self._wanted:
             self.found = Stop(mode, regs, seen.truth, dynamic, self.machine.registers(), seen.inside)
             raise _Found
 
@@ -66,10 +71,14 @@ class PlainProbe(ReferenceEngine):
 class NativeProbe(NativeEngine):
     """The native engine, run there.  The place looked for is never left decoded, so Python is asked each time."""
 
-    def __init__(self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int) -> None:
+    def __init__(
+        self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None
+    ) -> None:
         super().__init__(image, rewrite, Plan((), plan.modes, plan.limits, 0, plan.model))
+        self.reader = make_reader(self.machine, plan.tables)
         self.pc, self.hit, self.seen = pc, hit, 0
         self.found: Stop | None = None
+        self._wanted = stop
         self._mode = MODES[plan.modes[0]]
 
     def _decode(self, pc: int, b: int) -> None:
@@ -87,7 +96,8 @@ class NativeProbe(NativeEngine):
             return
         self.places.forget(self._watched, self._watched + 1)
         self.seen += 1
-        if self.seen == self.hit:
+        number = self.instructions - 1 if self._mode == BOUNDARY else self.state[S.CALLS]
+        if self.seen == self.hit if self._wanted is None else number == self._wanted:
             innermost, load = self.stacks.innermost(), self.machine.memory.load
             registers = (regs.sp, regs.fp, shadow_pointer(self.machine, regs.ssp))
             seen = Seen.of(truth)
@@ -111,14 +121,15 @@ class NativeProbe(NativeEngine):
 Probe = NativeProbe | PlainProbe
 
 
-def probe(image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int) -> Probe:
-    """A probe that has not run yet, native where the image's code fits the tables and the stop is of a common mode."""
-    if plan.modes[0] not in {"boundary", "call"}:
-        return PlainProbe(image, rewrite, plan, pc, hit)
+def probe(image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None) -> Probe:
+    """A probe that has not run yet, native where the image's code fits the tables and no unwinder wants more than what
+    every machine has."""
+    if plan.modes[0] not in {"boundary", "call"} or any(unwinder.hardware for unwinder in plan.unwinders):
+        return PlainProbe(image, rewrite, plan, pc, hit, stop=stop)
     try:
-        return NativeProbe(image, rewrite, plan, pc, hit)
+        return NativeProbe(image, rewrite, plan, pc, hit, stop=stop)
     except TooWideError:
-        return PlainProbe(image, rewrite, plan, pc, hit)
+        return PlainProbe(image, rewrite, plan, pc, hit, stop=stop)
 
 
 def ask(at: Probe, unwinder: Unwinder) -> tuple[Trace, Judgement, list[tuple[int, int]]]:

@@ -72,7 +72,8 @@ def rewritten(image: Image, request: Rewrite, limits: Limits, cache_folder: Path
     The name covers the image, the request and every source file that has a part in making or checking it.
     """
     what = f"{request.mode} {request.flavour} {request.policy.value} {request.leaves.value}"
-    key = f"{image.sha256} {what} {_source_digest()}"
+    added = rewriters.flavour_by_name(request.flavour)  # its text may come from a user's file
+    key = f"{image.sha256} {what} {_source_digest()} {added}"
     folder = cache_folder / "rewritten"
     out = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.elf"
     if out.exists() and map_path(out).exists():

@@ -33,6 +33,7 @@ def expand(experiment: Experiment) -> list[Job]:
             limits,
             experiment.stacks,
             seed=experiment.seed,
+            files=tuple(experiment.files),
         )
         for arch in experiment.arches or known.arches
         for compiler in experiment.compilers or known.compilers

@@ -5,6 +5,9 @@ with SP at or above ``sp_at_call``, or when SP rises above ``sp_at_call``; not w
 So ``pop; jmp``, ``ret x15``, longjmp and a throw come out right, and a tail call makes no activation.
 ``sp_at_call`` is SP before the call instruction executed: on x86-64 above the pushed return address.
 
+A call of another function is no arrival, even where it leads to ``ra``: a function that does not return was called
+last, and lies next in memory.
+
 Where several live activations have the same ``ra`` and the same SP, one arrival ends the innermost.
 
 One addition to the two endings above, without which longjmp and a throw would not come out right.  Both
@@ -81,8 +84,9 @@ class TruthStack:
         while live and sp > live[-1].sp_at_call:
             live.pop()
             self._trace = None
-        # What is left has sp_at_call >= sp: only equality can be an arrival.
-        if live and live[-1].sp_at_call == sp:
+        # What is left has sp_at_call >= sp: only equality can be an arrival, and a call of another function is none.
+        within = event is None or self._function_of(pc) == self._function_of(event.ra - 1)
+        if within and live and live[-1].sp_at_call == sp:
             landed = self._landed(pc, sp)
             if landed is None and event is None:
                 landed = self._landed_beside(pc, sp)

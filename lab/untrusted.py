@@ -31,6 +31,7 @@ class Stage:
 
 
 PARSER = Stage("the ELF parser", 10, 2, 512 * _MIB, 64 * _MIB)
+TABLES = Stage("the reader of unwind tables", 30, 30, 1024 * _MIB, 512 * _MIB)
 REWRITER = Stage("the rewriter", 60, 60, 1024 * _MIB, 1024 * _MIB)
 EMULATOR = Stage("the emulator", 60, 10, 4096 * _MIB, 256 * _MIB)
 

@@ -14,13 +14,23 @@ from lab.layout import Leaves
 from rewriters.flavours import all_flavours, flavour_by_name
 from rewriters.modes import ANALYSED, unsupported_reason
 from rewriters.modes import MODES as REWRITERS
+from rewriters.proposed import add_flavour, check_request
 
 if TYPE_CHECKING:
     from lab.images.image import Image
     from lab.layout import Flavour, Policy
     from rewriters.rewriting import Rewritten
 
-__all__ = ["ANALYSED", "REWRITERS", "all_flavours", "flavour_by_name", "rewrite", "unsupported_reason"]
+__all__ = [
+    "ANALYSED",
+    "REWRITERS",
+    "add_flavour",
+    "all_flavours",
+    "check_request",
+    "flavour_by_name",
+    "rewrite",
+    "unsupported_reason",
+]
 
 
 def rewrite(image: Image, mode: str, flavour: str | Flavour, policy: Policy, leaves: Leaves = Leaves.ALL) -> Rewritten:

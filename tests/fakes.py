@@ -26,6 +26,7 @@ class FakeNames:
     )
     proposals: tuple[str, ...] = PROPOSALS
     unwinders: tuple[str, ...] = UNWINDERS
+    rules: tuple[str, ...] = ("cap100", "irq-flag")
     rewriters: tuple[str, ...] = ("pac", "xray")
     compilers: tuple[str, ...] = ("clang",)
     arches: tuple[str, ...] = ARCHES

@@ -33,6 +33,8 @@ _BUILT = {
 }
 FLAGS = ("-O2", "-g0", "-static", "-no-pie", "-fno-pie")
 RELOCATIONS = "-Wl,--emit-relocs"
+_ZIG = ("-lc", "-OReleaseFast", "-fno-strip", "-static", "-flld", "-fno-PIE", "--emit-relocs")
+"""Its ``cc`` passes --emit-relocs on to no linker."""
 
 
 class Unavailable(Exception):  # noqa: N818  a finding, not an error
@@ -80,14 +82,13 @@ def build(compiler: str, source: str, folder: Path) -> bytes:
     short = compiler.removeprefix("x86_64-linux-gnu-").replace("x86_64-linux-musl-gcc", "musl-gcc")
     command = shutil.which(compiler) or shutil.which(short)
     out = folder / "program"
-    arguments = [*FLAGS, RELOCATIONS, "-o", str(out), str(SOURCES / source)]
-    words = [command] if command else []
+    words = [command, *FLAGS, RELOCATIONS, "-o", str(out), str(SOURCES / source)] if command else []
     if command is None and compiler.endswith("-linux-musl-gcc"):  # the wheel's clang makes its own musl, in a minute
-        words = [sys.executable, "-m", "ziglang", "cc", "-target", compiler.removesuffix("-gcc"), "-fno-sanitize=all"]
-        arguments.remove(RELOCATIONS)  # which this driver does not pass on
+        words = [sys.executable, "-m", "ziglang", "build-exe", "-target", compiler.removesuffix("-gcc"), *_ZIG]
+        words += ["-cflags", "-O2", "-g0", "--", str(SOURCES / source), f"-femit-bin={out}"]
     if not words:
         raise Unavailable(f"no {compiler}")
-    done = subprocess.run([*words, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode:
         raise Unavailable(f"{compiler}: {next(iter(done.stderr.strip().splitlines()), 'failed')}")
     return out.read_bytes()

@@ -46,18 +46,24 @@ def roots(root: Path) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
-def check_names(kind: str, given: Sequence[str], known: Sequence[str], files: bool = False) -> None:
-    """InputError for each of *given* that is not in *known* (nor, with *files*, an existing ``.py`` file)."""
+def check_names(kind: str, given: Sequence[str], known: Sequence[str]) -> None:
+    """InputError for each of *given* that is not in *known*."""
     from lab.errors import InputError
     from lab.experiment import did_you_mean
 
-    unknown = [name for name in given if name not in known and not (files and _is_unwinder_file(name))]
+    unknown = [name for name in given if name not in known]
     if unknown:
         raise InputError(*(f"unknown {kind} '{name}'{did_you_mean(name, known)}" for name in unknown))
 
 
-def _is_unwinder_file(name: str) -> bool:
-    return name.endswith(".py") and Path(name).is_file()
+def check_unwinders(given: Sequence[str], known: Sequence[str], rules: Sequence[str]) -> None:
+    """InputError for each of *given* that is no unwinder (nor an existing ``.py`` file), with rules or without."""
+    from lab.errors import InputError
+    from lab.experiment import known_unwinder, unknown_unwinder
+
+    unknown = [name for name in given if not known_unwinder(name, known, rules)]
+    if unknown:
+        raise InputError(*(unknown_unwinder(name, known, rules) for name in unknown))
 
 
 def print_json(value: Any) -> None:
@@ -143,25 +149,34 @@ def run_and_store(experiment: Experiment, root: Path) -> tuple[Run, Path, list[s
 
 
 def unwinder_files(experiment: Experiment) -> dict[str, str]:
-    """sha256 of every unwinder given as a file; each is loaded once, so that a bad one stops the run early."""
+    """sha256 of every file of the user's; unwinders are loaded once, so that a bad one stops the run early."""
     from lab import registry
     from lab.errors import InputError
+    from lab.experiment import unwinder_parts
 
-    hashes, called = {}, {}
+    known = registry.names().unwinders
+    hashes = {name: _hash(name) for name in experiment.files}
+    called: dict[str, str] = {}
     for name in experiment.unwinders:
-        if not name.endswith(".py") or name in registry.names().unwinders:
-            called[name] = name
-            continue
-        try:
-            hashes[name] = hashlib.sha256(Path(name).read_bytes()).hexdigest()
-        except OSError as error:
-            raise InputError(f"{name}: cannot read this unwinder: {error.strerror}") from error
-        with stdout_kept():
-            own = registry.load_unwinder(Path(name)).name
+        base, rules = unwinder_parts(name)
+        own = name
+        if base.endswith(".py") and name not in known:
+            hashes[base] = _hash(base)
+            with stdout_kept():
+                own = "+".join([registry.load_unwinder(Path(base)).name, *rules])
         if own in called:
             raise InputError(f"{name}: its unwinder is called '{own}', as is {called[own]}; give it another name")
         called[own] = name
     return hashes
+
+
+def _hash(name: str) -> str:
+    from lab.errors import InputError
+
+    try:
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{name}: cannot read this file: {error.strerror}") from error
 
 
 def render(run: Run, folder: Path) -> None:

@@ -8,10 +8,10 @@ import click
 
 from lab.commands.common import json_option, print_json
 
-KINDS = ("proposals", "unwinders", "rewriters", "compilers", "arches", "modes")
+KINDS = ("proposals", "unwinders", "rules", "rewriters", "compilers", "arches", "modes")
 
 
-@click.command("list", short_help="List workloads, proposals, unwinders, rewriters, compilers.")
+@click.command("list", short_help="List workloads, proposals, unwinders, rules, compilers.")
 @json_option
 def command(*, as_json: bool) -> None:
     """List every name that an experiment may use."""

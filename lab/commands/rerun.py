@@ -27,6 +27,8 @@ def command(*, run: str, root: Path, as_json: bool) -> None:
     from lab.experiment import revive
 
     old = store.load_run(store.find_run(run, roots(root)), [])
+    for file in old.result.experiment.files:
+        registry.add_file(Path(file))
     experiment = revive(old.result.experiment, registry.names(), f"run {old.run_id}")
     made = store.here([], unwinder_files(experiment))
     new = store.make_run(execute(experiment), made)

@@ -82,6 +82,8 @@ def command(
     checks = made.checks
     click.echo(f"copied without sequences: {checks['copy_only']}")
     click.echo(f"result before and after: {checks['same_result']} ({checks['result']})")
+    if not argv and not checks["result"].startswith("exit 0"):
+        click.echo("a real program runs as one when it is given arguments: add -- ARGV...", err=True)
     if "system_calls" in checks:
         click.echo(f"system calls before and after: {checks['same_system_calls']} ({checks['system_calls']})")
     click.echo(f"shadow balance: {checks['shadow_balance']} at {checks['shadow_balance_stops']} stops")

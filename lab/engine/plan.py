@@ -6,12 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lab.covers import Coverage
+from lab.engine.hardware import hardware_shadow, map_hardware_shadow
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError
 from lab.images.image import Image
+from lab.images.rawelf import PF_X
 from lab.layout import RewriteMap
+from lab.machine.calls import CallSites
 from lab.machine.machine import Limits, Machine, Outcome, Process
+from lab.machine.stacks import kernel_stacks
+from lab.metadata.tables import read_tables
 from lab.unwind.api import BLOCKED, CALL, MODES, Unwinder
+from lab.unwind.code_view import CodeView
 from lab.unwind.reader import Reader, Source
 
 RED_ZONE = 128  # bytes; System V x86-64 psABI 3.2.2
@@ -66,7 +72,15 @@ class Plan:
 
     def machine(self, image: Image, rewrite: RewriteMap | None) -> Machine:
         """*image*, loaded and ready."""
-        return Machine(image, rewrite.layout if rewrite else None, self.limits, self.process)
+        machine = Machine(image, rewrite.layout if rewrite else None, self.limits, self.process)
+        if any(unwinder.hardware for unwinder in self.unwinders):
+            map_hardware_shadow(machine)
+        return machine
+
+    @property
+    def tables(self) -> tuple[int, ...]:
+        """The rule tables that some unwinder looks up."""
+        return tuple(sorted({table for unwinder in self.unwinders for table in unwinder.tables}))
 
 
 @dataclass(frozen=True)
@@ -96,8 +110,18 @@ def check_modes(plan: Plan) -> None:
         raise EngineError(f"unknown stop mode {', '.join(sorted(unknown))}")
 
 
-def make_reader(machine: Machine) -> Reader:
-    """The unwinders' view of *machine*."""
+def make_reader(machine: Machine, tables: tuple[int, ...] = ()) -> Reader:
+    """The unwinders' view of *machine*, with the rule tables *tables*."""
+    image = machine.image
+    sites = CallSites(image, machine.memory, machine.changeable)
+    machine.on_write(lambda _address, _size: sites.forget())
+    code = CodeView(
+        tables=read_tables(image, tables),
+        text=tuple((s.address, s.end) for s in image.segments if s.flags & PF_X),
+        stacks=kernel_stacks(image, (machine.stack_low, machine.stack_high)),
+        hardware=hardware_shadow(machine),
+        ends_call=sites.ends,
+    )
     source = Source(
         load=machine.memory.load,
         stack_pages=machine.stack_pages,
@@ -106,6 +130,7 @@ def make_reader(machine: Machine) -> Reader:
         stack=(machine.stack_low, machine.stack_high),
         shadow=machine.shadow_bounds,
         final_record=machine.final_record,
+        code=code,
     )
     return Reader(machine.arch, source, machine.layout)
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from lab.arch.decode import Kind
 from lab.covers import Coverage
 from lab.engine.guest import Guest, check_saved
+from lab.engine.hardware import HardwareShadow, faults_note
 from lab.engine.injection import Injector
 from lab.engine.plan import (
     RED_ZONE,
@@ -56,7 +57,8 @@ class ReferenceEngine:
         self.guest = Guest(self.machine)
         self._truths = GuestTruth(self.guest.linking, self.coverage.body)
         self.truth = self._truths.now
-        self.reader = make_reader(self.machine)
+        self.reader = make_reader(self.machine, plan.tables)
+        self.hardware = HardwareShadow(self.machine)
         self.guest.show(self.reader, 0)
         self.recorder = Recorder(plan.stacks, self.machine.registers)
         arch = image.arch
@@ -99,6 +101,7 @@ class ReferenceEngine:
             tallies,
             stacks,
             engines,
+            faults_note(self.hardware.faults),
             injections=self.injector.taken if self.injector else 0,
             switches=self.switches.made,
         )
@@ -117,7 +120,9 @@ class ReferenceEngine:
     def _instruction(self, pc: int) -> bool:
         """True where an exception is taken instead."""
         sp, fp, lr, ssp = self._file.read()
-        regs = Regs(pc, sp, fp, lr if self._has_lr else 0, ssp if self._has_ssp else 0)
+        self.hardware.before(pc)
+        hssp = self.hardware.pointer
+        regs = Regs(pc, sp, fp, lr if self._has_lr else 0, ssp if self._has_ssp else 0, hssp)
         if not self._low <= sp <= self._high:
             self._enter(self.guest.holding(sp), sp, pc)
         truth = self.truth
@@ -126,6 +131,8 @@ class ReferenceEngine:
             self._confirm(pending, regs)
             if self._call:
                 self._call_stop(pending, regs)
+            self.hardware.push(pending.ra)
+            regs = regs._replace(hssp=self.hardware.pointer)
         truth.before(pc, sp)
         if self.injector is not None and self._interrupted(self.injector, regs):
             return True
@@ -137,6 +144,8 @@ class ReferenceEngine:
         insn = self.machine.insn_at(pc)
         if insn.kind is Kind.CALL:
             truth.call(insn.end, sp, shadow_pointer(self.machine, regs.ssp))
+        else:
+            self.hardware.at(insn)
         return False
 
     def _enter(self, index: int | None, sp: int, pc: int) -> None:
@@ -188,7 +197,7 @@ class ReferenceEngine:
     def _call_stop(self, event: CallEvent, regs: Regs) -> None:
         """The call has retired and its activation is not yet on the truth stack: the caller's view."""
         self.reader.no_exception()
-        at = Regs(event.ra, event.sp_at_call, regs.fp, regs.lr, regs.ssp)
+        at = regs._replace(pc=event.ra, sp=event.sp_at_call)
         self._stop(CALL, at, self._seen(), self._dynamic(at, after_call=True))
 
     def _handler_stop(self, regs: Regs) -> None:

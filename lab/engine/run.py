@@ -102,7 +102,7 @@ def _merged(
         tuple(sorted(tallies, key=lambda t: (t.mode, t.unwinder, t.pc))),
         tuple(sorted(stacks, key=lambda k: (k.mode, k.unwinder, k.stop))),
         tuple(engines),
-        notes,
+        tuple(dict.fromkeys((*notes, *(note for _, execution in executions for note in execution.notes)))),
     )
 
 

@@ -90,6 +90,11 @@ def guest_stacks(image: Image, machine: tuple[int, int]) -> tuple[GuestStack, ..
     return tuple(found)
 
 
+def kernel_stacks(image: Image, machine: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """[low, high) of the stacks that a walk may be on: all but those of user mode."""
+    return tuple((s.low, s.high) for s in guest_stacks(image, machine) if s.kind is not StackKind.USER)
+
+
 def tasks_of(image: Image) -> Tasks | None:
     """What *image* says of its tasks, None where it has none.  InputError where it says it in part only."""
     names = ("lab_task_layout", "lab_current", "lab_switched")

@@ -13,9 +13,9 @@ tell needless refusals from justified ones and never reports such a continuation
 ``mode`` is BOUNDARY, CALL, INJECT (inside the guest's exception handler, with its own pc, sp and fp; LR is dead) or
 BLOCKED (a task that is not running, from what the context switch saved; LR is 0, and ssp its shadow-stack pointer
 wherever that is kept).  ``regs`` has the attributes pc, sp, fp, lr and ssp (the register kept for a
-shadow-stack pointer; 0 where there is none).  ``mem`` gives the functions below: ``load64``, ``on_stack``,
-``where``, ``where_offset``, ``strip``, and facts of the image as attributes (see Facts).  Nothing else may
-be read: no truth, no globals that change.  The same source runs in every engine, so write ``p = p + 8``
+shadow-stack pointer; 0 where there is none), and hssp, the hardware's shadow-stack pointer (0 unless the unwinder
+says ``hardware``).  ``mem`` gives the functions below, and facts of the image as attributes (see Mem).  Nothing else
+may be read: no truth, no globals that change.  The same source runs in every engine, so write ``p = p + 8``
 on integers and expect 64-bit wrap-around.
 """
 
@@ -54,6 +54,20 @@ class Reason(enum.IntEnum):
     NOT_ON_SHADOW = 10  # a live function whose return address the shadow stack does not hold
     LAYOUT_UNKNOWN = 11  # the rewriter's layout does not say where the return address is
     LR_DEAD = 12  # the return address was in the link register, which a call has overwritten
+    NO_ROW = 13  # the rule table says nothing about the address
+    UNSUPPORTED_RULE = 14  # the rule table says something that no rule can hold
+    END_UNDEFINED = 15  # the rule table says that nothing is known here
+    BAD_CFA = 16  # the CFA is misaligned, does not rise, or is not on a known stack
+    FP_MISMATCH = 17  # FP is not what the rule table makes of SP
+    NOT_A_CALL = 18  # the instruction before a return address is no call
+    REGS_FRAME = 19  # met a pt_regs of the kernel
+    NOT_TEXT = 20  # a return address outside code
+    SHADOW_MISMATCH = 21  # shadow stack and stack do not say the same
+    TOO_MANY = 22  # more frames than the consumer has room for
+    # said by rules (lab.unwind.rules)
+    INTERRUPTED = 50  # the task's flag says that it was preempted at the end of an interrupt
+    NOT_AT_END = 53  # the walk ended elsewhere than at the task's own FINAL record
+    LR_MAY_BE_LIVE = 54  # the interrupted instruction lies where the return address may be in LR alone
 
 
 class Regs(NamedTuple):
@@ -64,6 +78,7 @@ class Regs(NamedTuple):
     fp: int
     lr: int
     ssp: int
+    hssp: int = 0
 
 
 Cursor = tuple[int, ...]
@@ -84,12 +99,16 @@ class Mem(Protocol):
     metadata_offset: int
     regs_fp_offset: int
     regs_pc_offset: int
+    regs_sp_offset: int
+    regs_lr_offset: int
     pac_mask: int
     shadow_kind: int
     shadow_base: int
     shadow_limit: int
     shadow_cell: int
     shadow_distance: int
+    hw_base: int
+    hw_limit: int
     task: int
     task_flags: int
     task_regs: int
@@ -100,6 +119,11 @@ class Mem(Protocol):
 
     def load(self, address: int) -> int: ...
     def row(self, pc: int) -> tuple[int, int]: ...
+    def rule(self, table: int, pc: int) -> int: ...
+    def rule_word(self, table: int, row: int, field: int) -> int: ...
+    def is_text(self, address: int) -> bool: ...
+    def after_call(self, address: int) -> bool: ...
+    def stack_of(self, address: int) -> tuple[int, int]: ...
 
 
 SHADOW_NONE, SHADOW_REGISTER, SHADOW_PARALLEL, SHADOW_MEMORY = 0, 1, 2, 3
@@ -143,10 +167,45 @@ def where_offset(mem: Mem, pc: int) -> int:
     return mem.row(pc)[1]
 
 
+def rule(mem: Mem, table: int, pc: int) -> int:
+    """The number of the row of rule table *table* (``lab.metadata.rules.Format``) that holds *pc*; 0 where none does,
+    and outside code.  The unwinder says in ``tables`` which tables it looks up."""
+    return mem.rule(table, pc)
+
+
+def rule_word(mem: Mem, table: int, row: int, field: int) -> int:
+    """Word *field* (``lab.metadata.rules.Field``) of a row, signed ones as two's complement; 0 where there is none."""
+    return mem.rule_word(table, row, field)
+
+
+def is_text(mem: Mem, address: int) -> bool:
+    """Whether *address* is in executable code of the image."""
+    return mem.is_text(address)
+
+
+def after_call(mem: Mem, address: int) -> bool:
+    """Whether the instruction directly before *address* is a call, as its function is decoded from its start on."""
+    return mem.after_call(address)
+
+
+def stack_of(mem: Mem, address: int) -> int:
+    """The lowest address of the guest stack that holds *address*; 0 where none does."""
+    return mem.stack_of(address)[0]
+
+
+def stack_end(mem: Mem, address: int) -> int:
+    """The address after the guest stack that holds *address*; 0 where none does."""
+    return mem.stack_of(address)[1]
+
+
 @dataclass(frozen=True)
 class Unwinder:
     """One design.  ``arches`` None means every architecture; ``needs_shadow`` that it only makes sense on
     images with a shadow stack; ``oracle`` that the engine answers with the truth (it checks the harness).
+
+    ``tables``: the rule tables it looks up; no others are there.  ``hardware``: it reads the shadow stack that the
+    hardware would keep.  ``cap``: it reports that many return addresses at most; where there is one more the walk
+    ends with ``cap_status`` (END or a Reason) instead.  0: no limit.
     """
 
     name: str
@@ -158,6 +217,10 @@ class Unwinder:
     needs_shadow: bool = False
     oracle: bool = False
     origin: str = ""
+    tables: tuple[int, ...] = ()
+    hardware: bool = False
+    cap: int = 0
+    cap_status: int = END
 
     def unsupported(self, arch: str, has_shadow: bool) -> str | None:
         """Why this design does not apply, or None where it does."""

@@ -29,34 +29,38 @@ from lab.unwind.api import (
     StepResult,
     Unwinder,
     load64,
-    on_stack,
     strip,
 )
-
-FINAL, PT_REGS = 1, 2
+from lab.unwind.kunwind import FINAL, PT_REGS, RECORD, WITH_TYPE, lies_on, may_move
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
-    """(1 while the entry to be consumed came from pt_regs, fp, lowest address not yet passed)."""
-    return (1 if mode == BOUNDARY else 0), regs.fp, 0
+    """(1 while the entry to be consumed came from pt_regs, fp, lowest address not yet passed, the stack at hand and the
+    one left before it: 0 while there is none)."""
+    return (1 if mode == BOUNDARY else 0), regs.fp, 0, 0, 0
 
 
 def step(mem: Mem, cursor: Cursor) -> StepResult:
     """One record, or the kernel's -EINVAL as a Reason."""
-    from_regs, fp, low = cursor
+    from_regs, fp, low, stack, left = cursor
     if from_regs:
-        return Reason.EXCEPTION | GOES_ON, 0, (0, fp, low)
+        return Reason.EXCEPTION | GOES_ON, 0, (0, fp, low, stack, left)
     if fp & 7:
         return Reason.FP_UNALIGNED, 0, cursor
-    if not on_stack(mem, fp, 16):
+    here = lies_on(mem, fp, RECORD)
+    if here == 0:
         return Reason.FP_OFF_STACK, 0, cursor
-    if fp < low:
+    if here != stack:
+        if not may_move(mem, here, stack, left):
+            return Reason.FP_OFF_STACK, 0, cursor
+        left = stack
+    elif fp < low:
         return Reason.FP_CONSUMED, 0, cursor
     next_fp = load64(mem, fp)
     ra = load64(mem, fp + 8)
     if next_fp != 0 or ra != 0:
-        return FRAME, strip(mem, ra), (0, next_fp, fp + 16)
-    if not on_stack(mem, fp, 24):
+        return FRAME, strip(mem, ra), (0, next_fp, fp + RECORD, here, left)
+    if lies_on(mem, fp, WITH_TYPE) == 0:
         return Reason.FP_OFF_STACK, 0, cursor
     kind = load64(mem, fp + 16)
     if kind == FINAL and fp == mem.final_record:
@@ -64,7 +68,7 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     if kind == PT_REGS:
         regs = fp - mem.metadata_offset
         pc = load64(mem, regs + mem.regs_pc_offset)
-        return FRAME, pc, (1, load64(mem, regs + mem.regs_fp_offset), fp + 24)
+        return FRAME, pc, (1, load64(mem, regs + mem.regs_fp_offset), fp + WITH_TYPE, here, left)
     return Reason.BAD_METADATA, 0, cursor
 
 

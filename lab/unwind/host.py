@@ -22,7 +22,13 @@ from lab.unwind.api import (
     Reason,
     Regs,
     Unwinder,
+    after_call,
+    is_text,
     load64,
+    rule,
+    rule_word,
+    stack_end,
+    stack_of,
     where,
     where_offset,
 )
@@ -33,7 +39,8 @@ STEP_BUDGET = 4096
 _KNOWN = frozenset(int(reason) for reason in Reason)
 
 
-PRIMITIVES: frozenset[FunctionType] = frozenset({load64, where, where_offset})  # type: ignore[arg-type]
+_OWN = (load64, where, where_offset, rule, rule_word, is_text, after_call, stack_of, stack_end)
+PRIMITIVES: frozenset[FunctionType] = frozenset(_OWN)  # type: ignore[arg-type]
 """What every engine has its own of; everything else that a step calls is rewritten with it."""
 
 
@@ -141,6 +148,8 @@ def _steps(unwinder: Unwinder, mem: Reader, cursor: Cursor, found: list[int]) ->
             if mem.fault is Fault.POISON:
                 return Trace(Ending.REFUSED, tuple(found), "below_stack", None, Reason.BELOW_STACK)
             return Trace(Ending.CRASH, tuple(found), crash_text(unwinder, Crash.OUTSIDE), fault=mem.fault_address)
+        if status == FRAME and unwinder.cap and len(found) == unwinder.cap:
+            status = unwinder.cap_status
         if status == FRAME:
             if not isinstance(ra, int):
                 return Trace(
@@ -198,15 +207,17 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _place(error: BaseException) -> str:
-    """``file.py:12`` of the innermost frame."""
+def _place(error: BaseException, origin: str = "") -> str:
+    """``file.py:12`` of the innermost frame; of the innermost one in the user's file *origin*, where there is one."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name != "_look"]
+    own = Path(origin).resolve() if origin else None
+    frames = [f for f in frames if Path(f.filename) == own] or frames
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _blame(unwinder: Unwinder, error: BaseException) -> str:
     """``file.py:12: ValueError: text`` in one line."""
-    place = _place(error) or _file(unwinder)
+    place = _place(error, unwinder.origin) or _file(unwinder)
     try:
         text = " ".join(str(error).split())
     except Exception:

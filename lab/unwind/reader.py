@@ -16,6 +16,7 @@ from enum import Enum
 from lab.arch import Arch
 from lab.layout import LayoutRow, ShadowLayout
 from lab.unwind.api import MASK64, SHADOW_KINDS, SHADOW_NONE, UNKNOWN, WHERE_CODES
+from lab.unwind.code_view import CodeView
 
 _U64 = struct.Struct("<Q")
 _unpack = _U64.unpack_from
@@ -36,7 +37,7 @@ class Source:
     ``load`` gives a 64-bit value (None where unmapped), ``read`` bytes (short where unmapped), ``registers``
     all registers by canonical name (asked only when the overlay's pt_regs is read).  ``stack`` and ``shadow``
     are [low, high); ``stack_pages`` backs the stack, for reading it without a detour; ``final_record`` is the
-    address of the FINAL record in the task's own pt_regs.
+    address of the FINAL record in the task's own pt_regs.  ``code``: rule tables and the like, None without any.
     """
 
     load: Callable[[int], int | None]
@@ -46,6 +47,7 @@ class Source:
     stack: tuple[int, int]
     shadow: tuple[int, int]
     final_record: int
+    code: CodeView | None = None
 
 
 OF_THE_STACK = (
@@ -63,8 +65,9 @@ class View:
     __slots__ = (
         *("stack_low", "stack_high", "final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset"),
         *("pac_mask", "shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
+        *("regs_sp_offset", "regs_lr_offset", "hw_base", "hw_limit", "load", "row"),
         *OF_THE_STACK[2:],
-        *("load", "row"),
+        *("rule", "rule_word", "is_text", "after_call", "stack_of"),
     )
 
     def __init__(self, reader: Reader) -> None:
@@ -93,6 +96,8 @@ class Reader:
         self.metadata_offset = arch.pt_regs.metadata or 0
         self.regs_fp_offset = arch.pt_regs.registers[arch.fp]
         self.regs_pc_offset = arch.pt_regs.registers["pc"]
+        self.regs_sp_offset = arch.pt_regs.registers[arch.sp]
+        self.regs_lr_offset = arch.pt_regs.registers[arch.lr] if arch.lr is not None else 0
         self.pac_mask = arch.pac_mask
         self.shadow_kind = SHADOW_KINDS[layout.flavour] if layout else SHADOW_NONE
         self.shadow_base, self.shadow_limit = source.shadow
@@ -101,6 +106,10 @@ class Reader:
         self.layout_rows: tuple[LayoutRow, ...] = layout.rows if layout else ()
         self._row_starts = [row.start for row in self.layout_rows]
         self._row_cache: dict[int, tuple[int, int]] = {}
+        self.code = code = source.code or CodeView(stacks=(source.stack,))
+        self.hw_base, self.hw_limit = code.hardware
+        self.rule, self.rule_word, self.is_text = code.rule, code.rule_word, code.is_text
+        self.after_call, self.stack_of = code.ends_call, code.stack_of
         self.task = self.task_flags = self.task_regs = 0
         self.irq_low = self.irq_high = self.irq_shadow_low = self.irq_shadow_high = 0
         self._exception_at = 0

@@ -68,7 +68,7 @@ class Windows:
         if self.single:
             return self._one(address)
         insns: list[Insn] = []
-        i = self._index[address]
+        i = self._at(address)
         while sum(insn.size for insn in insns) < self.need:
             if i >= len(self._insns):
                 raise NoWindow(address, f"fewer than {self.need} bytes from here to its end")
@@ -83,6 +83,12 @@ class Windows:
             i += 1
         return self._take(Window(address, insns[-1].end, tuple(insns)))
 
+    def _at(self, address: int) -> int:
+        """The index of the instruction at *address*: there is none where data or damage is called a function."""
+        if address not in self._index:
+            raise NoWindow(address, "no instruction of its own begins here")
+        return self._index[address]
+
     def behind_pad(self, address: int) -> Window:
         """Like ``at_start``, where the instruction at *address* (PACIASP) is also the landing pad for indirect
         branches: a BTI C takes its place, and the jump that of the instruction behind it."""
@@ -95,7 +101,7 @@ class Windows:
         """A window whose last instruction is the one at *address*; NoWindow if there is none."""
         if self.single:
             return self._one(address)
-        i = self._index[address]
+        i = self._at(address)
         insn = self._insns[i]
         padding = self._padding(insn.end) if insn.kind in ENDS_FLOW else 0
         if insn.size + padding >= self.need:

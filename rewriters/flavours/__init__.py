@@ -16,7 +16,10 @@ from lab.layout import Flavour
 from rewriters.copyonly import COPY_ONLY
 from rewriters.flavours.api import FlavourSpec
 
-__all__ = ["FlavourSpec", "all_flavours", "flavour_by_name"]
+__all__ = ["ADDED", "FlavourSpec", "all_flavours", "flavour_by_name"]
+
+ADDED: dict[str, FlavourSpec] = {}
+"""Flavours of a user's file, by name (rewriters.proposed)."""
 
 _FIRST = tuple(flavour.value for flavour in Flavour)
 
@@ -36,7 +39,7 @@ def flavour_by_name(flavour: str | Flavour) -> FlavourSpec:
     name = flavour.value if isinstance(flavour, Flavour) else flavour
     if name == COPY_ONLY.name:
         return COPY_ONLY
-    known = {spec.name: spec for spec in all_flavours()}
+    known = {spec.name: spec for spec in all_flavours()} | ADDED
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name, known, 1)

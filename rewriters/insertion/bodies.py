@@ -33,6 +33,7 @@ from rewriters.insertion.items import (
 )
 from rewriters.insertion.laid import Fill, Laid, Stays
 from rewriters.insertion.placement import Late, late
+from rewriters.insertion.prefixes import apart
 from rewriters.insertion.references import Entry
 from rewriters.insertion.tables_aarch64 import Compact
 from rewriters.sequences import Binding, Sequence, emit
@@ -76,7 +77,7 @@ def _entries(body: Body, table: Compact) -> Iterator[Entry]:
 
 class _Builder:
     def __init__(self, body: Body, fill: Fill, tables: Sequence_[Compact], *, entered: bool) -> None:
-        self.body, self.fill, self.code = body, fill, body.insns
+        self.body, self.fill, self.code = body, fill, apart(body.insns)
         self.arch: Arch = body.insns.arch
         self.start, self.end = body.function.start, body.function.end
         self.exits = {leave.address: leave for leave in body.exits}

@@ -15,6 +15,7 @@ from lab.arch.decode import Insn, Kind
 from lab.layout import LayoutRow, Where
 from rewriters import encode, moving
 from rewriters.insertion.pointers import renamed
+from rewriters.insertion.prefixes import is_prefix
 from rewriters.insertion.references import Form, Pointer
 from rewriters.moving import Moved
 from rewriters.plan import Plan
@@ -107,7 +108,9 @@ class CarriedItem:
         """See Item."""
         at = world.plan.here
         size, insn = self.size, self.insn
-        if self.way is Way.PLAIN:
+        if is_prefix(insn):
+            world.plan.text.fill(insn.raw)
+        elif self.way is Way.PLAIN:
             world.plan.text.put(insn.raw, insn.text)
         else:
             moved = self._moved(world, at)

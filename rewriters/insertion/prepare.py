@@ -128,6 +128,8 @@ class Chooser:
             raise Stays(start, why)
         if any(leave.address == body.entry for leave in body.exits):
             raise Stays(start, "its first instruction leaves it: there is no activation to record")
+        if not body.insns.insns:
+            raise Stays(start, "holds no code")
         if function.size < 5 and self.image.arch.lr is None:
             raise Stays(start, "shorter than the jump that must stand at its old entry (5 bytes)")
         if body.tables and self.image.arch.lr is None and start not in self.found.tables:

@@ -15,6 +15,7 @@ from rewriters.elf_tables import Moved
 from rewriters.insertion.items import CarriedItem, Way, away
 from rewriters.insertion.laid import Laid
 from rewriters.insertion.pointers import renamed
+from rewriters.insertion.prefixes import is_prefix
 from rewriters.insertion.references import Form, Pointer, References
 from rewriters.plan import Plan
 from rewriters.unwind import Span
@@ -24,6 +25,7 @@ _TRAPS = {"aarch64": encode.A64_TRAP, "x86_64": encode.X86_TRAP}
 _DIRECT = frozenset({Kind.CALL, Kind.JUMP, Kind.BRANCH})
 #: Old address, new address and bytes of the unchanged instructions put last.
 _NO_RUN = (-1, -1, 0)
+_NOWHERE = -2
 _DEAD = "what a moved function left behind: nothing comes here"
 
 
@@ -50,6 +52,7 @@ class Writer:
         self.bases: dict[int, int] = {}
         self._own: Laid | None = None
         self._run = _NO_RUN
+        self._locked = _NOWHERE
 
     def write(self, untouched: frozenset[int]) -> None:
         """Everything.  *untouched*: functions (by start) that somebody else changes."""
@@ -121,6 +124,15 @@ class Writer:
     def carried(self, item: CarriedItem, start: int, size: int) -> None:
         """See World.  What follows its predecessor, both unchanged, is one piece with it."""
         insn, unchanged = item.insn, item.way is Way.PLAIN
+        if is_prefix(insn):
+            self._locked = start
+            return
+        if self._locked + 1 == start:  # one instruction with its prefix, and a piece of its own
+            self._locked = _NOWHERE
+            self.plan.carried.append(Carried(insn.address - 1, start - 1, insn.size + 1, size + 1))
+            self.plan.spans.append(Span(start - 1, start + size, insn.address - 1, old_size=insn.size + 1))
+            self._run = _NO_RUN
+            return
         old, new, length = self._run
         if unchanged and (insn.address, start) == (old + length, new + length):
             self._run = (old, new, length + size)

@@ -86,11 +86,17 @@ class Ways:
         carried = self.pair.places.holding(at)
         if carried is not None:
             old = carried.old + at - carried.new
-            return old if self.pair.place(old) is not None and self.carriage.begins(at) else End.LOST
+            begins = self.pair.place(old) is not None and self.carriage.begins(at)
+            return old if begins or self._behind_lock(old, at) else End.LOST
         piece = self.pair.pieces.at(at)
         if piece is not None or (self.pair.old_fact(at) is None and self.pair.old.function_at(at) is not None):
             return End.LOST
         return at
+
+    def _behind_lock(self, old: int, at: int) -> bool:
+        """Whether the lock prefix of an instruction was and is at the byte before: C libraries jump over it."""
+        fact = self.pair.old_fact(old - 1)
+        return fact is not None and fact.mnemonic == "lock" and self.carriage.begins(at - 1)
 
     def taken(self, fact: Fact) -> Way:
         """Where the direct branch *fact* goes."""

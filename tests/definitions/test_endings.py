@@ -174,3 +174,25 @@ END test_main
     }[arch]
     depths = [len(trace) for where, trace in watch(arch, body) if where == "test_main+0x0"]
     assert depths == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_a_call_of_another_function_that_lies_next_is_no_return(arch: str) -> None:
+    """A function that never comes back, called last and lying directly behind its caller: here it leaves by exit."""
+    leave = {
+        "aarch64": " mov x0, #0\n mov x8, #94\n svc #0\n",
+        "x86_64": " xor %edi, %edi\n mov $231, %eax\n syscall\n",
+    }[arch]
+    call = {"aarch64": "bl", "x86_64": "call"}[arch]
+    last = f".globl last\n.type last,%function\nlast: nop\n{leave}.size last,.-last\n"
+    body = f"FUNC callee\n {call} last\nEND callee\n{last}"
+    seen = watch(arch, CALLER[arch] + body)
+    (trace,) = [trace for where, trace in seen if where == "last+0x0"]
+    assert trace == ("last+0x0", RA[arch], main_ra(arch))
+    assert len(seen[-1][1]) == 3, "and it is live to the end"
+
+
+def test_a_call_within_a_function_of_what_follows_is_over_at_once_on_aarch64() -> None:
+    body = "FUNC callee\n mov x9, x30\n bl 1f\n1: mov x30, x9\n ret\nEND callee\n"
+    seen = watch("aarch64", CALLER["aarch64"] + body)
+    assert at(seen, "callee+0x8") == (RA["aarch64"], main_ra("aarch64"))

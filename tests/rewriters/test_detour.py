@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from lab.errors import RefusedError
+from lab.images.flow import decode_function
 from lab.images.image import Image, load_image, parse_image
 from lab.layout import Flavour, Leaves, Policy, Region
 from rewriters import rewrite
+from rewriters.detour.windows import NoWindow, Windows
 from tests.rewriters import guests, machine
 from tests.rewriters.guests import Source
 
@@ -126,3 +128,13 @@ def test_landing_pads_stay_where_branch_targets_are_enforced(tmp_path: Path) -> 
     for name in ("fib", "table", "room", "deep"):
         function = next(f for f in image.functions if f.name == name)
         assert new.read(function.start, 4).hex() in {"5f2403d5", "3f2303d5"}, name
+
+
+@pytest.mark.parametrize("ask", ["at_start", "at_end"])
+def test_no_window_where_no_instruction_begins(guest: GuestOf, ask: str) -> None:
+    """What a damaged symbol calls a function may have none at its entry."""
+    image = guest("x86_64", "none", Flavour.MEMORY)
+    function = next(f for f in image.functions if f.size > 40)
+    windows = Windows(image, lambda: decode_function(image, function), (), function.end)
+    with pytest.raises(NoWindow, match="no instruction of its own begins here"):
+        getattr(windows, ask)(function.start - 1)

@@ -201,3 +201,57 @@ long: tbnz x0, #0, 1f
     image = load_image(guests.build_plain(tmp_path, "aarch64", [Source("s.s", text)]))
     new = _checked(image, Flavour.MEMORY, policy)
     assert new.result == 9006
+
+
+PREFIX = """
+.intel_syntax noprefix
+.text
+.globl compute
+.type compute,@function
+compute: push rbp
+ mov rbp, rsp
+ mov eax, 0
+ call swap
+ mov eax, 5
+ call swap
+ mov eax, dword ptr [rip + word]
+ pop rbp
+ ret
+.size compute,.-compute
+.globl swap
+.type swap,@function
+swap: mov ecx, 5
+ test eax, eax
+ je 1f
+ mov ecx, 9
+ .byte 0xf0
+1: cmpxchg dword ptr [rip + word], ecx
+ jne 2f
+ ret
+2: mov dword ptr [rip + word], 99
+ ret
+.size swap,.-swap
+.data
+.balign 4
+word: .long 0
+"""
+
+
+def test_a_jump_over_a_lock_prefix_still_goes_there(tmp_path: Path) -> None:
+    """One instruction with two entries, as C libraries have it; and a verifier that sees a wrong one."""
+    image = load_image(guests.build_plain(tmp_path, "x86_64", [Source("s.s", PREFIX)]))
+    new = _checked(image, Flavour.MEMORY, Policy.CHECK)
+    assert new.result == 9
+    done = rewrite(image, "insertion", Flavour.MEMORY, Policy.CHECK)
+    assert {"compute", "swap"} <= {p.function for p in done.map.inserted if p.region is Region.MOVED}
+    body = next(p for p in done.map.inserted if p.region is Region.MOVED and p.function == "swap")
+    changed = parse_image(done.data, image.path)
+    code = list(decode(changed.arch, changed.read(body.start, body.end - body.start), body.start))
+    locked = next(insn for insn in code if insn.mnemonic.startswith("lock"))
+    branch = next(insn for insn in code if insn.target == locked.address + 1)
+    data = bytearray(done.data)
+    home = next(s for s in changed.segments if s.address <= branch.address < s.end)
+    at = data.index(home.data[branch.address - home.address : locked.end - home.address]) + branch.size - 4
+    data[at] -= 1  # now with the prefix
+    report = verify.static_checks(image, parse_image(bytes(data), image.path), done.map)
+    assert not report["control goes where it went"]["ok"]

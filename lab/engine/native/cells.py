@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import enum
 
+from lab.engine.native.unwinder_cells import P as P  # noqa: PLC0414  cells are imported from here
+
 WORD = 8
 
 
@@ -132,6 +134,10 @@ class S(enum.IntEnum):
     SHADOW_LIMIT = enum.auto()
     SHADOW_CELL = enum.auto()
     SHADOW_DISTANCE = enum.auto()
+    HW_BASE = enum.auto()
+    HW_LIMIT = enum.auto()
+    REGS_SP_OFFSET = enum.auto()
+    REGS_LR_OFFSET = enum.auto()
     TASK = enum.auto()
     TASK_FLAGS = enum.auto()
     TASK_REGS = enum.auto()
@@ -139,56 +145,19 @@ class S(enum.IntEnum):
     IRQ_HIGH = enum.auto()
     IRQ_SHADOW_LOW = enum.auto()
     IRQ_SHADOW_HIGH = enum.auto()
-
-
-class P(enum.IntEnum):
-    """Cells of an unwinder's block."""
-
-    EVALUATE = 0  # address of its compiled evaluator; 0: the oracle
-    BIT = enum.auto()  # its bit in MASKS
-    LAST = enum.auto()  # its last code, by mode
-    LAST_CALL = enum.auto()
-    LAST_INJECT = enum.auto()
-    LAST_BLOCKED = enum.auto()
-    FULL = enum.auto()  # as many stacks are kept as were asked for, by mode; stops that Python counts keep none here
-    FULL_CALL = enum.auto()
-    FULL_INJECT = enum.auto()
-    FULL_BLOCKED = enum.auto()
-    HUNG = enum.auto()
-    READS = enum.auto()  # which changes may alter its walk: bits of Changed
-    TRACKED = enum.auto()  # those of them that alter it only if the first step takes the register from its cursor
-    ACTIVE = enum.auto()  # which changes may alter the last walk
-    CLEAN = enum.auto()  # LAST stands until something it reads changes, or DIRTY
-    UNDER_WAY = enum.auto()  # walks begun and not ended
-    DIRTY = enum.auto()  # a store has hit what the last walk read
-    LOWEST = enum.auto()  # lowest stack address the last walk read
-    START_SERIAL = enum.auto()  # of the marks of the last walk's first step
-    STALE = enum.auto()  # walk anew; 0: only the truth has changed, and the last walk stands
-    WALK_LEVEL = enum.auto()  # the last walk: where its first step arrived on the path (0: it ended), and what it said
-    WALK_STATUS = enum.auto()
-    WALK_RA = enum.auto()
-    START_COUNT = enum.auto()  # slots the last walk's first step read, and the first two of them
-    START_ONE = enum.auto()
-    START_TWO = enum.auto()
-    KEPT = enum.auto()  # all that the last walk read is marked, the first step apart
-    HINT = enum.auto()  # the level at which a walk arrived last
-    WIDTH = enum.auto()  # bytes of a record
-    PATH = enum.auto()  # records of the last walk, level 1 its last step
-    TOP = enum.auto()  # levels that are intact
-    EQUAL = enum.auto()  # levels known to report the true outermost frames
-    VERSION = enum.auto()
-    SERIAL = enum.auto()
-    INDEX = enum.auto()  # hash of a cursor -> level
-    MARKS = enum.auto()  # a word for each slot: serial << 16 | level that read it
-    PREFIX = enum.auto()  # records of the walk at hand
-    MEMO_TRUTH = enum.auto()  # the last judgement, and all that it depends on
-    MEMO_VERSION = enum.auto()
-    MEMO_LEVEL = enum.auto()
-    MEMO_EVENT = enum.auto()
-    MEMO_RA = enum.auto()
-    MEMO_NAMED = enum.auto()
-    MEMO_RUNNING = enum.auto()
-    MEMO_CODE = enum.auto()
+    # -- what an unwinder may look up
+    RULES = enum.auto()  # for each rule table: host address of its rows, and how many there are besides row 0
+    TEXT = enum.auto()  # [low, high) of executable code, in pairs
+    TEXT_END = enum.auto()
+    STACKS = enum.auto()  # [low, high) of the guest's stacks, in pairs
+    STACKS_END = enum.auto()
+    SITES = enum.auto()  # for each byte of code, whether a call ends before it: SITE_UNKNOWN, SITE_NONE, SITE_CALL
+    SITES_ASKED = enum.auto()  # some walk has looked into SITES
+    # -- the hardware's shadow stack
+    HSSP = enum.auto()
+    HW_HOST = enum.auto()  # host address minus guest address
+    RETURNING = enum.auto()  # the last instruction was a return
+    HW_FAULTS = enum.auto()
 
 
 class Changed(enum.IntEnum):
@@ -198,11 +167,12 @@ class Changed(enum.IntEnum):
     LR = 2
     SSP = 4
     SP = 8
-    ROW = 16  # where() of the pc
+    ROW = 16  # where() or rule() of the pc
     TRUTH = 32  # the activations, or which functions the pc names
     MEMORY = 64  # a word that features depend on
     CFI = 128  # another .eh_frame row: matters to features
     UNSURE = 256  # some unwinder has to be asked again in any case
+    HSSP = 512
 
 
 class Place(enum.IntEnum):
@@ -250,11 +220,12 @@ class Span(enum.IntEnum):
     CFI_FP = enum.auto()  # the .eh_frame row is based on FP
     CFI_OFFSET = enum.auto()
     GROUP = enum.auto()  # numbers of what must be equal: see GROUP_BITS
+    RULES = enum.auto()  # number of the row of each rule table
 
 
 PLACE_WORDS = 4
 MAP_WORDS = 4  # start, end, host minus guest, first slot
-SPAN_WORDS = 8
+SPAN_WORDS = 16
 TRUTH_WORDS = 8
 ENTRY_WORDS = 4  # place, key, stops, next
 NODE_WORDS = 4  # code, first child, next sibling, parent
@@ -263,10 +234,11 @@ KNOWN = 0x80
 WATCHED = 1 << 16  # in Place.CODE: Python is asked for a stop of its own after those at the instruction
 CALLED, TAKEN = 1, 2  # in S.PENDING: an instruction's call (or a signal's), or an exception
 INTERRUPTED, EXCEPTION = 2, 4  # in Truth.IS_FIRST: an exception lies from here outwards; this is one
-GROUP_BITS = 21  # in Span.GROUP: WHERE and its offset, from bit 0; the .eh_frame row; NAMED and RUNNING
+GROUP_BITS = 21  # in Span.GROUP: WHERE, its offset and RULES, from bit 0; the .eh_frame row; NAMED and RUNNING
 FEATURE_CHANGES = Changed.FP | Changed.SP | Changed.SSP | Changed.TRUTH | Changed.MEMORY | Changed.CFI
 FRAME_PC, FRAME_FLAGS, FRAME_CONSTANT = 253, 254, 255
 FAULT_UNMAPPED, FAULT_POISON = 1, 2  # in S.FAULT; 0: none
+SITE_UNKNOWN, SITE_NONE, SITE_CALL = 0, 1, 2
 
 # A summary: what a walk comes to, before it is compared with the truth.
 CLEAN, REFUSED, CRASHED = 0, 1, 2

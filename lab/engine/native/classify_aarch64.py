@@ -14,6 +14,7 @@ from lab.engine.native.store_row import (
     CALL,
     NO_REGISTER,
     NOTHING,
+    RETURN,
     SIGN_EXTEND,
     ZERO_EXTEND,
     Classified,
@@ -43,6 +44,8 @@ def _effect(word: int) -> Effect:
         return decode(word) if decode else ANYWHERE
     if any(word & mask == value for mask, value in _CALLS):
         return Effect(CALL, 0)
+    if word & 0xFFFF_FC1F == 0xD65F_0000 or word in {0xD65F_0BFF, 0xD65F_0FFF}:  # ret, retaa, retab
+        return Effect(RETURN, 0)
     return ANYWHERE if _writes_otherwise(word) else NOTHING
 
 

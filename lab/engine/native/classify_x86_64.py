@@ -20,6 +20,7 @@ from lab.engine.native.store_row import (
     NOTHING,
     PC,
     REPEAT,
+    RETURN,
     ROW_REGISTERS,
     STORE,
     UNPREDICTED,
@@ -37,6 +38,7 @@ _FS_GS = frozenset(b"\x64\x65")
 _SELECTING = frozenset(b"\x66\xf2\xf3")
 _EVEX = 0x62
 _NO_OPCODE = -1
+_RETURNS = frozenset({0xC2, 0xC3})
 _CALL_DIRECT, _GROUP_5, _ENTER, _POP_MEMORY, _MOV_FROM_SEGMENT = 0xE8, 0xFF, 0xC8, 0x8F, 0x8C
 #: Opcode -> whether the string instruction writes [rdi]: ins, outs, movs, cmps, stos, lods, scas.
 _STRINGS = {
@@ -122,6 +124,8 @@ def _implicit(form: _Form, raw: Any) -> Effect | None:
     opcode = form.opcode
     if opcode == _CALL_DIRECT or (opcode == _GROUP_5 and form.group in {2, 3}):
         return _call(form)
+    if opcode in _RETURNS:
+        return Effect(RETURN, 0)
     if opcode in _STRINGS:
         return _string(form)
     if opcode in _PUSHES or (opcode == _GROUP_5 and form.group == 6):

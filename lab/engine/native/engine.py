@@ -18,6 +18,7 @@ import numpy as np
 
 from lab.covers import Coverage
 from lab.engine.guest import Guest
+from lab.engine.hardware import faults_note
 from lab.engine.native.asides import Asides
 from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, TICKS, Changed, P, Place, S, Truth
 from lab.engine.native.codes import features_of, judgement_of, short_text, vectors_of
@@ -39,7 +40,7 @@ from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Outcome
 from lab.truth import Activation
-from lab.unwind.api import BLOCKED, BOUNDARY, CALL, INJECT, MODES, Regs
+from lab.unwind.api import BLOCKED, BOUNDARY, INJECT, MODES, Regs
 from lab.unwind.host import Crash, Ending, Trace, crash_text, walk, walk_ignoring
 from lab.unwind.reader import Reader
 from lab.verdict import Verdict, judge
@@ -48,8 +49,7 @@ NAME = "native"
 MOST_UNWINDERS = 64
 """Bits of a slot's mask."""
 
-_AUDIT_SHARE = 50
-"""Now and then one stop is judged by the reference engine's code too, for one part in so many of the time."""
+_AUDIT_SHARE = 50  # now and then a stop is judged by the reference engine's code too, for so small a part of the time
 
 
 class NativeEngine:
@@ -59,7 +59,7 @@ class NativeEngine:
         self.image, self.plan = image, plan
         self.machine = machine = plan.machine(image, rewrite)
         self.features, self.coverage = Features(image, rewrite), Coverage(image, rewrite)
-        self.reader: Reader = make_reader(machine)
+        self.reader: Reader = make_reader(machine, plan.tables)
         self.keeper = Keeper(plan.stacks, machine.registers)
         spans = build_spans(machine, self.coverage, self.features, self.reader)
         self.places = Places(image.arch, spans)
@@ -94,6 +94,7 @@ class NativeEngine:
             Event.UNKNOWN_STATUS: self._unknown_status,
             Event.AUDIT: self._audit,
             Event.IMBALANCE: self._imbalance,
+            Event.CALL_SITE: lambda a, _b: self.state.found_site(a, self.reader.after_call(a)),
         }
         machine.on_write(self._host_wrote)
         machine.on_delivery(self.state.delivered)
@@ -107,10 +108,7 @@ class NativeEngine:
         state[S.LIMIT] = plan.limits.instructions
         state[S.RED_ZONE] = RED_ZONE if plan.model == "signal" else 0
         state[S.BALANCE] = balance
-        for unwinder in state.unwinders:
-            for mode in (BOUNDARY, CALL):
-                if plan.stacks == 0:
-                    unwinder.set_full(mode)
+        state.set_limits([(given.cap, given.cap_status) for given in plan.unwinders], keep=plan.stacks != 0)
 
     def run(self) -> Execution:
         """Execute the image; EngineError where counts do not sum; NotNative names an unwinder to be left out."""
@@ -121,7 +119,8 @@ class NativeEngine:
         wall = time.perf_counter() - began
         instructions, calls = self.instructions, self.state[S.CALLS]
         engines, kept = (NAME,) * len(self.plan.unwinders), self.keeper.stacks()
-        counts = (instructions, calls, wall, self._tallies(outcome), kept, engines, (), *self.asides.made)
+        notes = faults_note(self.state[S.HW_FAULTS])
+        counts = (instructions, calls, wall, self._tallies(outcome), kept, engines, notes, *self.asides.made)
         return Execution(outcome, *counts)
 
     @property
@@ -234,12 +233,12 @@ class NativeEngine:
         for start, end in ranges:
             self.places.forget(start, end)
             self.machine.forget_code(start, end)
+        self.state.forget_sites()
 
     def _host_wrote(self, address: int, size: int) -> None:
         self.state.forget()
+        self.state.forget_sites()
         self.places.forget(address, address + size)
-
-    # -- stops looked at by Python --------------------------------------------------------------------------
 
     def truth(self) -> tuple[int, ...]:
         """The live return addresses, innermost first."""
@@ -253,7 +252,7 @@ class NativeEngine:
     def regs(self) -> Regs:
         """The registers of the stop at hand."""
         state = self.state
-        return Regs(state[S.PC], state[S.SP], state[S.FP], state[S.LR], state[S.SSP])
+        return Regs(state[S.PC], state[S.SP], state[S.FP], state[S.LR], state[S.SSP], state[S.HSSP])
 
     def _lay_overlay(self, regs: Regs) -> None:
         if self.state[S.MODE] == BOUNDARY:

@@ -25,3 +25,4 @@ class Event(enum.IntEnum):
     TAKE = enum.auto()
     WATCHED = enum.auto()
     STOPPED = enum.auto()
+    CALL_SITE = enum.auto()

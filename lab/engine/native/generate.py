@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.engine.native import primitives
 from lab.engine.native.cells import INDEX_SIZE, P, S
-from lab.engine.native.core import cursors, memory
+from lab.engine.native.core import cursors, lookups, memory
 from lab.engine.native.core.count import access_hook, count_hook
 from lab.engine.native.core.hook import hook
 from lab.engine.native.core.walk import evaluate
@@ -32,6 +32,12 @@ _OWN: dict[Any, Any] = {
     api.load64: memory.read64,
     api.where: memory.where_code,
     api.where_offset: memory.where_bytes,
+    api.rule: lookups.rule_row,
+    api.rule_word: lookups.rule_field,
+    api.is_text: lookups.in_text,
+    api.after_call: lookups.call_before,
+    api.stack_of: lookups.stack_low,
+    api.stack_end: lookups.stack_high,
 }
 _NAMES = (*("load8", "load32", "load64", "store8", "store32", "store64", "get", "put", "call2", "call3", "call4"),)
 OURS = RESERVED
@@ -73,7 +79,7 @@ _GIVEN = """{ours}Regs = namedtuple("Regs", "{regs}")
 
 @njit(forceinline=True)
 def start(s, mode, pc, regs):
-    return {start}(s, mode, pc, {ours}Regs(regs[0], regs[1], regs[2], regs[3], regs[4]))
+    return {start}(s, mode, pc, {ours}Regs(regs[0], regs[1], regs[2], regs[3], regs[4], regs[5]))
 
 @njit(forceinline=True)
 def step(s, mem, cursor):

@@ -1,7 +1,8 @@
-"""How a design depends on the pc: not at all, through ``where`` alone, or in some other way.
+"""How a design depends on the pc: not at all, through ``where`` and ``rule`` alone, or in some other way.
 
 A walk whose registers and memory have not changed says again what it said, if the pc takes no part in it, or
-only through ``where(mem, pc)`` and ``where_offset(mem, pc)``, which are the same throughout a span of code.
+only through ``where(mem, pc)``, ``where_offset(mem, pc)`` and ``rule(mem, TABLE, pc)``, which are the same throughout a
+span of code.
 This is read from the source; whatever is not plainly so counts as another way, and is walked at every stop.
 """
 
@@ -11,6 +12,7 @@ import ast
 from collections.abc import Iterator
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from lab.engine.native.cells import Changed
 from lab.lowering.source import NotLowerable, Source, take_apart
@@ -18,10 +20,12 @@ from lab.unwind import api
 from lab.unwind.api import Unwinder
 
 NO_PC = -1
+_LOOKS_UP: dict[Any, int] = {api.where: 2, api.where_offset: 2, api.rule: 3}
+"""How many arguments those take that give the same throughout a span, the pc last."""
 
 
 def row_word(unwinder: Unwinder) -> int | None:
-    """NO_PC; or the word of the cursor that is the pc and is used by ``where`` alone; None in any other case."""
+    """NO_PC; or the word of the cursor that is the pc and that ``where`` and ``rule`` alone use; None otherwise."""
     try:
         start, step = take_apart(unwinder.start), take_apart(unwinder.step)
     except NotLowerable:
@@ -96,7 +100,7 @@ def _unpacked(node: ast.FunctionDef) -> list[str]:
 def _registers_apart(node: ast.FunctionDef, regs: str) -> bool:
     """Whether *regs* is only ever asked for a register, and never for the pc."""
     asked = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and _is_name(n.value, regs)]
-    return len(asked) == len(_loads(node, regs)) and all(n.attr in {"fp", "lr", "ssp", "sp"} for n in asked)
+    return len(asked) == len(_loads(node, regs)) and all(n.attr in {"fp", "lr", "ssp", "hssp", "sp"} for n in asked)
 
 
 def _step_agrees(step: Source, word: int) -> bool:
@@ -119,14 +123,14 @@ def _step_agrees(step: Source, word: int) -> bool:
 
 
 def _asked(source: Source, name: str | None = None) -> list[ast.expr]:
-    """The arguments of ``where`` and ``where_offset`` that are just the pc (or *name*)."""
+    """The arguments of ``where``, ``where_offset`` and ``rule`` that are just the pc (or *name*)."""
     wanted = name or source.node.args.args[1].arg
     found = []
     for call in ast.walk(source.node):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and len(call.args) == 2:
-            target = source.scope.get(call.func.id)
-            if target in (api.where, api.where_offset) and _is_name(call.args[1], wanted):
-                found.append(call.args[1])
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args:
+            arguments = _LOOKS_UP.get(source.scope.get(call.func.id))
+            if len(call.args) == arguments and _is_name(call.args[-1], wanted):
+                found.append(call.args[-1])
     return found
 
 

@@ -22,6 +22,8 @@ from lab.engine.native.cells import (
     NODE_WORDS,
     NOWHERE,
     PATH_LIMIT,
+    SITE_CALL,
+    SITE_NONE,
     TAKEN,
     TRUTH_WORDS,
     Changed,
@@ -33,7 +35,9 @@ from lab.engine.native.cells import (
 from lab.engine.native.tables import Places, Span8
 from lab.machine.machine import Machine
 from lab.machine.registers import RegisterBlock
-from lab.unwind.api import BLOCKED, INJECT, MASK64
+from lab.metadata.rules import Field
+from lab.unwind.api import BLOCKED, BOUNDARY, CALL, INJECT, MASK64
+from lab.unwind.code_view import TABLES
 from lab.unwind.host import STEP_BUDGET
 from lab.unwind.reader import Reader
 
@@ -41,6 +45,7 @@ Words = npt.NDArray[np.uint64]
 _FACTS = (
     *("final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset", "pac_mask"),
     *("shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
+    *("hw_base", "hw_limit", "regs_sp_offset", "regs_lr_offset"),
 )
 _GROWN = {"truth": (S.TRUTH, S.TRUTH_LIMIT), "entries": (S.ENTRIES, S.ENTRY_LIMIT), "nodes": (S.NODES, S.NODE_LIMIT)}
 _EVERYTHING = sum(Changed)
@@ -62,6 +67,7 @@ class State:
         self._set_code(spans, places)
         for name in _FACTS:
             self[S[name.upper()]] = getattr(reader, name)
+        self._set_lookups(reader)
         self._set_truth(spans.functions)
         self.unwinders: list[UnwinderState] = []
 
@@ -159,6 +165,33 @@ class State:
         self[S.PC] = MASK64
         self[S.LISTS] = self.array("lists", np.zeros(2 * places.count, np.uint32))
 
+    def _set_lookups(self, reader: Reader) -> None:
+        """What unwinders may look up, and the hardware's shadow stack."""
+        code, rules = reader.code, []
+        for number in range(TABLES):
+            rows = code.tables[number].array() if number in code.tables else np.zeros((1, len(Field)), np.uint64)
+            rules += [self.array(f"rules{number}", np.ascontiguousarray(rows)), len(rows) - 1]
+        self[S.RULES] = self.array("rules", np.array(rules, np.uint64))
+        for name, first, end in (("text", S.TEXT, S.TEXT_END), ("stacks", S.STACKS, S.STACKS_END)):
+            pairs = np.array(getattr(code, name), np.uint64)
+            self[first] = self.array(name, pairs)
+            self[end] = self[first] + pairs.nbytes
+        self[S.SITES] = self.array("sites", np.zeros(self[S.CODE_SIZE], np.uint8))
+        self[S.HSSP] = reader.hw_limit
+        if reader.hw_limit:
+            mapping = next(m for m in self._machine.mappings if m.start == reader.hw_base)
+            self[S.HW_HOST] = mapping.host_address - mapping.start
+
+    def found_site(self, address: int, ends: bool) -> int:
+        """Whether a call *ends* before *address*, noted and as its code."""
+        code = SITE_CALL if ends else SITE_NONE
+        self.arrays["sites"][address - self[S.CODE_LOW]] = code
+        return code
+
+    def forget_sites(self) -> None:
+        """Where calls end is not known any more."""
+        self.arrays["sites"][:] = 0
+
     def _set_truth(self, functions: int) -> None:
         for name, records, words in (
             ("truth", 4096, TRUTH_WORDS),
@@ -188,6 +221,13 @@ class State:
         self[S.UNWINDER_COUNT] = len(pointers)
         self[S.SEEN] = self.array("seen", np.zeros(2 * places * max(1, len(pointers)), np.uint8))
         self[S.VECTOR] = self[S.VECTOR_CALL] = 0
+
+    def set_limits(self, caps: list[tuple[int, int]], *, keep: bool) -> None:
+        """(most addresses it reports, the status it then ends with) of each unwinder, and whether stacks are kept."""
+        for unwinder, (cap, status) in zip(self.unwinders, caps, strict=True):
+            unwinder.block[P.CAP], unwinder.block[P.CAP_STATUS] = cap, status
+            for mode in () if keep else (BOUNDARY, CALL):
+                unwinder.set_full(mode)
 
     def delivered(self, ra: int, sp: int) -> None:
         """A handler runs next: a signal's, as if a call with these had retired, or an exception's."""

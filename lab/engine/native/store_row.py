@@ -23,6 +23,7 @@ CALL = 1
 REPEAT = 2  # x86 rep-prefixed string instruction: hooked, and predicted, once per iteration
 STORE = 4  # one contiguous write within the row's range, or none at all
 UNPREDICTED = 8  # may write anywhere
+RETURN = 16
 
 NO_REGISTER = 255
 PC = 254
@@ -41,7 +42,7 @@ ROW_REGISTERS = MappingProxyType(
 
 
 class Classified(NamedTuple):
-    """One instruction: its bytes, flags (CALL | REPEAT | STORE | UNPREDICTED), and row (0 without STORE)."""
+    """One instruction: its bytes, flags (CALL | REPEAT | STORE | UNPREDICTED | RETURN), and row (0 without STORE)."""
 
     size: int
     flags: int

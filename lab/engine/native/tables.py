@@ -16,6 +16,7 @@ from lab.features import Features
 from lab.images.image import Image
 from lab.machine.machine import Machine
 from lab.unwind.api import MASK64, UNKNOWN
+from lab.unwind.code_view import TABLES
 from lab.unwind.reader import Reader
 
 MOST_BYTES = 16 << 20
@@ -53,6 +54,8 @@ def build_spans(machine: Machine, coverage: Coverage, features: Features, reader
     low = min(start for start, _ in ranges) & ~0xFFF
     high = max(end for _, end in ranges) + 16
     check_width(image, high - low)
+    ranges += reader.code.text
+    ranges += [(row.start, row.end) for table in reader.code.tables.values() for row in table.rows]
     ranges += [(row.start, row.end) for row in features.cfi.rows]
     ranges += [(row.start, row.end) for row in reader.layout_rows]
     ranges += [(piece.start, piece.end) for piece in coverage.pieces]
@@ -78,7 +81,9 @@ def build_spans(machine: Machine, coverage: Coverage, features: Features, reader
         facts[index, Span.CFI_OFFSET] = row.offset & MASK64 if row is not None and based_on_fp else 0
         named, running, _, where, offset = facts[index, : Span.WHERE_OFFSET + 1].tolist()
         based, base_offset = facts[index, Span.CFI_FP : Span.CFI_OFFSET + 1].tolist()
-        parts = ((0, where, offset), (1, based, base_offset), (2, named, running))
+        rules = [reader.rule(table, edge) for table in range(TABLES)]
+        facts[index, Span.RULES : Span.RULES + TABLES] = rules
+        parts = ((0, where, offset, *rules), (1, based, base_offset), (2, named, running))
         group = [groups.setdefault(part, len(groups) + 1) for part in parts]
         facts[index, Span.GROUP] = sum(number << (GROUP_BITS * at) for at, number in enumerate(group))
     if len(groups) >= 1 << GROUP_BITS:

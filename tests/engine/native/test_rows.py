@@ -7,16 +7,45 @@ import pytest
 from lab.engine.native.cells import Changed
 from lab.engine.native.rows import NO_PC, reads, row_word, tracked_names
 from lab.registry import all_unwinders, unwinder
-from lab.unwind.api import FRAME, Cursor, Mem, Regs, StepResult, Unwinder, where, where_offset
+from lab.unwind.api import (
+    FRAME,
+    Cursor,
+    Mem,
+    Regs,
+    StepResult,
+    Unwinder,
+    after_call,
+    rule,
+    rule_word,
+    where,
+    where_offset,
+)
 from tests.engine.native.designs import DESIGNS
 
-KNOWN = {"fp": NO_PC, "fp-reliable": NO_PC, "scs": NO_PC, "scs-lr": 1}
+BY_ROW = ("dwarf", "dwarf-pc", "fp-validated", "fp-validated-call", "orc", "sframe", "sframe-v5", "sframe-v6")
+WITHOUT = ("fp", "fp-reliable", "fp-x86", "fp-x86-reliable", "guess", "hw-shadow", "scs", "scs-fp")
+KNOWN = dict.fromkeys(BY_ROW, 0) | dict.fromkeys(WITHOUT, NO_PC) | {"scs-lr": 1}
 """What was read by hand."""
 
 
 def asks(mem: Mem, cursor: Cursor) -> StepResult:
     fp, pc = cursor
     return where(mem, pc), where_offset(mem, pc), (fp, pc)
+
+
+def looks_up(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    return rule(mem, 0, pc), rule_word(mem, 0, rule(mem, 0, pc), 1), (fp, pc)
+
+
+def as_table(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    return rule(mem, pc, pc), 0, (fp, pc)
+
+
+def of_call(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    return int(after_call(mem, pc)), 0, (fp, pc)
 
 
 def compares(mem: Mem, cursor: Cursor) -> StepResult:
@@ -94,7 +123,7 @@ def test_the_built_in_designs() -> None:
     assert {u.name: row_word(u) for u in all_unwinders() if not u.oracle} == KNOWN
 
 
-@pytest.mark.parametrize("step", [compares, passes_on, shifted, indexes, renames, assigns])
+@pytest.mark.parametrize("step", [compares, as_table, of_call, passes_on, shifted, indexes, renames, assigns])
 def test_a_step_that_uses_the_pc_otherwise(step: object) -> None:
     assert row_word(made(plainly, step)) is None
 
@@ -106,6 +135,7 @@ def test_a_start_that_uses_the_pc_otherwise(start: object) -> None:
 
 def test_what_is_harmless() -> None:
     assert row_word(made(plainly, asks)) == 1
+    assert row_word(made(plainly, looks_up)) == 1
     assert row_word(made(without, never)) == NO_PC
     assert row_word(made(len, asks)) is None
 

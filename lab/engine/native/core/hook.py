@@ -16,8 +16,10 @@ from lab.engine.native.cells import (
 from lab.engine.native.classify import CALL as CALLS
 from lab.engine.native.classify import NO_REGISTER, REPEAT, SIGN_EXTEND, STORE, UNPREDICTED, ZERO_EXTEND
 from lab.engine.native.classify import PC as PC_REGISTER
+from lab.engine.native.classify import RETURN as RETURNS
 from lab.engine.native.core.balance import balanced
 from lab.engine.native.core.features import shadow_pointer
+from lab.engine.native.core.hardware import popped, pushed_by_call
 from lab.engine.native.core.memory import facts, forget_all, plain64, stored
 from lab.engine.native.core.stop import boundary_stop, call_stop, watched
 from lab.engine.native.core.truth import before, push
@@ -110,7 +112,7 @@ def instruction(s, pc, place, code):
         boundary_stop(s, place)
     if get(s, S.BALANCE):
         balanced(s)
-    if code & (CALLS | WATCHED):
+    if code & (CALLS | WATCHED | RETURNS):
         if code & WATCHED:
             watched(s, place, pc)
         if code & CALLS:
@@ -118,6 +120,8 @@ def instruction(s, pc, place, code):
             put(s, S.PENDING_RA, pc + (code >> 8 & 0xFF))
             put(s, S.PENDING_SP, get(s, S.SP))
             put(s, S.PENDING_MARKER, shadow_pointer(s))
+        elif code & RETURNS and get(s, S.HW_LIMIT):
+            put(s, S.RETURNING, 1)
     return 0
 
 
@@ -126,10 +130,14 @@ def arrived(s, pc, own):
     sp = load64(get(s, S.SP_HOST))
     if not compared(s, pc, sp):
         return False
+    if get(s, S.RETURNING):
+        popped(s, pc)
     called = get(s, S.PENDING)
     if called:
         if called == CALLED:
             after_call(s)
+            if get(s, S.HW_LIMIT):
+                pushed_by_call(s, get(s, S.PENDING_RA))
         put(s, S.SP, sp)
     top = get(s, S.TOP_AT_CALL)
     if called or (sp >= top and (sp > top or own != get(s, S.OWN) or only_top(s, pc))):

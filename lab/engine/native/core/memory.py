@@ -8,7 +8,9 @@ from lab.engine.native.cells import (
     FRAME_CONSTANT,
     FRAME_FLAGS,
     FRAME_PC,
+    SPAN_WORDS,
     START_LEVEL,
+    WORD,
     Changed,
     P,
     Record,
@@ -17,6 +19,8 @@ from lab.engine.native.cells import (
 )
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load8, load32, load64, put, store64
+
+SPAN_SIZE = SPAN_WORDS * WORD
 
 
 def mapping_of(s, address):
@@ -45,12 +49,12 @@ def span(s, address):
     offset = address - get(s, S.CODE_LOW)
     if offset >= get(s, S.CODE_SIZE):
         return get(s, S.SPAN_FACTS)
-    return get(s, S.SPAN_FACTS) + load32(get(s, S.SPANS) + offset * 4) * 64
+    return get(s, S.SPAN_FACTS) + load32(get(s, S.SPANS) + offset * 4) * SPAN_SIZE
 
 
 def facts(s, number):
     """The record of span *number*."""
-    return get(s, S.SPAN_FACTS) + number * 64
+    return get(s, S.SPAN_FACTS) + number * SPAN_SIZE
 
 
 def where_code(s, mem, pc):
@@ -190,6 +194,8 @@ def stored(s, address, size):
     last = address + size - 1
     if address < get(s, S.CHANGE_HIGH) and last >= get(s, S.CHANGE_LOW):
         call3(get(s, S.EVENT), Event.CODE_WRITTEN, address, size)
+        if get(s, S.SITES_ASKED):
+            forget_all(s)
     if address < start or address >= end:
         at = mapping_of(s, address)
         if at == 0:

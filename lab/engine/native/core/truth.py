@@ -25,7 +25,7 @@ def before(s, pc, sp, own):
     depth = get(s, S.DEPTH)
     while depth != 0 and sp > get(activation(s, depth), Truth.AT_CALL):
         depth = pop(s)
-    if depth != 0 and get(activation(s, depth), Truth.AT_CALL) == sp:
+    if depth != 0 and get(activation(s, depth), Truth.AT_CALL) == sp and not (called and called_away(s, own)):
         level = landed(s, pc, sp)
         if level == 0 and not called and own != get(s, S.OWN):
             level = landed_beside(s, pc, sp, facts(s, own))
@@ -33,6 +33,11 @@ def before(s, pc, sp, own):
             while get(s, S.DEPTH) >= level:
                 pop(s)
     return 0
+
+
+def called_away(s, own):
+    """Whether the call that has just retired led to another function, to which span *own* belongs."""
+    return get(facts(s, own), Span.BODY) != get(activation(s, get(s, S.DEPTH)), Truth.BODY)
 
 
 def landed(s, pc, sp):

@@ -58,7 +58,7 @@ def evaluate(s, p):
     put(s, S.SPENT, 0)
     put(s, S.FUEL, LOOP_BUDGET)
     pc = get(s, S.PC)
-    cursor = start(s, get(s, S.MODE), pc, (pc, get(s, S.SP), get(s, S.FP), get(s, S.LR), get(s, S.SSP)))
+    cursor = start(s, get(s, S.MODE), pc, registers(s, pc))
     lasting = 1 if get(s, S.MEMO) != 0 and get(s, S.MODE) == BOUNDARY and by_row(cursor, pc) else 0
     begin_step(s)
     put(s, S.LOGGED, 0)
@@ -86,6 +86,11 @@ def evaluate(s, p):
         mark_start(s, p, logged)
         put(p, P.LOWEST, min(lowest, get(record(p, level), Record.LOWEST)) if level != 0 else lowest)
     return code
+
+
+def registers(s, pc):
+    """What ``start`` is given, in the order of ``api.Regs``."""
+    return pc, get(s, S.SP), get(s, S.FP), get(s, S.LR), get(s, S.SSP), get(s, S.HSSP)
 
 
 def begin_step(s):
@@ -129,6 +134,9 @@ def further(s, p, cursor, status, ra):
         begin_step(s)
         said, ra, cursor = step(s, s, cursor)
         status = outcome(s, p, said)
+        if status == FRAME and addresses == get(p, P.CAP) and addresses != 0:
+            status = get(p, P.CAP_STATUS)
+            whole = 0
         put(at, Record.STATUS, status)
         put(at, Record.RA, ra)
         put(at, Record.LOWEST, get(s, S.LOWEST))

@@ -1,0 +1,35 @@
+"""The shadow stack that the processor itself would keep; its rules are in ``lab.engine.hardware``."""
+
+from __future__ import annotations
+
+from lab.engine.native.cells import Changed, S
+from lab.engine.native.core.memory import stored
+from lab.engine.native.primitives import get, load64, put, store64
+
+
+def popped(s, pc):
+    """The last instruction was a return, and *pc* is where it went."""
+    put(s, S.RETURNING, 0)
+    pointer = get(s, S.HSSP)
+    if pointer == get(s, S.HW_LIMIT):
+        put(s, S.HW_FAULTS, get(s, S.HW_FAULTS) + 1)
+        return 0
+    if load64(get(s, S.HW_HOST) + pointer) != pc:
+        put(s, S.HW_FAULTS, get(s, S.HW_FAULTS) + 1)
+    put(s, S.HSSP, pointer + 8)
+    put(s, S.CHANGED, get(s, S.CHANGED) | Changed.HSSP)
+    return 0
+
+
+def pushed_by_call(s, ra):
+    """A call has retired."""
+    pointer = get(s, S.HSSP)
+    if pointer == get(s, S.HW_BASE):
+        put(s, S.HW_FAULTS, get(s, S.HW_FAULTS) + 1)
+        return 0
+    pointer = pointer - 8
+    store64(get(s, S.HW_HOST) + pointer, ra)
+    stored(s, pointer, 8)
+    put(s, S.HSSP, pointer)
+    put(s, S.CHANGED, get(s, S.CHANGED) | Changed.HSSP)
+    return 0

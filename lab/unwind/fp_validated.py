@@ -1,0 +1,42 @@
+"""The arm64 kernel's walk with frame pointers validated by metadata in every frame.
+
+Equation, for the row of the address (of one byte before a return address)::
+
+    CFA = (SP or FP) + offset      FP must be CFA + the offset at which the row has the caller's FP      SP' = CFA
+
+No row, and a row with an offset of zero (prologue, leaf, assembly), is unreliable.  Otherwise the walk is by frame
+record. Where the row's CFA is based on FP itself, as clang's are after the prologue, the comparison only says that
+the row has a frame record.
+
+Source: the v3 series "Use ORC for dynamic frame pointer validation" (arm64, February 2023).  Its tables are ORC of
+its own objtool; here the rows are those of .eh_frame."""
+
+from __future__ import annotations
+
+from lab.metadata.rules import Format
+from lab.unwind.api import BOUNDARY, Cursor, Mem, Regs, StepResult, Unwinder, rule
+from lab.unwind.validated import frame
+
+
+def start(mode: int, pc: int, regs: Regs) -> Cursor:
+    """(address to look up, 1 where something has been refused, sp, fp, lowest address not yet passed, the stack at hand
+    and the one left before it)."""
+    return pc - (0 if mode == BOUNDARY else 1), 0, regs.sp, regs.fp, 0, 0, 0
+
+
+def step(mem: Mem, cursor: Cursor) -> StepResult:
+    """One frame, validated."""
+    pc, refused, sp, fp, low, stack, left = cursor
+    row = rule(mem, Format.DWARF, pc)
+    return frame(mem, row, refused, (sp, fp, low, stack, left))
+
+
+UNWINDER = Unwinder(
+    "fp-validated",
+    "arm64 frame pointers validated by metadata",
+    "v3 series, 2023-02",
+    start,
+    step,
+    arches=frozenset({"aarch64"}),
+    tables=(Format.DWARF,),
+)
