@@ -200,5 +200,5 @@ def test_a_job_with_such_a_mode_is_linked_with_the_kernel_and_says_what_it_canno
 def test_the_hardware_shadow_stack_is_refused_on_several_stacks(
     engine: type[ReferenceEngine] | type[NativeEngine],
 ) -> None:
-    with pytest.raises(InputError, match="hw-shadow: .* one stack only"):
+    with pytest.raises(InputError, match=r"hw-shadow: .* one stack only"):
         engine(kernel_image("x86_64", "early"), None, plan(unwinder("hw-shadow"), modes=("blocked",)))
