@@ -37,7 +37,7 @@ class Source:
     ``load`` gives a 64-bit value (None where unmapped), ``read`` bytes (short where unmapped), ``registers``
     all registers by canonical name (asked only when the overlay's pt_regs is read).  ``stack`` and ``shadow``
     are [low, high); ``stack_pages`` backs the stack, for reading it without a detour; ``final_record`` is the
-    address of the FINAL record in the task's own pt_regs.  ``code``: rule tables and the like, None without any;
+    address of the FINAL record in the task's own pt_regs.  ``code``: rule tables and the like, None without any.
     """
 
     load: Callable[[int], int | None]
@@ -103,7 +103,6 @@ class Reader:
         self.shadow_base, self.shadow_limit = source.shadow
         self.shadow_cell = (layout.cell or 0) if layout else 0
         self.shadow_distance = (layout.distance or 0) if layout else 0
-        self.task, self.task_flags = 0, 0  # no tasks
         self.layout_rows: tuple[LayoutRow, ...] = layout.rows if layout else ()
         self._row_starts = [row.start for row in self.layout_rows]
         self._row_cache: dict[int, tuple[int, int]] = {}

@@ -27,7 +27,8 @@ WORKLOADS = ("early", "longjmp")
 
 
 def usable(arch: str, *more: Unwinder) -> list[Unwinder]:
-    return [u for u in (*all_unwinders(), *more) if u.unsupported(arch, has_shadow=False) is None]
+    found = [u for u in (*all_unwinders(), *more) if u.unsupported(arch, has_shadow=False) is None]
+    return [u for u in found if not u.hardware]
 
 
 def stops(execution: Execution, mode: int) -> int:
@@ -38,10 +39,16 @@ def stops(execution: Execution, mode: int) -> int:
 @pytest.mark.parametrize("arch", ARCH_NAMES)
 def test_both_engines_agree_in_all_four_modes_and_counts_sum(arch: str, workload: str) -> None:
     image = kernel_image(arch, workload)
-    execution = assert_agree(case(image, usable(arch, FP, LR), ALL, limits=LIMITS, stacks=4))
+    some = [u for u in usable(arch, FP, LR) if u.name in {"fp", "fp-reliable", "oracle", FP.name, LR.name}]
+    execution = assert_agree(case(image, some, ALL, limits=LIMITS, stacks=4))
     assert stops(execution, BOUNDARY) == execution.instructions
     assert stops(execution, INJECT) == execution.injections > 300
     assert stops(execution, BLOCKED) == execution.switches > 50
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_both_engines_agree_on_every_unwinder_where_the_kernel_asks(arch: str) -> None:
+    assert_agree(case(kernel_image(arch, "early"), usable(arch), ("inject", "blocked"), limits=LIMITS, stacks=4))
 
 
 @pytest.mark.parametrize("injection", [Injection(each=2), Injection(every=501, seed=7), Injection(1, 997, 3)], ids=str)
@@ -187,3 +194,11 @@ def test_a_job_with_such_a_mode_is_linked_with_the_kernel_and_says_what_it_canno
     assert "handler" in result.cells[0].by_region and any(row.interrupted for row in result.verdicts)
     refused = run_job(Job("x86_64", "clang", "early", "xray-memory-use", ("fp",), ("inject",), "small", Limits(), 1))
     assert [c.unsupported for c in refused.cells if c.stops == 0 and "leave those modes out" in str(c.unsupported)]
+
+
+@pytest.mark.parametrize("engine", [ReferenceEngine, NativeEngine])
+def test_the_hardware_shadow_stack_is_refused_on_several_stacks(
+    engine: type[ReferenceEngine] | type[NativeEngine],
+) -> None:
+    with pytest.raises(InputError, match=r"hw-shadow: .* one stack only"):
+        engine(kernel_image("x86_64", "early"), None, plan(unwinder("hw-shadow"), modes=("blocked",)))

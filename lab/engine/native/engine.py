@@ -282,8 +282,8 @@ class NativeEngine:
         if native != judged:
             place = f"{self.image.path}: {unwinder.name} at {self.image.locate(regs.pc)}"
             raise EngineError(f"{place}: native {short_text(native)}, reference {short_text(judged)}")
-        aside = mode in (INJECT, BLOCKED)
-        return Said(regs, judged, truth, trace.addresses, self.asides.now.place if aside else regs.pc)
+        at = self.asides.now.place if mode in (INJECT, BLOCKED) else regs.pc
+        return Said(regs, judged, truth, trace.addresses, at)
 
     def _keep(self, index: int, mode: int) -> None:
         stop = self.instructions - 1 if mode == BOUNDARY else self.state[S.CALLS]
