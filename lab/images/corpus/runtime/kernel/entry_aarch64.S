@@ -40,8 +40,7 @@ lab_kernel_entry:
 	function _start
 	.cfi_undefined x30
 	adrp	x0, lab_boot_stack_top
-	ldr	x0, [x0, :lo12:lab_boot_stack_top]
-	mov	sp, x0
+	ldr	x0, [x0, :lo12:lab_boot_stack_top]; mov sp, x0
 	adrp	x0, lab_boot_shadow
 	ldr	x18, [x0, :lo12:lab_boot_shadow]
 	adrp	x0, __unwindlab_ssp
