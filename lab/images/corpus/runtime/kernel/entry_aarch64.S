@@ -40,8 +40,7 @@ lab_kernel_entry:
 	function _start
 	.cfi_undefined x30
 	adrp	x0, lab_boot_stack_top
-	ldr	x0, [x0, :lo12:lab_boot_stack_top]
-	mov	sp, x0
+	ldr	x0, [x0, :lo12:lab_boot_stack_top]; mov sp, x0
 	adrp	x0, lab_boot_shadow
 	ldr	x18, [x0, :lo12:lab_boot_shadow]
 	adrp	x0, __unwindlab_ssp
@@ -55,13 +54,11 @@ lab_kernel_entry:
 	mov	x0, sp
 	bl	start_kernel
 	mov	x8, #NR_exit_group
-	svc	#0
-	brk	#0
+	svc	#0; brk #0
 	endfunction _start
 
 	function lab_write		/* x0 = bytes, x1 = size; at EL1 svc asks the host */
-	mov	x2, x1
-	mov	x1, x0
+	mov	x2, x1; mov x1, x0
 	mov	x0, #1
 	mov	x8, #NR_write
 	svc	#0
@@ -70,8 +67,7 @@ lab_kernel_entry:
 
 	function lab_exit		/* x0 = status */
 	mov	x8, #NR_exit_group
-	svc	#0
-	brk	#0
+	svc	#0; brk #0
 	endfunction lab_exit
 
 	/* Two registers of pt_regs.  What was interrupted in user mode nobody unwinds to. */
@@ -91,15 +87,29 @@ lab_kernel_entry:
 	.endif
 	.endm
 
-	/* Where an exception continues: pt_regs with its metadata record, x29 at the record, the handler called. */
-	.macro	kernel_entry el, name, handler, exit
+	/* save or restore x0 to x29. */
+	.macro	pairs what, el
+	\what \el, x0, x1, 0; \what \el, x2, x3, 16; \what \el, x4, x5, 32
+	\what \el, x6, x7, 48; \what \el, x8, x9, 64; \what \el, x10, x11, 80
+	\what \el, x12, x13, 96; \what \el, x14, x15, 112; \what \el, x16, x17, 128
+	\what \el, x18, x19, 144; \what \el, x20, x21, 160; \what \el, x22, x23, 176
+	\what \el, x24, x25, 192; \what \el, x26, x27, 208; \what \el, x28, x29, 224
+	.endm
+
+	/* An exception's frame. */
+	.macro	begin name, align
 	.globl	\name
 	.type	\name, %function
-	.p2align 7
+	.p2align \align
 \name:
 	.cfi_startproc
 	.cfi_signal_frame
 	.cfi_return_column DWARF_PC
+	.endm
+
+	/* Where an exception continues: pt_regs with its metadata record, x29 at the record, the handler called. */
+	.macro	kernel_entry el, name, handler, exit
+	begin	\name, 7
 	.if	\el == 1
 	.cfi_register DWARF_PC, DWARF_ELR
 	.else
@@ -107,21 +117,7 @@ lab_kernel_entry:
 	.endif
 	sub	sp, sp, #PT_REGS_SIZE
 	.cfi_def_cfa_offset PT_REGS_SIZE
-	save	\el, x0, x1, 0
-	save	\el, x2, x3, 16
-	save	\el, x4, x5, 32
-	save	\el, x6, x7, 48
-	save	\el, x8, x9, 64
-	save	\el, x10, x11, 80
-	save	\el, x12, x13, 96
-	save	\el, x14, x15, 112
-	save	\el, x16, x17, 128
-	save	\el, x18, x19, 144
-	save	\el, x20, x21, 160
-	save	\el, x22, x23, 176
-	save	\el, x24, x25, 192
-	save	\el, x26, x27, 208
-	save	\el, x28, x29, 224
+	pairs	save, \el
 	adrp	x20, __unwindlab_ssp
 	ldr	x19, [x20, :lo12:__unwindlab_ssp]
 	.if	\el == 1
@@ -170,19 +166,10 @@ lab_kernel_entry:
 
 	/* Interrupts are masked, SP is at pt_regs: go on where the exception was taken. */
 	.macro	kernel_exit el, name
-	.globl	\name
-	.type	\name, %function
-	.p2align 2
-\name:
-	.cfi_startproc
-	.cfi_signal_frame
-	.cfi_return_column DWARF_PC
+	begin	\name, 2
 	.cfi_def_cfa sp, PT_REGS_SIZE
 	.if	\el == 1
-	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-	.cfi_rel_offset x\n, 8 * \n
-	.endr
-	.irp	n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30
+	.irp	n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30
 	.cfi_rel_offset x\n, 8 * \n
 	.endr
 	.cfi_rel_offset DWARF_PC, S_PC
@@ -209,21 +196,7 @@ lab_kernel_entry:
 	.if	\el == 1
 	.cfi_register DWARF_PC, DWARF_ELR
 	.endif
-	restore	\el, x0, x1, 0
-	restore	\el, x2, x3, 16
-	restore	\el, x4, x5, 32
-	restore	\el, x6, x7, 48
-	restore	\el, x8, x9, 64
-	restore	\el, x10, x11, 80
-	restore	\el, x12, x13, 96
-	restore	\el, x14, x15, 112
-	restore	\el, x16, x17, 128
-	restore	\el, x18, x19, 144
-	restore	\el, x20, x21, 160
-	restore	\el, x22, x23, 176
-	restore	\el, x24, x25, 192
-	restore	\el, x26, x27, 208
-	restore	\el, x28, x29, 224
+	pairs	restore, \el
 	ldr	x30, [sp, #S_LR]
 	.if	\el == 1
 	.cfi_restore x30
@@ -278,11 +251,8 @@ lab_kernel_entry:
 	.globl	lab_switched
 	function cpu_switch_to
 	mov	x9, sp
-	stp	x19, x20, [x0, #0]
-	stp	x21, x22, [x0, #16]
-	stp	x23, x24, [x0, #32]
-	stp	x25, x26, [x0, #48]
-	stp	x27, x28, [x0, #64]
+	stp x19, x20, [x0, #0]; stp x21, x22, [x0, #16]; stp x23, x24, [x0, #32]
+	stp x25, x26, [x0, #48]; stp x27, x28, [x0, #64]
 	stp	x29, x9, [x0, #TASK_FP]
 	stp	x30, x18, [x0, #TASK_PC]
 	adrp	x10, __unwindlab_ssp
@@ -290,11 +260,8 @@ lab_kernel_entry:
 	str	x11, [x0, #TASK_CELL]
 	ldr	x11, [x1, #TASK_CELL]
 	str	x11, [x10, :lo12:__unwindlab_ssp]
-	ldp	x19, x20, [x1, #0]
-	ldp	x21, x22, [x1, #16]
-	ldp	x23, x24, [x1, #32]
-	ldp	x25, x26, [x1, #48]
-	ldp	x27, x28, [x1, #64]
+	ldp x19, x20, [x1, #0]; ldp x21, x22, [x1, #16]; ldp x23, x24, [x1, #32]
+	ldp x25, x26, [x1, #48]; ldp x27, x28, [x1, #64]
 	ldr	x9, [x1, #TASK_SP]
 	ldr	x29, [x1, #TASK_FP]
 	ldp	x30, x18, [x1, #TASK_PC]
@@ -322,8 +289,7 @@ lab_switched:
 
 	/* In user mode.  x0 = number, x1 = argument. */
 	function user_call
-	mov	x8, x0
-	mov	x0, x1
+	mov	x8, x0; mov x0, x1
 	svc	#0
 	ret
 	endfunction user_call

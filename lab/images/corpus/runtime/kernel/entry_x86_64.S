@@ -76,21 +76,9 @@ lab_kernel_entry:
 	.endm
 
 	.macro	save_all user
-	save	\user, rdi
-	save	\user, rsi
-	save	\user, rdx
-	save	\user, rcx
-	save	\user, rax
-	save	\user, r8
-	save	\user, r9
-	save	\user, r10
-	save	\user, r11
-	save	\user, rbx
-	save	\user, rbp
-	save	\user, r12
-	save	\user, r13
-	save	\user, r14
-	save	\user, r15
+	.irp	register, rdi, rsi, rdx, rcx, rax, r8, r9, r10, r11, rbx, rbp, r12, r13, r14, r15
+	save	\user, \register
+	.endr
 	.endm
 
 	.macro	begin name, user, words
@@ -194,21 +182,9 @@ lab_kernel_entry:
 	mov	TASK_USER_CELL(%rbx), %rax
 	mov	%rax, __unwindlab_ssp(%rip)
 	.endif
-	restore	\user, r15
-	restore	\user, r14
-	restore	\user, r13
-	restore	\user, r12
-	restore	\user, rbp
-	restore	\user, rbx
-	restore	\user, r11
-	restore	\user, r10
-	restore	\user, r9
-	restore	\user, r8
-	restore	\user, rax
-	restore	\user, rcx
-	restore	\user, rdx
-	restore	\user, rsi
-	restore	\user, rdi
+	.irp	register, r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi
+	restore	\user, \register
+	.endr
 	add	$8, %rsp
 	.cfi_adjust_cfa_offset -8
 	iretq
