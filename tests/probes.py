@@ -96,16 +96,16 @@ def _refusing_fp(reason: Reason, *, skip: int = 0) -> Unwinder:
     """An fp walk that first refuses with *reason*, and whose continuation drops *skip* frames."""
 
     def start(mode: int, pc: int, regs: Regs) -> Cursor:
-        return 1, skip, regs.fp, 0
+        return 1, skip, regs.fp, 0, 0, 0
 
     def step(mem: Mem, cursor: Cursor) -> StepResult:
-        refusing, left, frame, low = cursor
+        refusing, left, frame, low, here, gone = cursor
         if refusing:
-            return reason | GOES_ON, 0, (0, left, frame, low)
-        status, ra, (frame, low) = fp.step(mem, (frame, low))
+            return reason | GOES_ON, 0, (0, left, frame, low, here, gone)
+        status, ra, (frame, low, here, gone) = fp.step(mem, (frame, low, here, gone))
         if status == FRAME and left:
-            status, ra, (frame, low) = fp.step(mem, (frame, low))
-        return status, ra, (0, 0, frame, low)
+            status, ra, (frame, low, here, gone) = fp.step(mem, (frame, low, here, gone))
+        return status, ra, (0, 0, frame, low, here, gone)
 
     return make(f"refusing-{skip}", start, step)
 
@@ -118,16 +118,16 @@ def _altered_fp(name: str, alter: Callable[[int], int | None]) -> Unwinder:
     """An fp walk whose *n*-th frame's address becomes ``alter(n)`` added, or is dropped where that is None."""
 
     def start(mode: int, pc: int, regs: Regs) -> Cursor:
-        return 0, regs.fp, 0
+        return 0, regs.fp, 0, 0, 0
 
     def step(mem: Mem, cursor: Cursor) -> StepResult:
-        count, frame, low = cursor
-        status, ra, (frame, low) = fp.step(mem, (frame, low))
+        count, frame, low, here, gone = cursor
+        status, ra, (frame, low, here, gone) = fp.step(mem, (frame, low, here, gone))
         change = alter(count)
         if status == FRAME and change is None:
-            status, ra, (frame, low) = fp.step(mem, (frame, low))
+            status, ra, (frame, low, here, gone) = fp.step(mem, (frame, low, here, gone))
             change = 0
-        return status, ra + (change or 0) if status == FRAME else 0, (count + 1, frame, low)
+        return status, ra + (change or 0) if status == FRAME else 0, (count + 1, frame, low, here, gone)
 
     return make(name, start, step)
 
@@ -136,14 +136,14 @@ def _doubling_fp() -> Unwinder:
     """An fp walk that reports each address twice."""
 
     def start(mode: int, pc: int, regs: Regs) -> Cursor:
-        return 0, 0, regs.fp, 0
+        return 0, 0, regs.fp, 0, 0, 0
 
     def step(mem: Mem, cursor: Cursor) -> StepResult:
-        again, last, frame, low = cursor
+        again, last, frame, low, here, gone = cursor
         if again:
-            return FRAME, last, (0, 0, frame, low)
-        status, ra, (frame, low) = fp.step(mem, (frame, low))
-        return status, ra, (1 if status == FRAME else 0, ra, frame, low)
+            return FRAME, last, (0, 0, frame, low, here, gone)
+        status, ra, (frame, low, here, gone) = fp.step(mem, (frame, low, here, gone))
+        return status, ra, (1 if status == FRAME else 0, ra, frame, low, here, gone)
 
     return make("doubles", start, step)
 

@@ -60,7 +60,7 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     if kind == END:
         return END, 0, cursor
     if refused != 0:
-        return refused | GOES_ON, 0, (pc, _RECORD, sp, 0, fp, low, stack, left)
+        return refused | GOES_ON, 0, (0, _RECORD, 0, 0, fp, low, stack, left)
     if kind == PT_REGS:
         sp = load64(mem, regs + mem.regs_sp_offset)
         lr = load64(mem, regs + mem.regs_lr_offset)

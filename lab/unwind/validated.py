@@ -27,7 +27,7 @@ def frame(mem: Mem, row: int, refused: int, state: Cursor) -> StepResult:
         return END, 0, (0, 1, 0, 0, 0, 0, 0)
     cfa = cfa_of_record(mem, row, sp, fp)
     if refused == 0 and kind != PT_REGS and cfa == 0:
-        return no_match(mem, row) | GOES_ON, 0, (0, 1, sp, fp, low, stack, left)
+        return no_match(mem, row) | GOES_ON, 0, (0, 1, 0, fp, low, stack, left)
     gone = left if here == stack else stack
     if kind == PT_REGS:
         regs = fp - mem.metadata_offset

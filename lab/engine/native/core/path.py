@@ -30,12 +30,15 @@ def known(s, p, cursor, steps):
         if level == 0 or level > top or not same_cursor(record(p, level) + 48, cursor):
             return 0
         put(p, P.HINT, level)
-    cap = get(p, P.CAP)
-    if cap != 0 and steps + get(record(p, level), Record.FRAMES) > cap:
-        return 0
     if steps + level > STEP_BUDGET or get(record(p, level), Record.LOWEST) < get(s, S.PLAIN_LOW):
         return 0
-    return level
+    return level if fits(p, level, steps) else 0
+
+
+def fits(p, level, steps):
+    """Whether *steps* and the addresses from *level* on are surely within the unwinder's cap.  True or false."""
+    cap = get(p, P.CAP)
+    return cap == 0 or steps + get(record(p, level), Record.FRAMES) <= cap
 
 
 def keep(s, p, steps, level):
