@@ -7,6 +7,7 @@ interpreter are lab.metadata.cfi and cfi_state; here their states become rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.arch import Arch
@@ -48,16 +49,21 @@ _FP = {
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
-    """DWARF numbers of SP, FP and LR (None without one)."""
+    """DWARF numbers of SP, FP and LR (None without one); ``saved``: number -> place in pt_regs of the registers that a
+    walk goes on from, ``pc`` that of the interrupted instruction's address (bytes)."""
 
     sp: int
     fp: int
     lr: int | None
+    saved: Mapping[int, int]
+    pc: int
 
 
 def _numbers(arch: Arch) -> _Numbers:
-    index = arch.gprs.index
-    return _Numbers(index(arch.sp), index(arch.fp), None if arch.lr is None else index(arch.lr))
+    index, places = arch.gprs.index, arch.pt_regs.registers
+    saved = {index(name): places[name] for name in (arch.sp, arch.fp, arch.lr) if name is not None}
+    lr = None if arch.lr is None else index(arch.lr)
+    return _Numbers(index(arch.sp), index(arch.fp), lr, saved, places["pc"])
 
 
 def dwarf_table(data: bytes, address: int, arch: Arch, where: str) -> RuleTable:
@@ -102,6 +108,9 @@ def _rows(fde: Fde, limit: int, names: _Numbers) -> list[Row]:
 def rule_of(state: CfiState, column: int, signal: Flag, names: _Numbers) -> Rule:
     """*state* as a rule; *column*: the register number that stands for the return address."""
     flags = int(signal | (Flag.RA_SIGNED if state.signed else Flag(0)))
+    if signal and (at := _saved_registers(state, column, names)) is not None:
+        base = CfaBase.SP if state.cfa.register == names.sp else CfaBase.FP
+        return Rule(Kind.REGS, base, state.cfa.offset + at, flags=flags)
     ra_place, ra_offset, problem = _return_address(state, column, names)
     if ra_place == RaPlace.UNDEFINED:
         return Rule(Kind.END, ra_place=RaPlace.UNDEFINED, flags=flags)
@@ -113,6 +122,24 @@ def rule_of(state: CfiState, column: int, signal: Flag, names: _Numbers) -> Rule
         return unsupported(reason, flags)
     base = CfaBase.SP if state.cfa.register == names.sp else CfaBase.FP
     return Rule(Kind.NORMAL, base, state.cfa.offset, 0, ra_place, ra_offset, fp_place, fp_offset, flags, Reason.NONE)
+
+
+def _saved_registers(state: CfiState, column: int, names: _Numbers) -> int | None:
+    """Where, from the CFA, a whole pt_regs lies that holds what an exception interrupted; None where it is not so.
+
+    An SP without a rule is the CFA: then pt_regs lies directly below what was interrupted, and holds the same SP."""
+    if state.cfa.expression is not None or state.cfa.register not in {names.sp, names.fp}:
+        return None
+    rules = {number: state.registers.get(number) for number in names.saved}
+    if rules[names.sp] is None:
+        del rules[names.sp]
+    pc = state.registers.get(column)
+    if pc is None or pc.how is not How.OFFSET:
+        return None
+    at = pc.value - names.pc
+    if all(r is not None and r.how is How.OFFSET and r.value - names.saved[n] == at for n, r in rules.items()):
+        return at
+    return None
 
 
 def _cfa_problem(state: CfiState, names: _Numbers) -> Reason:

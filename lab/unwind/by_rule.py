@@ -7,13 +7,15 @@ Equation, for a row of the table at the address that is looked up::
     fp  = FP, [CFA + fp offset] or [FP + fp offset]
     sp  = CFA
 
+A row of kind REGS gives the address of a pt_regs instead, and the walk goes on from the registers in it.
+
 The CFA (canonical frame address) is the caller's SP after the return, on both architectures.
 """
 
 from __future__ import annotations
 
 from lab.metadata.rules import CfaBase, Deref, Field, Flag, Format, FpPlace, Kind, RaPlace
-from lab.unwind.api import END, FRAME, Cursor, Mem, Reason, StepResult, load64, rule_word, strip
+from lab.unwind.api import END, FRAME, Cursor, Mem, Reason, StepResult, load64, rule_word, stack_of, strip
 from lab.unwind.kunwind import PT_REGS, WITH_TYPE, kind_of, lies_on
 
 
@@ -26,7 +28,7 @@ def refusal(mem: Mem, table: int, row: int) -> int:
         return END
     if kind == Kind.UNDEFINED:
         return Reason.END_UNDEFINED
-    if kind in (Kind.REGS, Kind.REGS_PARTIAL):
+    if kind == Kind.REGS_PARTIAL:
         return Reason.REGS_FRAME
     if kind != Kind.NORMAL or rule_word(mem, table, row, Field.CFA_BASE) == CfaBase.OTHER:
         return Reason.UNSUPPORTED_RULE
@@ -72,19 +74,33 @@ def frame(mem: Mem, table: int, row: int, state: Cursor) -> StepResult:
     sp, fp, lr, stale, back = state
     if row == 0:
         return without_row(mem, table, fp, stale)
+    if rule_word(mem, table, row, Field.KIND) == Kind.REGS:
+        return at_regs(mem, table, row, sp, fp)
     said = refusal(mem, table, row)
     if said != FRAME:
         return said, 0, (0, sp, fp, 0, 1)
     if stale != 0 and rule_word(mem, table, row, Field.RA_PLACE) == RaPlace.LR:
         return Reason.LR_DEAD, 0, (0, sp, fp, 0, 1)
     cfa = cfa_of(mem, table, row, sp, fp)
-    if (stale != 0 and cfa <= sp) or lies_on(mem, cfa - 8, 8) == 0:
+    if not rises(mem, cfa, sp, stale):
         return Reason.BAD_CFA, 0, (0, sp, fp, 0, 1)
     ra = ra_of(mem, table, row, cfa, lr)
     caller = fp_of(mem, table, row, cfa, fp)
     if rule_word(mem, table, row, Field.FLAGS) & Flag.SIGNAL != 0:
         return FRAME, ra, (ra, cfa, caller, 0, 1)
     return FRAME, ra, (ra - back, cfa, caller, 0, 1)
+
+
+def rises(mem: Mem, cfa: int, sp: int, stale: int) -> bool:
+    """Whether *cfa* lies on a known stack, above *sp* unless no call was made yet (*stale* 0); or on another stack than
+    *sp*, where that is the IRQ stack: the only one that a walk leaves."""
+    stack = lies_on(mem, cfa - 8, 8)
+    if stack == 0:
+        return False
+    here = stack_of(mem, sp - 8)
+    if here not in (stack, 0):
+        return here == mem.irq_low
+    return stale == 0 or cfa > sp
 
 
 def is_metadata(mem: Mem, fp: int) -> bool:
@@ -100,7 +116,19 @@ def without_row(mem: Mem, table: int, fp: int, stale: int) -> StepResult:
         return END, 0, (0, 0, 0, 0, 1)
     if stale == 0 or mem.metadata_offset == 0 or fp & 7 or not is_metadata(mem, fp) or kind_of(mem, fp) != PT_REGS:
         return Reason.NO_ROW, 0, (0, 0, 0, 0, 1)
-    regs = fp - mem.metadata_offset
+    return interrupted(mem, fp - mem.metadata_offset)
+
+
+def at_regs(mem: Mem, table: int, row: int, sp: int, fp: int) -> StepResult:
+    """A row of kind REGS: its CFA is the address of a pt_regs."""
+    regs = cfa_of(mem, table, row, sp, fp)
+    if lies_on(mem, regs, 8) == 0:
+        return Reason.BAD_CFA, 0, (0, sp, fp, 0, 1)
+    return interrupted(mem, regs)
+
+
+def interrupted(mem: Mem, regs: int) -> StepResult:
+    """The walk goes on from all the registers of what was interrupted, which the pt_regs at *regs* holds."""
     pc = load64(mem, regs + mem.regs_pc_offset)
     lr = load64(mem, regs + mem.regs_lr_offset) if mem.regs_lr_offset != 0 else 0
     return FRAME, pc, (pc, load64(mem, regs + mem.regs_sp_offset), load64(mem, regs + mem.regs_fp_offset), lr, 0)

@@ -19,6 +19,7 @@ from lab.machine.machine import Limits
 from lab.registry import all_unwinders, unwinder
 from lab.unwind.api import BLOCKED, BOUNDARY, INJECT, Regs, Unwinder
 from lab.unwind.host import Ending, walk
+from lab.verdict import Verdict
 from tests.engine.kernel import ALL, FP, LIMITS, LR, kernel_image, plan
 from tests.engine.native.agreement import assert_agree, case, difference
 from tests.support import ARCH_NAMES, compile_c
@@ -202,3 +203,12 @@ def test_the_hardware_shadow_stack_is_refused_on_several_stacks(
 ) -> None:
     with pytest.raises(InputError, match=r"hw-shadow: .* one stack only"):
         engine(kernel_image("x86_64", "early"), None, plan(unwinder("hw-shadow"), modes=("blocked",)))
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_unwind_information_leads_through_exceptions(arch: str) -> None:
+    """The rows of the entry code say where a pt_regs lies: DWARF goes on from the registers in it, LR included."""
+    execution = NativeEngine(kernel_image(arch, "tree"), None, plan(unwinder("dwarf"), modes=("inject",))).run()
+    exact = sum(t.stops for t in execution.tallies if t.judgement.verdict is Verdict.EXACT)
+    assert exact > 0.95 * execution.injections > 300
+    assert not any(t.judgement.verdict in {Verdict.MISSING, Verdict.EXTRA} for t in execution.tallies)

@@ -34,7 +34,7 @@ from lab.images.cache import cache_folder
 from lab.lowering.source import NotLowerable
 from lab.unwind.api import Unwinder
 
-KEPT = 200
+KEPT = 1000
 """Modules kept on disk, some 100 KiB each."""
 
 _FILE = "module.py"

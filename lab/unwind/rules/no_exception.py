@@ -7,10 +7,8 @@ Source: Linux v6.13 arch/arm64/kernel/stacktrace.c (the reliable walk fails at a
 
 from __future__ import annotations
 
-from lab.unwind.api import BOUNDARY, GOES_ON, Cursor, Mem, Reason, Regs
+from lab.unwind.api import BOUNDARY, GOES_ON, INJECT, Cursor, Mem, Reason, Regs
 from lab.unwind.rules.api import Rule
-
-INJECT = 2
 
 
 def begin(mode: int, pc: int, regs: Regs) -> Cursor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,3 +109,12 @@ def _of_stacks(this: Case, expected: tuple[KeptStack, ...], found: tuple[KeptSta
     if len(expected) != len(found):
         return f"{this.image.path}: kept stacks: reference {len(expected)}, native {len(found)}"
     return ""
+
+
+def in_turn(unwinders: Sequence[Unwinder], turn: int) -> tuple[Unwinder, ...]:
+    """A third of *unwinders*, another one at each turn: the reference engine takes its time for each of them.
+
+    ``UNWINDLAB_ALL=1`` in the environment asks for all of them every time."""
+    if os.environ.get("UNWINDLAB_ALL") == "1":
+        return tuple(unwinders)
+    return tuple(unwinder for index, unwinder in enumerate(unwinders) if (index + turn) % 3 == 0)

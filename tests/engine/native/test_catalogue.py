@@ -12,7 +12,7 @@ import pytest
 from lab.machine.machine import Machine
 from lab.registry import all_unwinders, unwinder
 from lab.unwind.api import Unwinder
-from tests.engine.native.agreement import BOTH, assert_agree, case
+from tests.engine.native.agreement import BOTH, assert_agree, case, in_turn
 from tests.engine.shadow_smashing import CASES, ShadowCase, arm, shadow_program
 from tests.engine.smashing import Program, catalogue, random_program
 from tests.support import ARCH_NAMES
@@ -23,15 +23,15 @@ SEEDS = int(os.environ.get("UNWINDLAB_SEEDS", "12"))
 DEEP = ("beyond-budget", "budget")
 
 
-def applicable(arch: str, *, shadow: bool) -> tuple[Unwinder, ...]:
-    """Every built-in unwinder that applies."""
-    return tuple(u for u in all_unwinders() if u.unsupported(arch, shadow) is None)
+def applicable(arch: str, turn: int, *, shadow: bool) -> tuple[Unwinder, ...]:
+    """Every built-in unwinder that applies, in turn."""
+    return in_turn([u for u in all_unwinders() if u.unsupported(arch, shadow) is None], turn)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=[p.title for p in PROGRAMS])
 def test_smashed_records(program: Program) -> None:
     deep = program.name in DEEP
-    unwinders = (unwinder("fp"),) if deep else applicable(program.arch, shadow=False)
+    unwinders = (unwinder("fp"),) if deep else applicable(program.arch, PROGRAMS.index(program), shadow=False)
     assert_agree(case(program.make(), unwinders, ("boundary",) if deep else BOTH))
 
 
@@ -42,7 +42,9 @@ def test_smashed_shadow_stacks(this: ShadowCase) -> None:
     def prepare(machine: Machine) -> None:
         arm(machine, rewrite)
 
-    assert_agree(case(image, applicable(this.arch, shadow=True), rewrite=rewrite, stacks=0, prepare=prepare))
+    assert_agree(
+        case(image, applicable(this.arch, CASES.index(this), shadow=True), rewrite=rewrite, stacks=0, prepare=prepare)
+    )
 
 
 @pytest.mark.parametrize("arch", ARCH_NAMES)
@@ -50,6 +52,6 @@ def test_random_programs(arch: str) -> None:
     """Stacks kept and not, both exception models: what is kept decides which walks may be skipped."""
     for seed in range(1000, 1000 + SEEDS):
         model = "signal" if seed % 3 == 0 else "kernel"
-        unwinders = applicable(arch, shadow=False)
+        unwinders = applicable(arch, seed, shadow=False)
         execution = assert_agree(case(random_program(arch, seed), unwinders, stacks=8 * (seed % 2), model=model))
         assert execution.calls

@@ -16,7 +16,7 @@ from lab.images.workloads import all_workloads
 from lab.job import Job, prepare
 from lab.machine.machine import Limits
 from lab.registry import all_proposals, all_unwinders
-from tests.engine.native.agreement import assert_agree, case
+from tests.engine.native.agreement import assert_agree, case, in_turn
 from tests.support import ARCH_NAMES
 
 COMPILER = compiler_names()[0]
@@ -43,5 +43,6 @@ def test_workload(arch: str, workload: str, proposal: str) -> None:
     chosen = next(p for p in all_proposals() if p.name == proposal)
     subject = prepare(job, chosen, next(w for w in all_workloads() if w.name == workload))
     unwinders = [u for u in all_unwinders() if u.unsupported(arch, subject.rewrite is not None) is None]
+    unwinders = in_turn(unwinders, pairs().index((arch, workload, proposal)))
     this = case(subject.image, unwinders, rewrite=subject.rewrite, stacks=2)
     assert assert_agree(this).calls
