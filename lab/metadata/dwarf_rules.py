@@ -110,7 +110,7 @@ def rule_of(state: CfiState, column: int, signal: Flag, names: _Numbers) -> Rule
     flags = int(signal | (Flag.RA_SIGNED if state.signed else Flag(0)))
     if signal and (at := _saved_registers(state, column, names)) is not None:
         base = CfaBase.SP if state.cfa.register == names.sp else CfaBase.FP
-        return Rule(Kind.REGS, base, state.cfa.offset + at, flags=flags)
+        return Rule(Kind.REGS, base, state.cfa.offset + at, 0, RaPlace.CFA, names.pc, flags=flags)
     ra_place, ra_offset, problem = _return_address(state, column, names)
     if ra_place == RaPlace.UNDEFINED:
         return Rule(Kind.END, ra_place=RaPlace.UNDEFINED, flags=flags)

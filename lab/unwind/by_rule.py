@@ -69,8 +69,8 @@ def fp_of(mem: Mem, table: int, row: int, cfa: int, fp: int) -> int:
 
 def frame(mem: Mem, table: int, row: int, state: Cursor) -> StepResult:
     """One frame by *row* and *state* (sp, fp, lr, whether LR is of no use, how many bytes before itself an address is
-    looked up).  The cursor after it: (address to look up, the first four again).  Where there is no row, a metadata
-    record at FP says how to go on."""
+    looked up).  The cursor after it: (address to look up, the first four again).  Where there is no row, FP may say how
+    to go on."""
     sp, fp, lr, stale, back = state
     if row == 0:
         return without_row(mem, table, fp, stale)
@@ -109,11 +109,14 @@ def is_metadata(mem: Mem, fp: int) -> bool:
 
 
 def without_row(mem: Mem, table: int, fp: int, stale: int) -> StepResult:
-    """A caller without a row goes on where FP points at a PT_REGS record: with all the registers of what it
-    interrupted.  It is the end where FP points at the FINAL record and the format cannot say so itself.  Of a function
-    that was interrupted and has no row nothing is known."""
-    if stale != 0 and table == Format.SFRAME and fp == mem.final_record:
+    """A caller without a row goes on where FP leads to a pt_regs (its metadata record, or its address with bit 0 set on
+    x86): with all the registers of what was interrupted.  It is the end where that is the task's own, and the format
+    cannot say so itself.  Of a function that was interrupted and has no row nothing is known."""
+    encoded = mem.metadata_offset == 0 and fp & 1 == 1
+    if stale != 0 and table == Format.SFRAME and (fp == mem.final_record or (encoded and fp - 1 == mem.final_record)):
         return END, 0, (0, 0, 0, 0, 1)
+    if stale != 0 and encoded and lies_on(mem, fp - 1, 8) != 0:
+        return interrupted(mem, fp - 1)
     if stale == 0 or mem.metadata_offset == 0 or fp & 7 or not is_metadata(mem, fp) or kind_of(mem, fp) != PT_REGS:
         return Reason.NO_ROW, 0, (0, 0, 0, 0, 1)
     return interrupted(mem, fp - mem.metadata_offset)

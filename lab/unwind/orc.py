@@ -27,6 +27,7 @@ from lab.unwind.api import (
     load64,
     rule,
     rule_word,
+    stack_of,
 )
 from lab.unwind.by_rule import cfa_of, fp_of, ra_of, refusal
 from lab.unwind.kunwind import lies_on
@@ -63,8 +64,12 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
 
 
 def rises(mem: Mem, sp: int, cfa: int) -> bool:
-    """Whether SP rises, and what a frame saves below the CFA is on a stack."""
-    return cfa > sp and lies_on(mem, cfa - 16, 16) != 0
+    """Whether SP rises, or leaves the IRQ stack, and what a frame saves below the CFA is on a stack."""
+    stack = lies_on(mem, cfa - 16, 16)
+    if stack == 0:
+        return False
+    here = stack_of(mem, sp - 8)
+    return cfa > sp or (here != stack and here == mem.irq_low)
 
 
 def checked(mem: Mem, cfa: int, ra: int, fp: int) -> StepResult:

@@ -2,7 +2,8 @@
 
 Equation: see ``by_rule``.  The row is that of pc at an interrupted instruction, of pc - 1 for a return address.  SFrame
 (version 2) cannot say that a frame is the outermost one: there is no row, and the walk ends well only where FP points
-at the FINAL record of the task's own pt_regs.  A PT_REGS record without a row is gone on from, LR included.
+at the task's own pt_regs (arm64: its FINAL record; x86: bit 0 is set).  A pt_regs without a row is gone on from, LR
+included.
 
 Source: the SFrame format, version 2 (GNU binutils 2.41, libsframe/doc/sframe-spec.texi).
 """
