@@ -33,6 +33,8 @@ from lab.machine.cpu import register_ids
 from lab.machine.linux.vectors import load_vectors, save_vectors
 from lab.machine.memory import GuestMemory
 
+Write = Callable[[int, bytes], None]
+
 DEVICE, TIMER = 0, 1
 """Sources of an interrupt (the guest's ``lab_irq_source``): a device, or the tick after which it may preempt."""
 
@@ -46,18 +48,21 @@ _SFMASK = 0x47700  # TF, IF, DF, IOPL, NT, AC: what Linux has SYSCALL clear
 
 
 def exceptions_of(
-    cpu: Any, image: Image, memory: GuestMemory, on_taken: list[Callable[[int, int], None]]
+    cpu: Any, image: Image, memory: GuestMemory, write: Write, on_taken: list[Callable[[int, int], None]]
 ) -> Exceptions | None:
-    """The exceptions of a machine with *image*, None where it has not the lab's kernel.  Each of *on_taken* is called
-    with the interrupted pc and SP."""
-    return Exceptions(cpu, image, memory, on_taken) if "vector_irq" in image.symbols else None
+    """The exceptions of a machine with *image*, None where it has not the lab's kernel.  *write* is the machine's; each
+    of *on_taken* is called with the interrupted pc and SP."""
+    return Exceptions(cpu, image, memory, write, on_taken) if "vector_irq" in image.symbols else None
 
 
 class Exceptions:
     """The exceptions of one machine with a kernel image; use it from a hook that runs before an instruction."""
 
-    def __init__(self, cpu: Any, image: Image, memory: GuestMemory, on_taken: list[Callable[[int, int], None]]) -> None:
+    def __init__(
+        self, cpu: Any, image: Image, memory: GuestMemory, write: Write, on_taken: list[Callable[[int, int], None]]
+    ) -> None:
         self._cpu, self._image, self._memory, self._on_taken = cpu, image, memory, on_taken
+        self._write = write  # not the memory's own: engines must hear of it
         self._ids = register_ids(image.arch)
         self._arm = image.arch.name == "aarch64"
         if not self._arm:
@@ -98,7 +103,7 @@ class Exceptions:
         """
         if self.masked:
             raise EngineError(f"{self._image.path}: interrupts are masked at {self._image.locate(self._get('pc'))}")
-        self._memory.write(self._symbol("lab_irq_source"), struct.pack("<Q", source))
+        self._write(self._symbol("lab_irq_source"), struct.pack("<Q", source))
         return self.take("irq")
 
     def take(self, kind: str) -> int:
@@ -152,8 +157,8 @@ class Exceptions:
             self._to_ring_0()
         low = (top & ~15) - 40
         try:
-            self._memory.write(low, struct.pack("<5Q", pc, cs, flags, sp, ss))
-        except KeyError:
+            self._write(low, struct.pack("<5Q", pc, cs, flags, sp, ss))
+        except InputError:
             raise EngineError(f"{self._image.path}: no stack for an exception at {self._image.locate(pc)}") from None
         self._set("rsp", low)
         self._set("flags", flags & ~(_IF | 1 << 8))

@@ -67,7 +67,7 @@ class Machine:
         if process is not None:
             guest = Guest(self.cpu, self.arch, self.memory, self.write, self._on_delivery, space.trampoline)
             self._calls = Kernel(guest, process)
-        self.exceptions = exceptions_of(self.cpu, image, self.memory, self._on_delivery)  # None without a kernel
+        self.exceptions = exceptions_of(self.cpu, image, self.memory, self.write, self._on_delivery)
         self._started = self._running = False
         self._ended: tuple[End, int | None, str] | None = None
         self._error: BaseException | None = None

@@ -40,7 +40,7 @@ def stops(execution: Execution, mode: int) -> int:
 @pytest.mark.parametrize("arch", ARCH_NAMES)
 def test_both_engines_agree_in_all_four_modes_and_counts_sum(arch: str, workload: str) -> None:
     image = kernel_image(arch, workload)
-    some = [u for u in usable(arch, FP, LR) if u.name in {"fp", "fp-reliable", "oracle", FP.name, LR.name}]
+    some = [u for u in usable(arch, FP, LR) if u.name in {"fp", "fp-reliable", "guess", "oracle", FP.name, LR.name}]
     execution = assert_agree(case(image, some, ALL, limits=LIMITS, stacks=4))
     assert stops(execution, BOUNDARY) == execution.instructions
     assert stops(execution, INJECT) == execution.injections > 300
@@ -49,6 +49,7 @@ def test_both_engines_agree_in_all_four_modes_and_counts_sum(arch: str, workload
 
 @pytest.mark.parametrize("arch", ARCH_NAMES)
 def test_both_engines_agree_on_every_unwinder_where_the_kernel_asks(arch: str) -> None:
+    """``unwindlab selftest --all`` does so for every workload, in all four modes."""
     assert_agree(case(kernel_image(arch, "early"), usable(arch), ("inject", "blocked"), limits=LIMITS, stacks=4))
 
 

@@ -112,9 +112,9 @@ def _of_stacks(this: Case, expected: tuple[KeptStack, ...], found: tuple[KeptSta
 
 
 def in_turn(unwinders: Sequence[Unwinder], turn: int) -> tuple[Unwinder, ...]:
-    """A third of *unwinders*, another one at each turn: the reference engine takes its time for each of them.
+    """A sixth of *unwinders*, another one at each turn: the reference engine takes its time for each of them.
 
     ``UNWINDLAB_ALL=1`` in the environment asks for all of them every time."""
     if os.environ.get("UNWINDLAB_ALL") == "1":
         return tuple(unwinders)
-    return tuple(unwinder for index, unwinder in enumerate(unwinders) if (index + turn) % 3 == 0)
+    return tuple(unwinder for index, unwinder in enumerate(unwinders) if (index + turn) % 6 == 0)
