@@ -10,6 +10,7 @@ from lab.bench.limits import LEAST_X_PYTHON, MOST_APART, MOST_START_S, MOST_X_BA
 from lab.bench.measure import Row
 
 _LAYOUT = "  {:<14}  {:<34}  {:>7}  {:>7}  {:>16}  {:>7}"
+_ROOM = 34
 _TITLES = ("engine", "unwinders", "insn/s", "x bare", "min..max", "by wall")
 
 
@@ -34,7 +35,8 @@ def render(rows: Sequence[Row], found: Sequence[Finding], start_cpu_s: float) ->
 def _line(row: Row) -> str:
     spread = f"{short(row.x_bare_min)}..{short(row.x_bare_max)}"
     values = (large(row.insn_per_s), short(row.x_bare), spread, short(row.x_bare_wall))
-    return _LAYOUT.format(row.engine, "+".join(row.unwinders) or "-", *values)
+    names = "+".join(row.unwinders) or "-"
+    return _LAYOUT.format(row.engine, names if len(names) <= _ROOM else f"{len(row.unwinders)} unwinders", *values)
 
 
 def large(value: float) -> str:

@@ -2,7 +2,8 @@
 
 A call pushes its return address; a return pops one and must go there.  It grows down; the pointer is at the newest
 entry.  Where the processor would have faulted (a return to elsewhere, or with nothing on it; a call with no room) the
-execution goes on, which no real one would, and it is counted; the pointer moves as if the fault had not been.  The
+execution goes on, which no real one would, and it is counted; a return then pops down to the entry it goes to, as a
+runtime that unwinds its shadow stack has done by then (a longjmp), and one entry where there is none such.  The
 delivery of a signal pushes the address that its handler returns to.
 
 Source: Arm ARM DDI 0487 (FEAT_GCS); Intel SDM vol. 1 ch. 17 (CET); Linux v6.13 Documentation/arch/arm64/gcs.rst and
@@ -64,8 +65,11 @@ class HardwareShadow:
         if self.pointer == self._limit:
             self.faults += 1
             return
-        self.faults += self._memory.load(self.pointer) != pc
-        self.pointer += 8
+        at = self.pointer
+        while at < self._limit and self._memory.load(at) != pc:
+            at += 8
+        self.faults += at != self.pointer
+        self.pointer = (at if at < self._limit else self.pointer) + 8
 
     def push(self, ra: int) -> None:
         """A call has retired."""

@@ -90,7 +90,9 @@ def test_text_has_the_same_rows_in_few_columns() -> None:
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 100
     assert lines.count("x86-64 strings, xray-memory-use") == 1
-    assert [line.split()[0] for line in lines if line.startswith("  ")][1:10] == [e for e, _ in configured("x86_64")]
+    assert [line.split()[0] for line in lines if line.startswith("  ")][1:][: len(configured("x86_64"))] == [
+        engine for engine, _ in configured("x86_64")
+    ]
     assert "start with compiled code cached" in lines[-2]
 
 

@@ -84,10 +84,11 @@ def test_a_stop_after_a_hang_is_a_crash_even_where_nothing_has_changed(arch: str
 class Audited(NativeEngine):
     """Every stop is judged by the reference engine's code too."""
 
-    def _tick(self, a: int, b: int) -> None:
-        super()._tick(a, b)
+    def _tick(self, a: int, b: int) -> int | None:
+        more = super()._tick(a, b)
         self.state[S.AUDIT] = 1
         self.state[S.CHANGED] |= Changed.UNSURE
+        return more
 
     def _audit(self, a: int, b: int) -> None:
         super()._audit(a, b)

@@ -14,8 +14,14 @@ def popped(s, pc):
     if pointer == get(s, S.HW_LIMIT):
         put(s, S.HW_FAULTS, get(s, S.HW_FAULTS) + 1)
         return 0
-    if load64(get(s, S.HW_HOST) + pointer) != pc:
+    host = get(s, S.HW_HOST)
+    at = pointer
+    while at < get(s, S.HW_LIMIT) and load64(host + at) != pc:
+        at = at + 8
+    if at != pointer:
         put(s, S.HW_FAULTS, get(s, S.HW_FAULTS) + 1)
+    if at < get(s, S.HW_LIMIT):
+        pointer = at
     put(s, S.HSSP, pointer + 8)
     put(s, S.CHANGED, get(s, S.CHANGED) | Changed.HSSP)
     return 0
