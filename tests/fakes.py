@@ -67,7 +67,7 @@ def demo_names() -> FakeNames:
     known = {
         "workloads": plain.workloads + tuple((name, (1,), f"about {name}") for name in demo["workloads"]),
         "proposals": plain.proposals + tuple(demo["proposals"]),
-        "unwinders": plain.unwinders + tuple(demo["unwinders"]),
+        "unwinders": tuple(dict.fromkeys((*plain.unwinders, *demo["unwinders"]))),
     }
     return dataclasses.replace(plain, **known)
 

@@ -12,7 +12,6 @@ from lab.job import Subject
 from lab.selftest.cases import SMALL, Case, Filters, all_workloads, every, nothing_left, of
 from lab.selftest.counts import counts
 from lab.selftest.engines import engines
-from lab.selftest.kernel import kernel
 from lab.selftest.memory import memory
 from lab.selftest.registers import registers
 from lab.selftest.results import Part, Result, add_up
@@ -26,7 +25,6 @@ CHECKS: dict[str, Callable[[Case, Subject], Part]] = {
     "memory": memory,
     "engines": engines,
     "counts": counts,
-    "kernel": kernel,
 }
 """In the order in which they are reported."""
 
@@ -80,7 +78,7 @@ def _plan(level: str) -> dict[str, list[Case]]:
             "counts": small,
         }
     if level == ALL:
-        return dict.fromkeys(CHECKS, every()) | {"kernel": all_workloads()}
+        return dict.fromkeys(CHECKS, every())
     writing = [*all_workloads(), *of(_STORING, registry.names().proposals)]
     some = of(_SOME, _SHADOWED)
     return {
@@ -89,7 +87,6 @@ def _plan(level: str) -> dict[str, list[Case]]:
         "memory": writing,
         "engines": some,
         "counts": some,
-        "kernel": of(SMALL[:1], ("base",)),
     }
 
 

@@ -119,7 +119,7 @@ def test_an_unwinder_file_is_checked_before_the_run() -> None:
 def test_demo_runs_the_packaged_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.install(monkeypatch, names=fakes.demo_names)
     result = call("demo")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     assert "repro: unwindlab rerun " in result.stdout
     assert json.loads(call("demo", "--json").stdout)["warnings"] == []
 
