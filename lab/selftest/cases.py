@@ -32,23 +32,22 @@ class Case:
     @property
     def exists(self) -> bool:
         """Whether there is such an image: workload and proposal exist on the architecture, and their compiler here."""
-        return unsupported(self.job) is None
+        return unsupported(self._job) is None
 
     def subject(self) -> Subject:
         """The image, from the cache or built; errors say what is missing."""
-        return prepare(self.job, registry.proposal(self.proposal), workload_by_name(self.workload))
+        return prepare(self._job, registry.proposal(self.proposal), workload_by_name(self.workload))
 
     def wrong_result(self, subject: Subject, outcome: Outcome) -> list[str]:
         """What is wrong with the program's own result, which is known; empty where it is as it must be."""
         try:
-            check_outcome(subject, self.job, outcome)
+            check_outcome(subject, self._job, outcome)
         except LabError as error:
             return error.lines
         return []
 
     @property
-    def job(self) -> Job:
-        """The image as a job, of no unwinders and modes."""
+    def _job(self) -> Job:
         compiler = registry.proposal(self.proposal).compiler or "clang"
         return Job(self.arch, compiler, self.workload, self.proposal, (), (), "small", LIMITS, 0)
 

@@ -26,7 +26,7 @@ def engines(case: Case, subject: Subject) -> Part:
     hide that another, or a feature, was not asked again.  ``stops`` are those of all modes in one execution,
     ``verdicts`` one per stop and unwinder.
     """
-    chosen, notes = native_unwinders(case.arch, shadow=subject.rewrite is not None)
+    chosen, notes = _unwinders(case.arch, shadow=subject.rewrite is not None)
     plan = Plan(chosen, ("boundary", "call"), LIMITS, STACKS)
     reference = execute(subject.image, subject.rewrite, plan, REFERENCE)
     problems = case.wrong_result(subject, reference.outcome)
@@ -78,7 +78,7 @@ def _stops(execution: Execution) -> int:
 
 
 @cache
-def native_unwinders(arch: str, *, shadow: bool) -> tuple[tuple[Unwinder, ...], tuple[str, ...]]:
+def _unwinders(arch: str, *, shadow: bool) -> tuple[tuple[Unwinder, ...], tuple[str, ...]]:
     """The unwinders that apply, and a note for each that has no native form to compare."""
     usable = [u for u in registry.all_unwinders() if u.unsupported(arch, shadow) is None]
     reasons = {unwinder.name: not_native(unwinder) for unwinder in usable}

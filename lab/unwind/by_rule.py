@@ -82,7 +82,7 @@ def frame(mem: Mem, table: int, row: int, state: Cursor) -> StepResult:
     if stale != 0 and rule_word(mem, table, row, Field.RA_PLACE) == RaPlace.LR:
         return Reason.LR_DEAD, 0, (0, sp, fp, 0, 1)
     cfa = cfa_of(mem, table, row, sp, fp)
-    if not rises(mem, cfa, sp, stale):
+    if not rises(mem, cfa, 8, sp, stale):
         return Reason.BAD_CFA, 0, (0, sp, fp, 0, 1)
     ra = ra_of(mem, table, row, cfa, lr)
     caller = fp_of(mem, table, row, cfa, fp)
@@ -91,10 +91,10 @@ def frame(mem: Mem, table: int, row: int, state: Cursor) -> StepResult:
     return FRAME, ra, (ra - back, cfa, caller, 0, 1)
 
 
-def rises(mem: Mem, cfa: int, sp: int, stale: int) -> bool:
-    """Whether *cfa* lies on a known stack, above *sp* unless no call was made yet (*stale* 0); or on another stack than
-    *sp*, where that is the IRQ stack: the only one that a walk leaves."""
-    stack = lies_on(mem, cfa - 8, 8)
+def rises(mem: Mem, cfa: int, below: int, sp: int, stale: int) -> bool:
+    """Whether the *below* bytes under *cfa* lie on a known stack, and *cfa* above *sp* unless no call was made yet
+    (*stale* 0); or on another stack than *sp*, where that is the IRQ stack: the only one that a walk leaves."""
+    stack = lies_on(mem, cfa - below, below)
     if stack == 0:
         return False
     here = stack_of(mem, sp - 8)

@@ -27,10 +27,8 @@ from lab.unwind.api import (
     load64,
     rule,
     rule_word,
-    stack_of,
 )
-from lab.unwind.by_rule import cfa_of, fp_of, ra_of, refusal
-from lab.unwind.kunwind import lies_on
+from lab.unwind.by_rule import cfa_of, fp_of, ra_of, refusal, rises
 
 ORC = Format.ORC
 FP_ENTRY = 1
@@ -46,7 +44,7 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     """One frame by its entry."""
     pc, sp, fp, state = cursor
     if state == FP_ENTRY:
-        if not rises(mem, sp, fp + 16):
+        if not rises(mem, fp + 16, 16, sp, 1):
             return Reason.BAD_CFA, 0, cursor
         return checked(mem, fp + 16, load64(mem, fp + 8), load64(mem, fp))
     row = rule(mem, ORC, pc)
@@ -58,18 +56,9 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     if said != FRAME:
         return said, 0, cursor
     cfa = cfa_of(mem, ORC, row, sp, fp)
-    if not rises(mem, sp, cfa):
+    if not rises(mem, cfa, 16, sp, 1):
         return Reason.BAD_CFA, 0, cursor
     return checked(mem, cfa, ra_of(mem, ORC, row, cfa, 0), fp_of(mem, ORC, row, cfa, fp))
-
-
-def rises(mem: Mem, sp: int, cfa: int) -> bool:
-    """Whether SP rises, or leaves the IRQ stack, and what a frame saves below the CFA is on a stack."""
-    stack = lies_on(mem, cfa - 16, 16)
-    if stack == 0:
-        return False
-    here = stack_of(mem, sp - 8)
-    return cfa > sp or (here != stack and here == mem.irq_low)
 
 
 def checked(mem: Mem, cfa: int, ra: int, fp: int) -> StepResult:
