@@ -29,7 +29,6 @@ def kernel(case: Case, subject: Subject) -> Part:
     A brief case: without rules, in the two modes that only the kernel has, at few interrupts.
     """
     chosen, notes = unwinders_for(case.arch, shadow=subject.rewrite is not None)
-    chosen = tuple(unwinder for unwinder in chosen if not unwinder.hardware)
     plan = Plan(chosen, ("inject", "blocked"), LIMITS, STACKS, injection=SOME)
     if case.form is not Form.BRIEF:
         chosen += _ruled(case.arch, shadow=subject.rewrite is not None)
