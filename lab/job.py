@@ -55,8 +55,8 @@ class Job:
     @property
     def runtime(self) -> str:
         """What the workload is linked with: stops in exception handlers and of switched-out tasks need the kernel, and
-        then every stop of the job is made in it."""
-        return "kernel" if KERNEL_MODES & set(self.modes) else "plain"
+        then every stop of the job is made in it; some workloads always run in it."""
+        return "kernel" if KERNEL_MODES & set(self.modes) else workload_by_name(self.workload).runtime
 
     @property
     def title(self) -> str:
@@ -155,6 +155,8 @@ def unsupported(job: Job) -> str | None:
     if reason := proposal.unsupported(job.arch, job.compiler):
         return reason
     if job.runtime == "kernel" and (proposal.rewrite or proposal.compiler):
+        if workload.runtime == "kernel":
+            return f"{workload.name} runs in the small kernel, which is not rewritten"
         return "the small kernel that the stop modes inject and blocked need is not rewritten; leave those modes out"
     if job.arch not in workload.arches:
         return f"{workload.name} exists on {', '.join(workload.arches)} only"

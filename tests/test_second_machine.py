@@ -20,7 +20,7 @@ from lab.images.workloads import all_workloads, workload_by_name
 from lab.job import Job, prepare
 from lab.machine.machine import Limits
 
-WORKLOADS = tuple(workload.name for workload in all_workloads())
+WORKLOADS = tuple(workload.name for workload in all_workloads() if workload.runtime == "plain")
 QEMU = "qemu-aarch64"
 NATIVE = sys.platform == "linux" and platform.machine() == "x86_64"
 
