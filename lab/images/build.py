@@ -137,7 +137,8 @@ class _Shop:
             return [self._object(RUNTIME / f"start_{self.arch.name}.S", ())]
         flags = (*base_flags(self.compiler, self.arch), *INTEGER_FLAGS, *self.design)
         sources = [self._object(KERNEL / name, flags) for name in _KERNEL_C]
-        patchable = ("-DLAB_PATCHABLE",) if any(flag.startswith("-mbranch-protection") for flag in flags) else ()
+        signed = any(flag.startswith("-mbranch-protection") and flag != "-mbranch-protection=bti" for flag in flags)
+        patchable = ("-DLAB_PATCHABLE",) if signed else ()
         return [*sources, self._object(KERNEL / f"entry_{self.arch.name}.S", patchable)]
 
     def size(self, size: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab import registry
 from lab.errors import InputError, LabError
@@ -61,7 +61,9 @@ class Filters:
     proposals: tuple[str, ...] = ()
 
     def choose(self, cases: list[Case]) -> list[Case]:
-        """The *cases* wanted that exist, each once."""
+        """The *cases* wanted that exist, each once; variants (Proposal.variant) that are named, wherever base is."""
+        named = [name for name in self.proposals if name in registry.names().variants]
+        cases = [*cases, *(replace(case, proposal=name) for case in cases if case.proposal == "base" for name in named)]
         wanted = [
             case
             for case in dict.fromkeys(cases)
@@ -73,13 +75,13 @@ class Filters:
 
 
 def every() -> list[Case]:
-    """Every workload under every proposal on every architecture, by workload; some do not exist."""
+    """Every workload under every proposal but the variants on every architecture, by workload; some do not exist."""
     names = registry.names()
     return [
         Case(arch, workload, proposal)
         for workload, _, _ in names.workloads
         for arch in names.arches
-        for proposal in names.proposals
+        for proposal in names.default_proposals
     ]
 
 

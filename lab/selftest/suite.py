@@ -79,7 +79,7 @@ def _plan(level: str) -> dict[str, list[Case]]:
         }
     if level == ALL:
         return dict.fromkeys(CHECKS, every())
-    writing = [*all_workloads(), *of(_STORING, registry.names().proposals)]
+    writing = [*all_workloads(), *of(_STORING, registry.names().default_proposals)]
     some = of(_SOME, _SHADOWED)
     return {
         "stores": writing,
