@@ -15,7 +15,6 @@ from lab.arch import arch_by_name
 from lab.cost.counts import Counts, count
 from lab.engine.plan import AFTER_CALL, KERNEL_MODES, Execution, Plan
 from lab.engine.run import NATIVE, execute
-from lab.engine.switches import ONE_HARDWARE_SHADOW
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError, InputError
 from lab.features import Features, StaticFeatures
@@ -109,8 +108,6 @@ def run_job(job: Job) -> JobResult:
     usable = []
     for unwinder in unwinders:
         reason = unwinder.unsupported(job.arch, subject.rewrite is not None)
-        if unwinder.hardware and job.runtime == "kernel":
-            reason = ONE_HARDWARE_SHADOW
         if reason is None:
             usable.append(unwinder)
         else:

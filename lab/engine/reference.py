@@ -58,7 +58,7 @@ class ReferenceEngine:
         self._truths = GuestTruth(self.guest.linking, self.coverage.body)
         self.truth = self._truths.now
         self.reader = make_reader(self.machine, plan.tables)
-        self.hardware = HardwareShadow(self.machine)
+        self.hardware = HardwareShadow(self.machine, self.guest.hardware)
         self.guest.show(self.reader, 0)
         self.recorder = Recorder(plan.stacks, self.machine.registers)
         arch = image.arch
@@ -120,11 +120,11 @@ class ReferenceEngine:
     def _instruction(self, pc: int) -> bool:
         """True where an exception is taken instead."""
         sp, fp, lr, ssp = self._file.read()
+        if not self._low <= sp <= self._high:
+            self._enter(self.guest.holding(sp), sp, pc)
         self.hardware.before(pc)
         hssp = self.hardware.pointer
         regs = Regs(pc, sp, fp, lr if self._has_lr else 0, ssp if self._has_ssp else 0, hssp)
-        if not self._low <= sp <= self._high:
-            self._enter(self.guest.holding(sp), sp, pc)
         truth = self.truth
         pending = truth.pending
         if pending is not None and not pending.taken:
@@ -153,6 +153,7 @@ class ReferenceEngine:
         if index is None:
             raise InputError(sp_left_text(self.image, sp, pc))
         self.switches.enter(self._on, index)
+        self.hardware.enter(index, self.guest.begins_at(index, self._on))
         self._truths.enter(index)
         self.truth, self._on = self._truths.now, index
         self._show(index)
@@ -167,6 +168,8 @@ class ReferenceEngine:
         ssp = self._file.read()[3] if self._has_ssp else 0
         begin = self.truth.call if self.machine.exceptions is None else self.truth.take
         begin(ra, sp, shadow_pointer(self.machine, ssp))
+        if self.machine.exceptions is not None:
+            self.hardware.taken(ra)
 
     def _interrupted(self, injector: Injector, regs: Regs) -> bool:
         """Whether an exception has been taken before the instruction at hand, whose activation begins with it."""
