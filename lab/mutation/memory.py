@@ -108,6 +108,13 @@ def wrong_pointer(_ground: Ground, _live: Live, word: tuple[int, int], chance: r
     return (word[1] + chance.choice((-8, 8))) & MASK64
 
 
+def _end(ground: Ground, address: int, instant: int) -> int | None:
+    """The instruction before which a word overwritten before instruction number *instant* is restored.  None where that
+    one touches it, or the one before has: what a call has just pushed is compared with what it should push."""
+    first = ground.trace.next_access(address, max(0, instant - 1))
+    return first if first > instant else None
+
+
 @dataclass(frozen=True)
 class WordOperator:
     """``words``: which words of what is live.  A mutant's numbers: the instant (an instruction's number from 0), the
@@ -130,7 +137,7 @@ class WordOperator:
                 continue
             address, old = word = chance.choice(words)
             new = self.values(ground, seen[instant], word, chance)
-            if new != old and ground.trace.next_access(address, instant) > instant:
+            if new != old and _end(ground, address, instant) is not None:
                 found.append((instant, address, new, old))
         return found
 
@@ -139,7 +146,9 @@ class WordOperator:
         if len(at) != 4 or not 0 <= at[0] < len(ground.trace.pcs) or any(not 0 <= n <= MASK64 for n in at):
             raise no_such(ground, at)
         instant, address, new, old = at
-        end = ground.trace.next_access(address, instant)
+        end = _end(ground, address, instant)
+        if end is None:
+            raise no_such(ground, at)
         pokes = (Poke(instant, address, new.to_bytes(8, "little")), Poke(end, address, old.to_bytes(8, "little")))
         pc = ground.trace.pcs[instant]
         what = f"{self.name}: [{address:#x}] = {new:#x}, was {old:#x}, for instructions {instant}..{end - 1}"

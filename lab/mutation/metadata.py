@@ -62,7 +62,7 @@ def shifted(ground: Ground, table: RuleTable, at: At) -> RuleTable | None:
         return None
     before, row = table.rows[index - 1 : index + 1]
     edge = _neighbour(ground, at[0], at[1])
-    if edge is None or not before.start <= edge <= row.end:
+    if before.rule == row.rule or edge is None or not before.start <= edge <= row.end:
         return None
     moved = (before._replace(end=edge), row._replace(start=edge))
     return _with(table, index - 1, 2, [each for each in moved if each.start < each.end])

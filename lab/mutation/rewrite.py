@@ -1,7 +1,8 @@
 """Mutants of a rewrite: a site that does nothing, while the layout says that it does.
 
 The sequence's instructions become NOPs one by one, so that the run has the same instructions at the same numbers; a
-branch over a trap (of the ``check`` policy) is always taken then.  The layout stays as it was.
+branch over a trap (of the ``check`` policy) is always taken then.  What moves SP stays, for the unwind rows tell of it:
+a word popped to the shadow stack is popped to where it came from.  The layout stays as it was.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from lab.mutation.patch import nop, patched
 
 KIND = "rewrite"
 _SEQUENCES = frozenset({Region.INSERTED, Region.TRAMPOLINE, Region.MOVED})
+_POP_BACK = bytes.fromhex("8f0424")
+"""pop qword ptr [rsp]: writes the word to where the pushed copy's original lies; ds prefixes (3e) make it longer."""
 _KEPT = frozenset({Kind.CALL, Kind.RETURN, Kind.JUMP, Kind.INDIRECT, Kind.TRAP, Kind.UNDECODED, Kind.SYSCALL})
 
 
@@ -78,12 +81,15 @@ def _where(rewrite: RewriteMap, address: int) -> Where:
 
 
 def undone(ground: Ground, sequence: Site) -> dict[int, bytes]:
-    """The edits that make *sequence* do nothing, each instruction in its own bytes."""
+    """The edits that make *sequence* do nothing but move SP, each instruction in its own bytes."""
     edits = {}
     for insn, after in zip(sequence.insns, (*sequence.insns[1:], None), strict=True):
         if insn.kind is Kind.BRANCH:
             over = after is not None and after.kind is Kind.TRAP
             edits[insn.address] = _always(insn) if over else nop(ground.arch, insn.size)
+        elif ground.arch.sp in insn.writes:
+            if insn.mnemonic == "pop" and "[" in insn.op_str and insn.size >= len(_POP_BACK):
+                edits[insn.address] = b"\x3e" * (insn.size - len(_POP_BACK)) + _POP_BACK
         elif insn.kind not in _KEPT:
             edits[insn.address] = nop(ground.arch, insn.size)
     return edits
