@@ -32,10 +32,9 @@ LAYERS = {
     "lab.report": {"lab.store", "lab.arch", "lab.errors"},
     "rewriters": {"lab.arch", "lab.images", "lab.layout", "lab.metadata", "lab.errors"},
     "lab.mutation": {
-        *("lab.arch", "lab.cost", "lab.engine", "lab.errors", "lab.explain", "lab.features", "lab.images", "lab.layout"),
-        *("lab.machine", "lab.metadata", "lab.registry", "lab.report", "lab.selftest", "lab.unwind", "lab.verdict"),
-        "lab.workers",
-        "lab",
+        *("lab", "lab.arch", "lab.cost", "lab.engine", "lab.errors", "lab.explain", "lab.features", "lab.images"),
+        *("lab.layout", "lab.machine", "lab.metadata", "lab.registry", "lab.report", "lab.selftest", "lab.unwind"),
+        *("lab.verdict", "lab.workers"),
     },
 }
 """Part -> the other parts of the project it may import, besides itself."""
