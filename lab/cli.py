@@ -35,6 +35,7 @@ COMMANDS = {
     "census": "census",
     "metadata": "metadata",
     "verify": "verify",
+    "mutate": "mutate",
     "bench": "bench",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""
