@@ -34,6 +34,7 @@ COMMANDS = {
     "rewrite": "rewrite",
     "census": "census",
     "metadata": "metadata",
+    "conformance": "conformance",
     "verify": "verify",
     "bench": "bench",
 }
