@@ -35,6 +35,7 @@ COMMANDS = {
     "census": "census",
     "metadata": "metadata",
     "conformance": "conformance",
+    "shrink": "shrink",
     "verify": "verify",
     "bench": "bench",
 }

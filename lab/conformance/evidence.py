@@ -51,11 +51,12 @@ class Kept:
             if verdict.verdict != "exact":
                 self._verdicts[_key(verdict)].append(verdict)
 
-    def of(self, row: VerdictRow, broken: frozenset[VerdictRow]) -> list[StackRow]:
-        """The stacks kept at the pc of *row* with its verdict, if every row of that pc and verdict is among *broken*:
-        dynamic features are not kept with a stack, so elsewhere it might be one that does not belong."""
+    def of(self, row: VerdictRow, broken: frozenset[int]) -> list[StackRow]:
+        """The stacks kept at the pc of *row* with its verdict, if every row of that pc and verdict is among *broken*
+        (identities of rows): dynamic features are not kept with a stack, so elsewhere it might not belong."""
         key = _key(row)
-        return self._rows.get(key, []) if broken.issuperset(self._verdicts[key]) else []
+        stacks = self._rows.get(key, [])
+        return stacks if stacks and broken.issuperset(map(id, self._verdicts[key])) else []
 
     def number(self, row: StackRow) -> int:
         """What ``unwindlab explain`` calls the stop."""
@@ -64,11 +65,11 @@ class Kept:
 
 def shown(kept: Sequence[Kept], broken: Sequence[tuple[int, VerdictRow]]) -> Evidence:
     """The evidence for the *broken* rows, each with the number of its run."""
-    whole = {number: frozenset(row for n, row in broken if n == number) for number, _ in broken}
+    whole = frozenset(id(row) for _, row in broken)
     found = [
         (len(stack.truth), number, _stop_key(stack), stack)
         for number, row in broken
-        for stack in kept[number].of(row, whole[number])
+        for stack in kept[number].of(row, whole)
     ]
     if found:
         _, number, _, stack = min(found, key=lambda each: each[:3])

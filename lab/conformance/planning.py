@@ -36,7 +36,9 @@ def provokes(requirement: Requirement, workload: Workload) -> bool:
     """Whether *workload* has a shape that *requirement* is about."""
     if requirement.everywhere:
         return True
-    return workload.name in requirement.workloads or bool(set(requirement.rows) & set(workload.rows))
+    rows = set(workload.rows)
+    by_row = bool(rows & set(requirement.rows)) and not rows & set(requirement.without)
+    return workload.name in requirement.workloads or by_row
 
 
 def sites(requirement: Requirement, workload: Workload) -> frozenset[str]:

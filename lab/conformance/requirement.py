@@ -1,8 +1,8 @@
 """What one requirement is made of: which stops it is about, and what must not happen there.
 
 A requirement is data.  ``where`` and ``unless`` name columns of a verdict row (lab.store.rows.VerdictRow) and the
-values that are meant; a stop belongs to the requirement where every column of ``where`` has one of its values and not
-every column of ``unless`` has.  Values of ``function`` are patterns as a shell's.
+values that are meant; a stop belongs to the requirement where every column of ``where`` has one of its values, and
+where that is so for no entry of ``unless``.  Values of ``function`` are patterns as a shell's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Requirement:
 
     ``id``: ``RS-<section of the document>-<word>``; ``title``: at most 42 characters; ``demand``: what is asked, in
     one sentence.  ``breaks``: keys of BREAKS.  ``modes``: the kinds of stop that count.  ``rows``: the field's rows
-    whose workloads provoke it, and ``workloads``: further ones by name; neither: whatever the other requirements run.
+    whose workloads provoke it, but for those that have a row of ``without`` too, where something else goes wrong;
+    ``workloads``: further ones by name; neither: whatever the other requirements run.
     ``proposals``: images that a design without a shadow stack is looked at on; (): on all.  ``arches``: where the
     mechanism exists, and ``elsewhere``: why not on the others.  ``sited``: in a workload whose header claims
     something of functions, those alone count: the mechanism is there.  ``metadata``: it is about designs that read
@@ -50,9 +51,10 @@ class Requirement:
     demand: str
     breaks: tuple[str, ...] = ("missing",)
     where: Values = field(default_factory=lambda: NONE)
-    unless: Values = field(default_factory=lambda: NONE)
+    unless: tuple[Values, ...] = ()
     modes: tuple[str, ...] = ("boundary", "call", "inject", "blocked")
     rows: tuple[int, ...] = ()
+    without: tuple[int, ...] = ()
     workloads: tuple[str, ...] = ()
     proposals: tuple[str, ...] = ("base",)
     arches: tuple[str, ...] = ("aarch64", "x86_64")
@@ -75,14 +77,16 @@ class Requirement:
 
     def matches(self, row: VerdictRow) -> bool:
         """Whether the stops of *row* are among those it is about, the image aside."""
-        if row.mode not in self.modes or not all(_has(row, column, values) for column, values in self.where.items()):
-            return False
-        return not (self.unless and all(_has(row, column, values) for column, values in self.unless.items()))
+        return row.mode in self.modes and _fits(row, self.where) and not any(_fits(row, each) for each in self.unless)
 
     def broken_by(self, row: VerdictRow) -> bool:
         """Whether the stops of *row* break it."""
         uncovered = "uncovered" in self.breaks and row.verdict in COMPLETE and not row.covers
         return uncovered or row.verdict in self.breaks
+
+
+def _fits(row: VerdictRow, wanted: Values) -> bool:
+    return all(_has(row, column, values) for column, values in wanted.items())
 
 
 def _has(row: VerdictRow, column: str, values: tuple[Any, ...]) -> bool:

@@ -144,6 +144,9 @@ class Table:
             return Cell(state=ABSENT, reason=said.elsewhere)
         if said.metadata and not _reads_metadata(design):
             return Cell(state=ABSENT, reason="it reads no metadata")
+        found = _design(design)
+        if found is not None and (reason := found.unsupported(arch, has_shadow=True)):
+            return Cell(state=ABSENT, reason=reason)
         known = [
             cell
             for cell in self._cells[arch, design]
