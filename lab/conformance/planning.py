@@ -19,7 +19,7 @@ RULED: Final = ("fp+irq-flag", "fp+lr-dwarf", "fp+no-exception", "sframe-v6+end-
 """Designs with rules that the table shows beside every unwinder there is."""
 PLAIN_MODES: Final = frozenset({"boundary", "call"})
 ALL_MODES: Final = ("boundary", "call", "inject", "blocked")
-STACKS: Final = 200
+STACKS: Final = 1000
 """Differing stacks kept of each cell: a violation is shown by one that was kept."""
 
 
