@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import contextlib
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from lab.arch.decode import decode
@@ -47,7 +48,7 @@ class Target:
 @dataclass(frozen=True)
 class Found:
     """One stop: what the unwinder said and what was true, innermost first; ``hit``: the stop's number at its pc;
-    ``instructions`` and ``looks``: executed, and stops looked at, up to it."""
+    ``instructions`` and ``looks``: executed, and stops looked at, up to it; ``ended``: executed to the end."""
 
     target: Target
     location: str
@@ -56,6 +57,7 @@ class Found:
     reported: tuple[str, ...]
     instructions: int
     looks: int
+    ended: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,12 @@ class HopelessError(LabError):
     """More stops have been looked at than is worth while: a program that has lost its way."""
 
 
+class _EnoughError(Exception):
+    """It has been found, and what comes after it does not matter."""
+
+
 class Hunter(ReferenceEngine):
-    """The reference engine, whose stops are looked at until the one that is looked for; it runs to the end."""
+    """The reference engine, whose stops are looked at until the one that is looked for."""
 
     def __init__(self, image: Image, rewrite: RewriteMap | None, hunt: Hunt) -> None:
         plan = Plan((hunt.unwinder,), (hunt.mode,), hunt.limits, 0, injection=hunt.injection)
@@ -89,17 +95,21 @@ class Hunter(ReferenceEngine):
         self._number = -1
         self._hits: dict[int, int] = {}
         self.looked = 0
+        self._enough = False
 
     def seek(self) -> tuple[Found | None, Outcome]:
         """The stop, if there is one, and how the program ended."""
         with Watchdog(self.reader):
             outcome = self.machine.execute(self._instruction)
-        return self.found, outcome
+        found = self.found
+        return None if found is None else replace(found, ended=self._instructions), outcome
 
-    @property
-    def instructions(self) -> int:
-        """Instructions retired so far."""
-        return self._instructions
+    def first(self) -> Found | None:
+        """The stop, if there is one; what comes after it is not run."""
+        self._enough = True
+        with Watchdog(self.reader), contextlib.suppress(_EnoughError):
+            self.machine.execute(self._instruction)
+        return self.found
 
     def _stop(self, mode: int, regs: Regs, seen: Seen, dynamic: DynamicFeatures, place: int | None = None) -> None:
         self._number += 1
@@ -114,6 +124,8 @@ class Hunter(ReferenceEngine):
             found = self._look(mode, pc, regs, seen, dynamic)
             if self.hunt.target is None or self.hunt.target == found.target:
                 self.found = found
+                if self._enough:
+                    raise _EnoughError
 
     def _may_be(self, pc: int, mode: int) -> bool:
         """Whether the stop at hand can be the one, as far as its place tells."""

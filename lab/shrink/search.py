@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from lab.errors import LabError
 from lab.machine.outcome import End
@@ -23,7 +24,11 @@ from lab.shrink.pieces import Piece
 from lab.shrink.program import Program
 from lab.workers import cores
 
-Trial = Callable[[Program], Found | None]
+LEAST_INSTRUCTIONS: Final = 20_000
+"""Candidates may run this long at least, and twice as long as the program they come from."""
+LEAST_LOOKS: Final = 500
+"""Stops in the function in question that are looked at in a candidate, at least, and twice as many as in the program
+it comes from."""
 
 
 @dataclass
@@ -44,22 +49,28 @@ class Search:
         return time.monotonic() >= self.deadline
 
     def shrunk(self, program: Program) -> Program:
-        """*program* made as small as it gets."""
+        """*program* made as small as it gets: whole pieces first, and words only where no piece can go any more."""
+        program = self._until_stable(program, self._settings, self._pieces)
+        program = self._until_stable(program, self._pieces, self._numbers)
+        return self._until_stable(program, self._settings, self._pieces, self._numbers, self._words)
+
+    def _until_stable(self, program: Program, *passes: Callable[[Program], Program]) -> Program:
         before = None
         while before != program and not self.expired:
             before = program
-            program = self._settings(program)
-            program = self._text(program)
+            for each in passes:
+                program = each(program)
         return program
 
-    def begin(self, program: Program, least: int) -> Found | None:
-        """The stop in the *program* to begin with.  Those that come from it are given up after twice as many looks, but
-        not before *least*."""
+    def begin(self, program: Program) -> Program | None:
+        """*program*, if it shows the stop.  Those that come from it are then given up after twice what it took."""
         found = self.still(program)
+        if found is None:
+            return None
         self._strict = program.sound()
-        if found is not None:
-            self.hunt = replace(self.hunt, looks=max(2 * found.looks, least))
-        return found
+        most = replace(self.hunt.limits, instructions=max(2 * found.ended, LEAST_INSTRUCTIONS), seconds=60.0)
+        self.hunt = replace(self.hunt, limits=most, looks=max(2 * found.looks, LEAST_LOOKS))
+        return program
 
     def still(self, program: Program) -> Found | None:
         """The stop in *program*, None where it is not there or the program does not build, run and exit well."""
@@ -100,13 +111,15 @@ class Search:
             program = done[1]
         return program
 
-    def _text(self, program: Program) -> Program:
-        tree = pieces.parse(program.source, assembly=program.suffix != ".c")
-        program, tree = self._left_out(program, tree)
-        program, tree = self._each(program, tree, _unwrappings)
-        program, tree = self._each(program, tree, _numbers)
-        program, tree = self._each(program, tree, _words)
-        return program
+    def _pieces(self, program: Program) -> Program:
+        program, tree = self._left_out(program, _tree(program))
+        return self._each(program, tree, _unwrappings)
+
+    def _numbers(self, program: Program) -> Program:
+        return self._each(program, _tree(program), _smaller_numbers)
+
+    def _words(self, program: Program) -> Program:
+        return self._each(program, _tree(program), _fewer_words)
 
     def _left_out(self, program: Program, tree: Piece) -> tuple[Program, Piece]:
         todo: list[pieces.Path] = [()]
@@ -132,9 +145,7 @@ class Search:
             size = 0 if size == 1 else (size + 1) // 2
         return program, tree
 
-    def _each(
-        self, program: Program, tree: Piece, changes: Callable[[Piece], Iterator[Piece]]
-    ) -> tuple[Program, Piece]:
+    def _each(self, program: Program, tree: Piece, changes: Callable[[Piece], Iterator[Piece]]) -> Program:
         """One change after the other: after one that will do, on with those that follow it."""
         at = 0
         while not self.expired:
@@ -143,7 +154,11 @@ class Search:
             if done is None:
                 break
             program, tree, at = done[1], trees[done[0]], at + done[0]
-        return program, tree
+        return program
+
+
+def _tree(program: Program) -> Piece:
+    return pieces.parse(program.source, assembly=program.suffix != ".c")
 
 
 def _with(program: Program, tree: Piece) -> Program:
@@ -157,12 +172,12 @@ def _unwrappings(tree: Piece) -> Iterator[Piece]:
             yield pieces.unwrapped(tree, path)
 
 
-def _numbers(tree: Piece) -> Iterator[Piece]:
+def _smaller_numbers(tree: Piece) -> Iterator[Piece]:
     """Each number smaller."""
     yield from _rewritten(tree, pieces.smaller_numbers)
 
 
-def _words(tree: Piece) -> Iterator[Piece]:
+def _fewer_words(tree: Piece) -> Iterator[Piece]:
     """Fewer words in each statement."""
     yield from _rewritten(tree, pieces.fewer_words)
 

@@ -23,12 +23,6 @@ from lab.shrink.search import Search
 from lab.store import Run
 from lab.store.rows import StackRow
 
-LEAST_INSTRUCTIONS = 20_000
-"""Candidates may run this long at least, and twice as long as the program they come from."""
-LEAST_LOOKS = 500
-"""Stops in the function in question that are looked at in a candidate, at least, and twice as many as in the program
-it comes from."""
-
 
 @dataclass(frozen=True)
 class Shrunk:
@@ -75,18 +69,18 @@ def shrink(
     for file in run.result.experiment.files:
         registry.add_file(Path(file))
     deadline = time.monotonic() + seconds
-    first, instructions = _original(run, row)
-    program = _program(run, row)
-    limits = Limits(max(2 * instructions, LEAST_INSTRUCTIONS), 60.0)
+    first, program = _original(run, row), _program(run, row)
+    limits = Limits(run.result.experiment.max_instructions, run.result.experiment.max_seconds)
     hunt = Hunt(registry.unwinder(row.unwinder), row.mode, limits, program.injection, first.target)
     search = Search(hunt, deadline, progress)
     try:
-        if search.begin(program, LEAST_LOOKS) is None:
+        begun = search.begin(replace(program, size="small")) or search.begin(program)
+        if begun is None:
             raise InputError(
                 f"run {run.run_id}: {row.location} of {row.workload}, its sources in one piece, no longer shows it: "
                 "nothing to begin from; unwindlab explain shows the stop itself"
             )
-        small = search.shrunk(program)
+        small = search.shrunk(begun)
         found = search.still(small)
     finally:
         forget(program.stem)
@@ -98,7 +92,7 @@ def shrink(
         mode=row.mode,
         program=replace(small, stem=Program.stem),
         found=found,
-        before=(len(program.source.splitlines()), instructions),
+        before=(len(program.source.splitlines()), first.instructions),
         after=(len(small.source.splitlines()), found.instructions),
         tried=search.tried,
         expired=search.expired,
@@ -114,8 +108,8 @@ def _job(run: Run, row: StackRow) -> Job:
                seed=experiment.seed)  # fmt: skip
 
 
-def _original(run: Run, row: StackRow) -> tuple[Found, int]:
-    """The stop as the run saw it, and the instructions executed up to it."""
+def _original(run: Run, row: StackRow) -> Found:
+    """The stop as the run saw it."""
     job = _job(run, row)
     subject = prepare(job, registry.proposal(row.proposal), workload_by_name(row.workload))
     then = next(
@@ -126,12 +120,11 @@ def _original(run: Run, row: StackRow) -> tuple[Found, int]:
         raise InputError(f"run {run.run_id}: {job.title} is another image today; unwindlab rerun {run.run_id} says why")
     interrupts = Plan((), job.modes, job.limits, seed=job.seed).interrupts
     hunt = Hunt(registry.unwinder(row.unwinder), row.mode, job.limits, interrupts, stop=row.stop)
-    hunter = Hunter(subject.image, subject.rewrite, hunt)
-    found, _ = hunter.seek()
+    found = Hunter(subject.image, subject.rewrite, hunt).first()
     if found is None or found.target.verdict != row.verdict:
         said = "is not reached" if found is None else f"is {found.target.verdict} today"
         raise InputError(f"run {run.run_id}: {row.location} was {row.verdict} for {row.unwinder} and {said}")
-    return found, hunter.instructions
+    return found
 
 
 def _program(run: Run, row: StackRow) -> Program:
