@@ -34,6 +34,8 @@ COMMANDS = {
     "rewrite": "rewrite",
     "census": "census",
     "metadata": "metadata",
+    "conformance": "conformance",
+    "shrink": "shrink",
     "verify": "verify",
     "mutate": "mutate",
     "bench": "bench",
