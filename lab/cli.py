@@ -36,6 +36,7 @@ COMMANDS = {
     "metadata": "metadata",
     "verify": "verify",
     "bench": "bench",
+    "cost": "cost",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""
 
