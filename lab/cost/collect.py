@@ -11,6 +11,7 @@ from lab.cost.check import Checked, check_job
 from lab.cost.functions import FunctionCost
 from lab.cost.jobs import measured_cost
 from lab.cost.sites import Site
+from lab.cost.sizes import Sizes
 from lab.errors import InputError
 from lab.images.workloads import workload_by_name
 from lab.job import Job, prepare, unsupported
@@ -32,6 +33,8 @@ class Found:
     sites: tuple[Site, ...]
     doubts: list[str]
     checked: Checked | None
+    sizes: Sizes
+    base_sizes: Sizes
 
 
 @dataclass(frozen=True)
@@ -76,4 +79,5 @@ def measure_one(asked: Asked) -> Found:
     subject = prepare(job, registry.proposal(job.proposal), workload_by_name(job.workload))
     cost = measured_cost(job, subject)
     checked = check_job(job, subject) if asked.check else None
-    return Found(cost.row, cost.functions, cost.sites.sites if cost.sites else (), cost.doubts, checked)
+    sites = cost.sites.sites if cost.sites else ()
+    return Found(cost.row, cost.functions, sites, cost.doubts, checked, cost.sizes, cost.base_sizes)

@@ -9,6 +9,7 @@ from typing import Any
 from lab.cost.functions import FunctionCost, distribution, function_costs
 from lab.cost.profile import Profile
 from lab.cost.sites import Attribution, attribute
+from lab.cost.sizes import Sizes
 from lab.layout import RewriteMap
 from lab.store.rows import CostRow
 
@@ -17,10 +18,12 @@ MOST_PLACES = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """An execution, and the bytes of code of its image (executable sections and what a rewriter put out of line)."""
+    """An execution, the bytes of code of its image (executable sections and what a rewriter put out of line), and what
+    else its image takes."""
 
     profile: Profile
     text_bytes: int
+    sizes: Sizes
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Cost:
     functions: list[FunctionCost]
     sites: Attribution | None
     doubts: list[str]
+    sizes: Sizes
+    base_sizes: Sizes
 
 
 def cost_of(key: dict[str, str], base: Measured, source: Profile, after: Measured, rewrite: RewriteMap | None) -> Cost:
@@ -45,13 +50,20 @@ def cost_of(key: dict[str, str], base: Measured, source: Profile, after: Measure
     elsewhere = sites.elsewhere.instructions if sites else 0
     counted: dict[str, Any] = asdict(ours.totals)
     counted |= {f"base_{name}": value for name, value in asdict(theirs.totals).items()}
-    names: dict[str, Any] = {**key, **_by_class(functions)}
+    names: dict[str, Any] = {**key, **_by_class(functions), **_sizes(after.sizes, base.sizes)}
     row = CostRow(
         **names, **counted, calls=theirs.calls, returns=theirs.returns, text_bytes=after.text_bytes,
         base_text_bytes=base.text_bytes, by_compiler=compiled.instructions, by_sites=added, elsewhere=elsewhere,
         per_entry=distribution(functions),
     )  # fmt: skip
-    return Cost(row, functions, sites, [*_doubts(base, after, sites), *source.doubts])
+    doubts = [*_doubts(base, after, sites), *source.doubts]
+    return Cost(row, functions, sites, doubts, after.sizes, base.sizes)
+
+
+def _sizes(after: Sizes, base: Sizes) -> dict[str, Any]:
+    names = {"file_bytes": "file", "loaded_bytes": "loaded", "sections": "sections", "formats": "formats"}
+    ours = {column: getattr(after, name) for column, name in names.items()}
+    return ours | {f"base_{column}": getattr(base, name) for column, name in names.items()}
 
 
 def _by_class(functions: list[FunctionCost]) -> dict[str, dict[str, int]]:

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from lab.report.bloat import bloat
+from lab.report.sizes import format_table, size_table
 from lab.report.text import Line, arch_title, change, clean, count, mailable, signed, table, wrap
 from lab.store.rows import CostRow
 
@@ -48,6 +50,7 @@ def row_json(found: Found, *, functions: bool) -> dict[str, Any]:
             {"function": site.function, "region": site.region.value, "added": asdict(site.added)}
             for site in found.sites
         ]
+        value["function_bytes"] = {"base": found.base_sizes.functions, "after": found.sizes.functions}
     return value
 
 
@@ -70,9 +73,12 @@ def render(found: Sequence[Found], *, functions: bool) -> str:
             body.append(Line(f" {proposal}", cells(rows)))
     lines += table(COLUMNS, body)
     lines += _by_class(found)
+    lines += size_table([one.row for one in found if one.row.proposal != one.row.baseline])
+    lines += format_table([one.row for one in found])
     if functions:
         for one in found:
             lines += _functions(one)
+            lines += ["", *bloat(one.base_sizes.functions, one.sizes.functions)]
     lines += ["", *_attributed(found), *_doubts(found), *_checked(found)]
     return mailable(lines)
 

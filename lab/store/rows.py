@@ -143,7 +143,8 @@ class CostRow:
     What has a default is None in runs that did not keep it.  ``by_compiler`` + ``by_sites`` + ``elsewhere`` are the
     added instructions: by what the compiler was told, at the rewriter's sites, and in original code that executes
     more often.  ``per_entry``: instructions added per function entry (a fraction) -> entries; ``class_*``: by class of
-    function (lab.cost.functions).  EngineError where the sums contradict each other.
+    function (lab.cost.functions).  ``sections``: bytes of unwind metadata by group; ``formats``: what each format takes
+    for the image (lab.cost.sizes).  EngineError where the sums contradict each other.
     """
 
     arch: str
@@ -176,6 +177,14 @@ class CostRow:
     class_entries: dict[str, int] | None = None
     class_base: dict[str, int] | None = None
     class_after: dict[str, int] | None = None
+    file_bytes: int | None = None
+    base_file_bytes: int | None = None
+    loaded_bytes: int | None = None
+    base_loaded_bytes: int | None = None
+    sections: dict[str, int] | None = None
+    base_sections: dict[str, int] | None = None
+    formats: dict[str, int] | None = None
+    base_formats: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
         parts = (self.by_compiler, self.by_sites, self.elsewhere)
