@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lab.commands.common import json_option, print_json, progress, stdout_kept
+
+if TYPE_CHECKING:
+    from lab.cost.native.run import Wanted
 
 
 @click.command("cost", short_help="Say what proposals cost: per call, per byte, per core.")
@@ -16,6 +19,9 @@ from lab.commands.common import json_option, print_json, progress, stdout_kept
 @click.option("--size", type=click.Choice(["small", "large"]), default="small", help="Input size (default: small).")
 @click.option("--functions", is_flag=True, help="Per function and per site too.")
 @click.option("--check", is_flag=True, help="Compare every count with an independent one (qemu-user, plain hooks).")
+@click.option("--native", is_flag=True, help="Time the images on this machine instead; --workload names programs.")
+@click.option("--samples", type=click.IntRange(min=10), default=20, metavar="N", help="With --native (default: 20).")
+@click.option("--aa", "runs", type=click.IntRange(min=1), metavar="N", help="With --native: how far to trust it.")
 @json_option
 def command(
     *,
@@ -25,6 +31,9 @@ def command(
     size: str,
     functions: bool,
     check: bool,
+    native: bool,
+    samples: int,
+    runs: int | None,
     as_json: bool,
 ) -> None:
     """Execute each workload with and without each proposal, on the same input, and count.
@@ -32,7 +41,17 @@ def command(
     Counts are exact: instructions, loads, stores, bytes, branches; every added instruction is found at the site that
     executes it, and what is not is said.  They are no times.  A pair that does not exist is left out.  With --check a
     difference is an error (exit code 4).
+
+    --native runs images of this machine's architecture on it, base and variants interleaved.  --aa N measures
+    everything twice, and every base against itself N times.
     """
+    if native:
+        from lab.cost.native.run import Wanted
+
+        _native(Wanted(arches, workloads, proposals, samples, runs or 0), as_json)
+        return
+    if runs:
+        raise click.UsageError("--aa judges native time; give --native too")
     from lab.cost.collect import chosen, collect
     from lab.cost.text import render, row_json
 
@@ -44,3 +63,15 @@ def command(
         return
     value: dict[str, Any] = {"rows": [row_json(one, functions=functions) for one in found], "size": size}
     print_json(value)
+
+
+def _native(wanted: Wanted, as_json: bool) -> None:
+    from lab.cost.native.run import run_native
+    from lab.cost.native.text import render, to_json
+
+    with stdout_kept(), progress() as show:
+        found = run_native(wanted, show)
+    if as_json:
+        print_json(to_json(found.rows, found.todo, found.said, found.trusted))
+    else:
+        click.echo(render(found.rows, found.todo, found.said, found.trusted), nl=False)
