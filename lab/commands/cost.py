@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--functions", is_flag=True, help="Per function and per site too.")
 @click.option("--check", is_flag=True, help="Compare every count with an independent one (qemu-user, plain hooks).")
 @click.option("--native", is_flag=True, help="Time the images on this machine instead; --workload names programs.")
+@click.option("--pipeline", is_flag=True, help="Cycles of prologue and epilogue by llvm-mca's models instead (arm64).")
 @click.option("--samples", type=click.IntRange(min=10), default=20, metavar="N", help="With --native (default: 20).")
 @click.option("--aa", "runs", type=click.IntRange(min=1), metavar="N", help="With --native: how far to trust it.")
 @json_option
@@ -32,6 +33,7 @@ def command(
     functions: bool,
     check: bool,
     native: bool,
+    pipeline: bool,
     samples: int,
     runs: int | None,
     as_json: bool,
@@ -49,6 +51,9 @@ def command(
         from lab.cost.native.run import Wanted
 
         _native(Wanted(arches, workloads, proposals, samples, runs or 0), as_json)
+        return
+    if pipeline:
+        _pipeline(arches, proposals, as_json)
         return
     if runs:
         raise click.UsageError("--aa judges native time; give --native too")
@@ -75,3 +80,18 @@ def _native(wanted: Wanted, as_json: bool) -> None:
         print_json(to_json(found.rows, found.todo, found.said, found.trusted))
     else:
         click.echo(render(found.rows, found.todo, found.said, found.trusted), nl=False)
+
+
+def _pipeline(arches: tuple[str, ...], proposals: tuple[str, ...], as_json: bool) -> None:
+    from lab.arch import arch_by_name
+    from lab.cost.pipeline.pairs import ARCH, measure_pairs
+    from lab.cost.pipeline.text import render, to_json
+    from lab.errors import InputError
+
+    if arches and ARCH not in [arch_by_name(name).name for name in arches]:
+        raise InputError("--pipeline is for arm64: llvm-mca's x86-64 models do not tell these sequences apart")
+    rows, models = measure_pairs(proposals)
+    if as_json:
+        print_json(to_json(rows, models))
+    else:
+        click.echo(render(rows, models), nl=False)
