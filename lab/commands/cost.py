@@ -10,6 +10,7 @@ from lab.commands.common import json_option, print_json, progress, stdout_kept
 
 if TYPE_CHECKING:
     from lab.cost.native.run import Wanted
+    from lab.job import Job
 
 
 @click.command("cost", short_help="Say what proposals cost: per call, per byte, per core.")
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Compare every count with an independent one (qemu-user, plain hooks).")
 @click.option("--native", is_flag=True, help="Time the images on this machine instead; --workload names programs.")
 @click.option("--pipeline", is_flag=True, help="Cycles of prologue and epilogue by llvm-mca's models instead (arm64).")
+@click.option("--unwind", type=click.Choice(["call", "boundary"]), help="What walks read at such stops instead.")
 @click.option("--samples", type=click.IntRange(min=10), default=20, metavar="N", help="With --native (default: 20).")
 @click.option("--aa", "runs", type=click.IntRange(min=1), metavar="N", help="With --native: how far to trust it.")
 @json_option
@@ -34,6 +36,7 @@ def command(
     check: bool,
     native: bool,
     pipeline: bool,
+    unwind: str | None,
     samples: int,
     runs: int | None,
     as_json: bool,
@@ -61,6 +64,9 @@ def command(
     from lab.cost.text import render, row_json
 
     asked = chosen(arches, workloads, proposals, size)
+    if unwind:
+        _unwind(asked, unwind, as_json)
+        return
     with stdout_kept(), progress() as show:
         found = collect(asked, show, check=check)
     if not as_json:
@@ -95,3 +101,20 @@ def _pipeline(arches: tuple[str, ...], proposals: tuple[str, ...], as_json: bool
         print_json(to_json(rows, models))
     else:
         click.echo(render(rows, models), nl=False)
+
+
+def _unwind(asked: list[Job], mode: str, as_json: bool) -> None:
+    from dataclasses import replace
+
+    from lab.cost.unwind_text import render, to_json
+    from lab.cost.unwinding import unwind_costs
+
+    rows = []
+    with stdout_kept(), progress() as show:
+        for index, job in enumerate(asked):
+            show(index, len(asked), job.title)
+            rows += unwind_costs(replace(job, modes=(mode,)), ())
+    if as_json:
+        print_json(to_json(rows, mode))
+    else:
+        click.echo(render(rows, mode), nl=False)
