@@ -39,6 +39,7 @@ COMMANDS = {
     "verify": "verify",
     "mutate": "mutate",
     "bench": "bench",
+    "cost": "cost",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""
 
