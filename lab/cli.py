@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "run",
     "new": "new",
     "report": "report",
+    "explorer": "explorer",
     "list": "listing",
     "explain": "explain",
     "rerun": "rerun",

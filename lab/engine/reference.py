@@ -61,7 +61,7 @@ class ReferenceEngine:
         self.reader = make_reader(self.machine, plan.tables)
         self.hardware = HardwareShadow(self.machine, self.guest.hardware)
         self.guest.show(self.reader, 0)
-        self.recorder = Recorder(plan.stacks, self.machine.registers)
+        self.recorder = Recorder(plan.stacks, self.machine.registers, self.machine.memory.load)
         arch = image.arch
         lr = arch.lr or arch.sp
         ssp = arch.shadow_register or arch.sp

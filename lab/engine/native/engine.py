@@ -60,7 +60,7 @@ class NativeEngine:
         self.machine = machine = plan.machine(image, rewrite)
         self.features, self.coverage = Features(image, rewrite), Coverage(image, rewrite)
         self.reader: Reader = make_reader(machine, plan.tables)
-        self.keeper = Keeper(plan.stacks, machine.registers)
+        self.keeper = Keeper(plan.stacks, machine.registers, machine.memory.load)
         spans = build_spans(machine, self.coverage, self.features, self.reader)
         self.places = Places(image.arch, spans)
         self.state = State(machine, self.reader, spans, self.places)
