@@ -22,6 +22,7 @@ from lab.engine.plan import (
     RED_ZONE,
     Execution,
     Plan,
+    Pokes,
     check_modes,
     covered_by,
     make_reader,
@@ -60,7 +61,7 @@ class ReferenceEngine:
         self.reader = make_reader(self.machine, plan.tables)
         self.hardware = HardwareShadow(self.machine, self.guest.hardware)
         self.guest.show(self.reader, 0)
-        self.recorder = Recorder(plan.stacks, self.machine.registers)
+        self.recorder = Recorder(plan.stacks, self.machine.registers, self.machine.memory.load)
         arch = image.arch
         lr = arch.lr or arch.sp
         ssp = arch.shadow_register or arch.sp
@@ -74,6 +75,7 @@ class ReferenceEngine:
         self.switches = Switches(self.guest)
         self.injector = injector_of(plan, self.guest)
         self._watched = self._watch()
+        self._pokes = Pokes(self.machine, plan.pokes) if plan.pokes else None
 
     def _watch(self) -> dict[int, Callable[[Regs], None]]:
         """What else is done before the instructions at some pcs, after the stops there."""
@@ -119,6 +121,8 @@ class ReferenceEngine:
 
     def _instruction(self, pc: int) -> bool:
         """True where an exception is taken instead."""
+        if self._pokes is not None:
+            self._pokes.before(self._instructions)
         sp, fp, lr, ssp = self._file.read()
         if not self._low <= sp <= self._high:
             self._enter(self.guest.holding(sp), sp, pc)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab import registry
 from lab.engine.plan import KERNEL_MODES
@@ -73,7 +73,9 @@ class Filters:
     proposals: tuple[str, ...] = ()
 
     def choose(self, cases: list[Case]) -> list[Case]:
-        """The *cases* wanted that exist, each once."""
+        """The *cases* wanted that exist, each once; variants (Proposal.variant) that are named, wherever base is."""
+        named = [name for name in self.proposals if name in registry.names().variants]
+        cases = [*cases, *(replace(case, proposal=name) for case in cases if case.proposal == "base" for name in named)]
         wanted = [
             case
             for case in dict.fromkeys(cases)
@@ -85,13 +87,13 @@ class Filters:
 
 
 def every() -> list[Case]:
-    """Every workload under every proposal on every architecture, by workload; some do not exist."""
+    """Every workload under every proposal but the variants on every architecture, by workload; some do not exist."""
     names = registry.names()
     return [
         Case(arch, workload, proposal)
         for workload, _, _ in names.workloads
         for arch in names.arches
-        for proposal in names.proposals
+        for proposal in names.default_proposals
     ]
 
 

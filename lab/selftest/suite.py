@@ -82,7 +82,7 @@ def _plan(level: str) -> dict[str, list[Case]]:
         }
     if level == ALL:
         return dict.fromkeys(CHECKS, every()) | {"kernel": all_workloads(form=Form.KERNEL)}
-    writing = [*all_workloads(), *of(_STORING, registry.names().proposals)]
+    writing = [*all_workloads(), *of(_STORING, registry.names().default_proposals)]
     some = of(_SOME, _SHADOWED)
     return {
         "stores": writing,

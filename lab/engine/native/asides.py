@@ -14,7 +14,7 @@ from lab.engine.hardware import EXCEPTION_RETURNS
 from lab.engine.native.cells import EXCEPTION_RETURN, TICKS, Changed, S
 from lab.engine.native.stacks import Stacks
 from lab.engine.native.state import State
-from lab.engine.plan import Plan, shadow_pointer
+from lab.engine.plan import Plan, Pokes, shadow_pointer
 from lab.engine.switches import Switches, injector_of
 from lab.features import DynamicFeatures, Features
 from lab.machine.machine import Machine
@@ -40,6 +40,7 @@ class Asides:
         self._machine, self._state, self.stacks, self._features = machine, state, stacks, features
         self._guest: Guest = stacks.guest
         self._modes = plan.modes
+        self._pokes = Pokes(machine, plan.pokes)
         self.switches = Switches(self._guest)
         self.injector = injector_of(plan, self._guest)
         self.watched = {} if self._guest.tasks is None else {self._guest.tasks.switched: BLOCKED}
@@ -87,12 +88,13 @@ class Asides:
     def most(self, pc: int, sp: int, instructions: int) -> int:
         """How many instructions may run before this is asked again, the one at *pc* included; 0 where an exception is
         taken instead."""
-        injector = self.injector
+        injector, poke = self.injector, self._pokes.before(instructions)
+        ticks = TICKS if poke is None else min(TICKS, poke)
         if injector is None:
-            return TICKS
+            return ticks
         if not injector.resumed(pc, sp) and injector.due(pc, instructions):
             return 0
-        return min(TICKS, injector.until(instructions))
+        return min(ticks, injector.until(instructions))
 
     def take(self, pc: int, instructions: int) -> None:
         """An exception is taken before the instruction at *pc*, at which the hook has arrived."""

@@ -60,7 +60,7 @@ class NativeEngine:
         self.machine = machine = plan.machine(image, rewrite)
         self.features, self.coverage = Features(image, rewrite), Coverage(image, rewrite)
         self.reader: Reader = make_reader(machine, plan.tables)
-        self.keeper = Keeper(plan.stacks, machine.registers)
+        self.keeper = Keeper(plan.stacks, machine.registers, machine.memory.load)
         spans = build_spans(machine, self.coverage, self.features, self.reader)
         self.places = Places(image.arch, spans)
         self.state = State(machine, self.reader, spans, self.places)
@@ -118,11 +118,10 @@ class NativeEngine:
         with nothing_lost(self._on_event, self._abort):
             outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
-        instructions, calls = self.instructions, self.state[S.CALLS]
-        engines, kept = (NAME,) * len(self.plan.unwinders), self.keeper.stacks()
-        notes = faults_note(self.state[S.HW_FAULTS] + self.asides.hardware_faults)
-        counts = (instructions, calls, wall, self._tallies(outcome), kept, engines, notes, *self.asides.made)
-        return Execution(outcome, *counts)
+        instructions, calls, kept = self.instructions, self.state[S.CALLS], self.keeper.stacks()
+        engines = (NAME,) * len(self.plan.unwinders)
+        notes, tallies = faults_note(self.state[S.HW_FAULTS] + self.asides.hardware_faults), self._tallies(outcome)
+        return Execution(outcome, instructions, calls, wall, tallies, kept, engines, notes, *self.asides.made)
 
     @property
     def instructions(self) -> int:
