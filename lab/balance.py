@@ -8,17 +8,21 @@ checked as the ones that say "shadow stack" are: a wrong row would be held again
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lab.arch.decode import Kind
 from lab.covers import Coverage
+from lab.engine.guest import Guest
 from lab.engine.native.cells import S
 from lab.engine.native.engine import NativeEngine
 from lab.engine.native.tables import TooWideError
-from lab.engine.plan import Plan, make_reader, shadow_pointer
+from lab.engine.plan import TICK_EVERY, Injection, Plan, make_reader, shadow_pointer
 from lab.errors import EngineError
 from lab.images.image import Image
 from lab.layout import RewriteMap
 from lab.machine.machine import End, Limits, Machine, Outcome, Process
-from lab.truth import Activation, TruthStack
+from lab.machine.stacks import StackKind
+from lab.truth import Activation, GuestTruth
 from lab.unwind.api import ON_SHADOW, ON_STACK, OUTERMOST, UNKNOWN
 from lab.unwind.reader import Reader
 
@@ -30,7 +34,7 @@ class Balance:
         self.image, self.layout = image, rewrite.layout
         self.machine, self.reader = machine, reader
         self.problem = ""
-        self.checked = 0
+        self.checked = self.stacks = 0
 
     def wrong(self, pc: int, registers: tuple[int, int, int], innermost: Activation | None) -> str:
         """What is not as the layout's row for *pc* says, "" if all is (or the row says "unknown").  *registers*
@@ -56,20 +60,33 @@ class Balance:
         return f"{place}: {name} is {got}, the true return address {innermost.ra:#x}"
 
     def _top(self, innermost: Activation, register: int) -> int | None:
+        """The newest entry of the shadow stack that goes with the stack at hand."""
         if self.layout.distance is not None:
             slot = innermost.sp_at_call - self.image.arch.call_pushes - self.layout.distance
             return self.machine.memory.load(slot)
-        base, _ = self.machine.shadow_bounds
         pointer = shadow_pointer(self.machine, register)
-        return self.machine.memory.load(pointer - 8) if pointer > base else None
+        return self.machine.memory.load(pointer - 8) if pointer > self.reader.shadow_base else None
 
     def at_exit(self, pc: int, register: int, return_addresses: tuple[int, ...]) -> None:
         """The entries that are left belong to the functions that are still live (*return_addresses*, innermost
         first), in their order."""
-        if self.layout.distance is not None:
+        self._left(pc, shadow_pointer(self.machine, register), return_addresses)
+
+    def switched_out(self, guest: Guest, live: Mapping[int, tuple[Activation, ...]]) -> None:
+        """At exit, of each task that is switched out: the same for what its switch has saved.  *live*: the activations
+        of each stack, innermost first.  One that was preempted is left out: an exception leaves words of its own."""
+        for index in sorted(live):
+            activations = live[index]
+            if activations and guest.is_task(index) and not any(activation.taken for activation in activations):
+                saved = guest.saved(index)
+                guest.show(self.reader, index)
+                self._left(saved.pc, saved.ssp, tuple(activation.ra for activation in activations[1:]))
+                self.stacks += 1
+
+    def _left(self, pc: int, pointer: int, return_addresses: tuple[int, ...]) -> None:
+        if self.layout.distance is not None or self.problem:
             return  # a parallel shadow stack has no pointer: nothing to be empty
-        base, limit = self.machine.shadow_bounds
-        pointer = shadow_pointer(self.machine, register)
+        base, limit = self.reader.shadow_base, self.reader.shadow_limit
         if not base <= pointer <= limit:
             self.problem = f"at exit the shadow-stack pointer {pointer:#x} is outside its storage"
             return
@@ -86,9 +103,14 @@ class Balance:
             )
 
 
+def _interrupts(image: Image) -> Injection | None:
+    """An image with the small kernel is checked under its timer, which preempts: None for every other."""
+    return Injection(every=TICK_EVERY, seed=1) if "vector_irq" in image.symbols else None
+
+
 def check_balance(image: Image, rewrite: RewriteMap, limits: Limits, process: Process | None = None) -> Balance:
     """Execute *image* once; the first imbalance, and at how many stops the shadow top was compared."""
-    plan = Plan((), (), limits, process=process)
+    plan = Plan((), (), limits, process=process, injection=_interrupts(image))
     try:
         engine = _NativeBalance(image, rewrite, plan)
     except TooWideError:
@@ -111,6 +133,7 @@ class _NativeBalance(NativeEngine):
         if outcome.end is End.EXIT and not self.balance.problem:
             regs = self.regs()
             self.balance.at_exit(regs.pc, regs.ssp, self.truth())
+            self.balance.switched_out(self.stacks.guest, self.stacks.others())
 
     def _imbalance(self, _a: int, _b: int) -> None:
         regs, truth = self.regs(), self.activations()
@@ -125,24 +148,37 @@ def check_balance_plainly(image: Image, rewrite: RewriteMap, limits: Limits, pro
     """The same in plain Python, with the reference engine's truth: what ``check_balance`` is compared with."""
     machine = Machine(image, rewrite.layout, limits, process)
     balance = Balance(image, rewrite, machine, make_reader(machine))
-    truth = TruthStack(Coverage(image, rewrite).body)
+    guest = Guest(machine)
+    truth, low, high = GuestTruth(guest.linking, Coverage(image, rewrite).body), machine.stack_low, machine.stack_high
+    guest.show(balance.reader, 0)
     arch = image.arch
     file = machine.register_file((arch.sp, arch.shadow_register or arch.sp, arch.lr or arch.sp))
-    last = (0, 0)
-    machine.on_delivery(truth.call)
+    last, user = (0, 0), False  # user mode begins in a function that nobody has called
+
+    def delivered(ra: int, sp: int) -> None:
+        begin = truth.now.call if machine.exceptions is None else truth.now.take
+        begin(ra, sp)
+
+    machine.on_delivery(delivered)
 
     def instruction(pc: int) -> None:
-        nonlocal last
+        nonlocal last, low, high, user
         sp, register, lr = file.read()
-        truth.before(pc, sp)
+        if not low <= sp <= high and (index := guest.holding(sp)) is not None:
+            truth.enter(index)
+            guest.show(balance.reader, index)
+            low, high = guest.stacks[index].low, guest.stacks[index].high
+            user = guest.stacks[index].kind is StackKind.USER
+        truth.now.before(pc, sp)
         last = (pc, register)
-        if not balance.problem:
-            balance.problem = balance.wrong(pc, (sp, register, lr), truth.innermost)
+        innermost = truth.now.innermost
+        if not balance.problem and (innermost or not user):
+            balance.problem = balance.wrong(pc, (sp, register, lr), innermost)
         insn = machine.insn_at(pc)
         if insn.kind is Kind.CALL:
-            truth.call(insn.end, sp)
+            truth.now.call(insn.end, sp)
 
     outcome: Outcome = machine.execute(instruction)
     if outcome.end is End.EXIT and not balance.problem:
-        balance.at_exit(*last, truth.trace())
+        balance.at_exit(*last, truth.now.trace())
     return balance

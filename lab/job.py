@@ -25,7 +25,7 @@ from lab.instructions import instructions
 from lab.layout import NEW_TEXT, Region, RewriteMap
 from lab.machine.machine import End, Limits, Outcome
 from lab.proposals.api import Proposal
-from lab.rewriting import with_shadow
+from lab.rewriting import not_in_the_kernel, with_shadow
 from lab.store.cost_rows import CostRow
 from lab.store.rows import DOUBTS, VERDICTS, Cell, CodeRow, ImageRow, StackRow, VerdictRow
 from lab.unwind.api import MODES, Unwinder
@@ -152,10 +152,8 @@ def unsupported(job: Job) -> str | None:
     proposal, workload = registry.proposal(job.proposal), workload_by_name(job.workload)
     if reason := proposal.unsupported(job.arch, job.compiler):
         return reason
-    if job.runtime == "kernel" and (proposal.rewrite or proposal.compiler):
-        if workload.runtime == "kernel":
-            return f"{workload.name} runs in the small kernel, which is not rewritten"
-        return "the small kernel that the stop modes inject and blocked need is not rewritten; leave those modes out"
+    if job.runtime == "kernel" and (reason := not_in_the_kernel(proposal)):
+        return reason
     if job.arch not in workload.arches:
         return f"{workload.name} exists on {', '.join(workload.arches)} only"
     arch = arch_by_name(job.arch)

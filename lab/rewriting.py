@@ -27,6 +27,7 @@ from lab.proposals.api import Proposal, Rewrite
 from lab.rebased import rebased_map
 from lab.untrusted import EMULATOR, REWRITER, Stage, apart, load_untrusted
 from rewriters.compiled import map_of_compiled
+from rewriters.flavours.api import DISTANCE
 from rewriters.refusals import MARKER
 
 Result = TypeVar("Result")
@@ -93,6 +94,16 @@ def with_shadow(
         done = rewritten(image, proposal.rewrite, limits, cache_folder)
         return done.image, done.map
     return image, compiled(image, limits) if proposal.compiler else None
+
+
+def not_in_the_kernel(proposal: Proposal) -> str | None:
+    """Why images with the small kernel cannot have *proposal*'s shadow stack, None where they can."""
+    if proposal.rewrite is None or rewriters.flavour_by_name(proposal.rewrite.flavour).reach is not Flavour.PARALLEL:
+        return None
+    return (
+        f"a parallel shadow stack lies {DISTANCE >> 20} MiB below its stack, and the small kernel's stacks (for inject "
+        "and blocked) lie in an image that begins at 4 MiB: no address is left there; leave those modes out"
+    )
 
 
 def compiled(image: Image, limits: Limits) -> RewriteMap:

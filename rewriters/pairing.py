@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.arch.decode import Kind
-from lab.images.flow import Graph, Solution, decode_function, solve
+from lab.images.flow import Code, Graph, Solution, decode_function, solve
 from lab.images.frame import Frame, step
 from lab.images.image import Function, Image
 from lab.layout import Flavour, LayoutRow, Where
@@ -18,6 +18,9 @@ from rewriters.sites import Action, Site
 
 NOT_INSTRUMENTED = "not instrumented"
 _PERHAPS = "perhaps no part of the entry"
+
+OUTERMOST_IN_KERNEL = frozenset({"ret_from_fork", "vector_irq_user", "vector_sync_user"})
+"""Functions of the lab's kernel in which a stack begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def plain_rows(image: Image, paired: Paired, start: int, end: int) -> list[Layou
     code = paired.graph.code
     kernel = image.symbols.get("lab_kernel_entry", 0), image.symbols.get("lab_kernel_text_end", 0)
     if kernel[0] <= start < kernel[1]:
-        return [LayoutRow(start, end, Where.UNKNOWN, 0, "entry code of the lab's kernel")]
+        return _kernel_rows(code, start, end)
     if image.arch.lr is not None:
         leaf = not any(image.arch.lr in insn.writes or insn.kind is Kind.CALL for insn in code.insns)
         return [LayoutRow(start, end, Where.LR) if leaf else LayoutRow(start, end, Where.UNKNOWN, 0, NOT_INSTRUMENTED)]
@@ -146,6 +149,15 @@ def plain_rows(image: Image, paired: Paired, start: int, end: int) -> list[Layou
             where, offset, reason = paired.where(i)
             rows.append(LayoutRow(insn.address, min(insn.end, end), where, offset, reason))
     return rows
+
+
+def _kernel_rows(code: Code, start: int, end: int) -> list[LayoutRow]:
+    """Rows for entry code of the lab's kernel.  Where a task begins, and where user mode enters, nobody is returned to
+    from the call on; before it SP may still be the user's."""
+    calls = [insn.address for insn in code.insns if insn.kind is Kind.CALL and start <= insn.address < end]
+    first = calls[0] if calls and code.function.name in OUTERMOST_IN_KERNEL else end
+    before = [LayoutRow(start, first, Where.UNKNOWN, 0, "entry code of the lab's kernel")] if start < first else []
+    return before + ([LayoutRow(first, end, Where.OUTERMOST)] if first < end else [])
 
 
 def entry_rows(image: Image, function: Function, end: int) -> list[LayoutRow]:

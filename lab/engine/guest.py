@@ -12,6 +12,8 @@ from lab.machine.stacks import GuestStack, StackKind, guest_stacks, tasks_of
 from lab.unwind.api import Regs
 from lab.unwind.reader import Reader
 
+_OF_TASKS = ("task", "task_flags", "task_regs", "task_ssp", "task_shadow_low", "task_shadow_high")
+
 
 class Guest:
     """What the image of *machine* says of its stacks and tasks.  ``stacks[0]`` is the one it starts on."""
@@ -73,10 +75,23 @@ class Guest:
         stack, machine = self.stacks[index], self.machine
         task = self.current if stack.kind is StackKind.IRQ else stack.owner
         if self.tasks is None or task == 0:
-            return {"final_record": machine.final_record, "task": 0, "task_flags": 0, "task_regs": 0}
+            return {"final_record": machine.final_record} | dict.fromkeys(_OF_TASKS, 0)
         regs = machine.memory.load(task + self.tasks.layout.regs) or 0
         final = regs + (machine.arch.pt_regs.metadata or 0)
-        return {"final_record": final, "task": task, "task_flags": self.tasks.layout.flags, "task_regs": regs}
+        facts = {"final_record": final, "task": task, "task_flags": self.tasks.layout.flags, "task_regs": regs}
+        return facts | self._task_shadow(task)
+
+    def _task_shadow(self, task: int) -> dict[str, int]:
+        """Where *task*'s shadow-stack pointer is kept while another stack's is in use, and that shadow stack."""
+        low, high = self._shadow(self.owners[task]) if task in self.owners else (0, 0)
+        return {"task_ssp": task + self._saved_ssp if high else 0, "task_shadow_low": low, "task_shadow_high": high}
+
+    @property
+    def _saved_ssp(self) -> int:
+        """The offset in a task's struct of its saved shadow-stack pointer."""
+        assert self.tasks is not None
+        shadow, layout = self.machine.layout, self.tasks.layout
+        return layout.ssp if shadow is None or shadow.cell is None else layout.cell
 
     def begins_at(self, index: int, old: int) -> int | None:
         """Where the task of stack number *index*, which SP has come to from stack *old*, begins; None where it is not
@@ -96,9 +111,8 @@ class Guest:
     def _saved(self, index: int) -> Regs:
         assert self.tasks is not None
         layout, frame, task = self.tasks.layout, self.tasks.frame, self.stacks[index].owner
-        shadow = self.machine.layout
-        at = layout.ssp if shadow is None or shadow.cell is None else layout.cell
-        sp, ssp = self._load(task + layout.sp), 0 if shadow is None else self._load(task + at)
+        ssp = 0 if self.machine.layout is None else self._load(task + self._saved_ssp)
+        sp = self._load(task + layout.sp)
         if frame is None:
             return Regs(self._load(task + layout.pc), sp, self._load(task + layout.fp), 0, ssp)
         pc_at = sp + frame.pc

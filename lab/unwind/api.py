@@ -116,6 +116,9 @@ class Mem(Protocol):
     irq_high: int
     irq_shadow_low: int
     irq_shadow_high: int
+    task_ssp: int
+    task_shadow_low: int
+    task_shadow_high: int
 
     def load(self, address: int) -> int: ...
     def row(self, pc: int) -> tuple[int, int]: ...

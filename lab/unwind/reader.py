@@ -53,6 +53,7 @@ class Source:
 OF_THE_STACK = (
     *("shadow_base", "shadow_limit", "hw_base", "hw_limit", "task", "task_flags", "task_regs"),
     *("irq_low", "irq_high", "irq_shadow_low", "irq_shadow_high"),
+    *("task_ssp", "task_shadow_low", "task_shadow_high"),
 )
 """Facts that change with the stack at hand, beside its bounds and ``final_record``."""
 
@@ -65,7 +66,7 @@ class View:
     __slots__ = (
         *("stack_low", "stack_high", "final_record", "metadata_offset", "regs_fp_offset", "regs_pc_offset"),
         *("pac_mask", "shadow_kind", "shadow_base", "shadow_limit", "shadow_cell", "shadow_distance"),
-        *("regs_sp_offset", "regs_lr_offset", "hw_base", "hw_limit", "load", "row"),
+        *("regs_sp_offset", "regs_lr_offset", "load", "row"),
         *OF_THE_STACK[2:],
         *("rule", "rule_word", "is_text", "after_call", "stack_of"),
     )
@@ -112,6 +113,7 @@ class Reader:
         self.after_call, self.stack_of = code.ends_call, code.stack_of
         self.task = self.task_flags = self.task_regs = 0
         self.irq_low = self.irq_high = self.irq_shadow_low = self.irq_shadow_high = 0
+        self.task_ssp = self.task_shadow_low = self.task_shadow_high = 0
         self._exception_at = 0
         self._plain_low = self.stack_low
         self._frame: bytes | None = None

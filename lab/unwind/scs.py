@@ -9,13 +9,14 @@ include/linux/scs.h for the layout.
 
 from __future__ import annotations
 
-from lab.unwind.api import SHADOW_PARALLEL, Cursor, Mem, Regs, StepResult, Unwinder
+from lab.unwind.api import BLOCKED, SHADOW_PARALLEL, Cursor, Mem, Regs, StepResult, Unwinder
 from lab.unwind.shadow import entry, pointer
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
-    """(0 until the pointer has been fetched, shadow-stack pointer register, sp)."""
-    return 0, regs.ssp, regs.sp
+    """(0 until the pointer has been fetched, shadow-stack pointer register, sp).  That of a switched-out task is what
+    its switch has saved, wherever the running task keeps its own."""
+    return 1 if mode == BLOCKED else 0, regs.ssp, regs.sp
 
 
 def step(mem: Mem, cursor: Cursor) -> StepResult:

@@ -12,6 +12,7 @@ Source: the 2021 discussion of "[RFC PATCH 0/3] arm64: Implement reliable stack 
 from __future__ import annotations
 
 from lab.unwind.api import (
+    BLOCKED,
     END,
     FRAME,
     GOES_ON,
@@ -32,8 +33,8 @@ _FIRST, _BOTH, _SHADOW = 0, 1, 2
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
-    """(state, shadow-stack pointer or its register, sp, fp)."""
-    return _FIRST, regs.ssp, regs.sp, regs.fp
+    """(state, shadow-stack pointer or its register, sp, fp); a switched-out task's pointer is what was saved."""
+    return _BOTH if mode == BLOCKED else _FIRST, regs.ssp, regs.sp, regs.fp
 
 
 def step(mem: Mem, cursor: Cursor) -> StepResult:

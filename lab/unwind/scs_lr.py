@@ -18,6 +18,7 @@ Source: the rewriter's ShadowLayout; the question is field.md row 29 (LR livenes
 from __future__ import annotations
 
 from lab.unwind.api import (
+    BLOCKED,
     CALL,
     END,
     FRAME,
@@ -46,8 +47,9 @@ _FIRST, _CALLER, _TRUST = 0, 1, 2
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
     """(state, address to look up, pointer or its register, sp, lr, whether a call has made LR stale).  What the
     later states have no use for is 0, so that equal cursors are equal."""
-    stale = 1 if mode == CALL else 0
-    return _FIRST, pc - stale, regs.ssp, regs.sp, regs.lr, stale
+    stale = 1 if mode in (CALL, BLOCKED) else 0
+    first = _CALLER if mode == BLOCKED else _FIRST  # a switched-out task's pointer is what was saved
+    return first, pc - stale, regs.ssp, regs.sp, regs.lr, stale
 
 
 def step(mem: Mem, cursor: Cursor) -> StepResult:

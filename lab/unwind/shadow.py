@@ -3,6 +3,11 @@
 register, memory:  ra = [p - 8], p = p - 8, until p = base          (p: one past the newest entry)
 parallel:          ra = the next word that is not zero at or above p, until the shifted end of the stack
 
+An interrupt has a shadow stack of its own, as it has a stack.  Where that one ends, the walk goes on with the
+interrupted task's, from the pointer that the entry code has left in the task's struct (Linux: scs_save in
+call_on_irq_stack).  What an exception interrupted is on neither: the address is in pt_regs, and shadow stacks do not
+say where those are.
+
 A parallel shadow stack has no pointer and no count: between live entries lie words that earlier, deeper
 calls left behind.  A reader without frame sizes cannot tell them apart.  That is a property of the
 design, and the lab reports it as such.
@@ -38,8 +43,16 @@ def entry(mem: Mem, p: int) -> tuple[int, int, int]:
             if value != 0:
                 return FRAME, value, p
         return END, 0, p
-    if p == mem.shadow_base:
+    low = mem.shadow_base
+    limit = mem.shadow_limit
+    if low == mem.irq_shadow_low and mem.task_ssp != 0:
+        if p == low:
+            p = load64(mem, mem.task_ssp)
+        if p < low or p > limit:
+            low = mem.task_shadow_low
+            limit = mem.task_shadow_high
+    if p == low:
         return END, 0, p
-    if p < mem.shadow_base or p > mem.shadow_limit or p & 7:
+    if p < low or p > limit or p & 7:
         return Reason.SHADOW_BOUNDS, 0, p
     return FRAME, load64(mem, p - 8), p - 8

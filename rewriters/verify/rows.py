@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from lab.layout import LayoutRow, Where
+from rewriters.pairing import OUTERMOST_IN_KERNEL
 from rewriters.sites import Ranges
 from rewriters.verify.pair import Pair
 from rewriters.verify.pairs import Walk
@@ -73,7 +74,9 @@ class _Judge:
     def _wanted(self, row: LayoutRow, state: State, pushed: int) -> str:
         """What is wrong with *row* ("" = nothing)."""
         if row.where is Where.OUTERMOST:
-            fine = self.outermost is not None and self.outermost.start <= row.start < self.outermost.end
+            home = self.pair.old.function_at(row.start)
+            begins = home is not None and home.name in OUTERMOST_IN_KERNEL
+            fine = begins or (self.outermost is not None and self.outermost.start <= row.start < self.outermost.end)
             return "" if fine else "this code is called"
         if row.where is Where.SHADOW:
             maybe = state.pushed is None and self.walk.silent

@@ -193,8 +193,8 @@ def test_a_job_with_such_a_mode_is_linked_with_the_kernel_and_says_what_it_canno
         "blocked": True,
     }
     assert "handler" in result.cells[0].by_region and any(row.interrupted for row in result.verdicts)
-    refused = run_job(Job("x86_64", "clang", "early", "xray-memory-use", ("fp",), ("inject",), "small", Limits(), 1))
-    assert [c.unsupported for c in refused.cells if c.stops == 0 and "leave those modes out" in str(c.unsupported)]
+    refused = run_job(Job("x86_64", "clang", "early", "xray-parallel-use", ("fp",), ("inject",), "small", Limits(), 1))
+    assert [c.unsupported for c in refused.cells if c.stops == 0 and "12 MiB below its stack" in str(c.unsupported)]
 
 
 @pytest.mark.parametrize("arch", ARCH_NAMES)

@@ -93,5 +93,5 @@ def test_a_header_may_ask_for_the_kernel(arch: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(job_module, "workload_by_name", lambda _: asks)
     job = Job(arch, "clang", "deep", "base", (), ("call",), "small", Limits(), 0)
     assert job.runtime == "kernel"
-    refused = job_module.unsupported(replace(job, proposal="xray-memory-use"))
-    assert refused == "deep runs in the small kernel, which is not rewritten"
+    assert job_module.unsupported(replace(job, proposal="xray-memory-use")) is None
+    assert "12 MiB below its stack" in str(job_module.unsupported(replace(job, proposal="xray-parallel-use")))

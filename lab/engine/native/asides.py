@@ -104,9 +104,11 @@ class Asides:
         shadow = shadow_pointer(self._machine, regs.ssp)
         self.injector.take(pc, regs.sp, self._dynamic(regs, shadow), instructions)
 
-    def delivered(self, pc: int, _sp: int) -> None:
-        """An exception has been taken at *pc*: what the hardware's shadow stack keeps of it is written by the host."""
+    def delivered(self, pc: int, sp: int) -> None:
+        """A handler runs next, a signal's or an exception's; what the hardware's shadow stack keeps of an exception at
+        *pc* is written by the host."""
         hardware, state = self._guest.hardware, self._state
+        state.delivered(pc, sp)
         if hardware.mapped and self._machine.exceptions is not None:
             state[S.HSSP] = hardware.taken(pc, state[S.HSSP])
             state.forget()

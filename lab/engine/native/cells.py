@@ -121,7 +121,7 @@ class S(enum.IntEnum):
     VECTOR_INJECT = enum.auto()
     VECTOR_BLOCKED = enum.auto()
     AUDIT = enum.auto()  # compare this stop with the reference
-    BALANCE = enum.auto()  # check the rewriter's layout against truth
+    BALANCE = enum.auto()  # check the rewriter's layout against truth; BALANCE_USER on the stack of user mode
     BALANCED = enum.auto()  # stops at which the shadow top was compared
     # -- facts an unwinder may ask for
     FINAL_RECORD = enum.auto()
@@ -145,6 +145,9 @@ class S(enum.IntEnum):
     IRQ_HIGH = enum.auto()
     IRQ_SHADOW_LOW = enum.auto()
     IRQ_SHADOW_HIGH = enum.auto()
+    TASK_SSP = enum.auto()
+    TASK_SHADOW_LOW = enum.auto()
+    TASK_SHADOW_HIGH = enum.auto()
     # -- what an unwinder may look up
     RULES = enum.auto()  # for each rule table: host address of its rows, and how many there are besides row 0
     TEXT = enum.auto()  # [low, high) of executable code, in pairs
@@ -233,6 +236,7 @@ NODE_WORDS = 4  # code, first child, next sibling, parent
 KNOWN = 0x80
 WATCHED = 1 << 16  # in Place.CODE: Python is asked for a stop of its own after those at the instruction
 CALLED, TAKEN = 1, 2  # in S.PENDING: an instruction's call (or a signal's), or an exception
+BALANCE_USER = 2
 EXCEPTION_RETURN = 2  # in S.RETURNING, where a procedure's return is 1
 INTERRUPTED, EXCEPTION = 2, 4  # in Truth.IS_FIRST: an exception lies from here outwards; this is one
 GROUP_BITS = 21  # in Span.GROUP: WHERE, its offset and RULES, from bit 0; the .eh_frame row; NAMED and RUNNING

@@ -98,7 +98,6 @@ class NativeEngine:
             Event.CALL_SITE: lambda a, _b: self.state.found_site(a, self.reader.after_call(a)),
         }
         machine.on_write(self._host_wrote)
-        machine.on_delivery(self.state.delivered, self.asides.delivered)
         machine.on_delivery(self.asides.delivered)
 
     def _set_plan(self, *, balance: bool) -> None:

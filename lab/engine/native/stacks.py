@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lab.engine.guest import Guest
-from lab.engine.native.cells import EXCEPTION, NOWHERE, TRUTH_WORDS, S, Truth
-from lab.engine.native.state import State
+from lab.engine.native.cells import BALANCE_USER, EXCEPTION, NOWHERE, TRUTH_WORDS, S, Truth
+from lab.engine.native.state import State, Words
+from lab.machine.stacks import StackKind
 from lab.truth import Activation
 from lab.unwind.reader import OF_THE_STACK, Reader
 
@@ -68,15 +69,21 @@ class Stacks:
         start, _, host, slot = row
         state[S.STACK_LOW], state[S.STACK_HIGH], state[S.STACK_LAST] = stack.low, stack.high, stack.high - 8
         state[S.STACK_HOST], state[S.STACK_SLOT] = host, slot + ((stack.low - start) >> 3)
+        if state[S.BALANCE]:
+            state[S.BALANCE] = BALANCE_USER if stack.kind is StackKind.USER else 1
         self.guest.show(self._reader, self.on)
         for name in ("final_record", *OF_THE_STACK):
             state[S[name.upper()]] = getattr(self._reader, name)
 
     def activations(self) -> tuple[Activation, ...]:
         """The live activations, innermost first."""
-        levels = self._state.arrays["truth"][1 : self._state[S.DEPTH] + 1]
-        rows = levels[::-1, [Truth.RA, Truth.AT_CALL, Truth.MARKER, Truth.IS_FIRST]].tolist()
-        return tuple(Activation(ra, at_call, marker, bool(bits & EXCEPTION)) for ra, at_call, marker, bits in rows)
+        return _activations(self._state.arrays["truth"], self._state[S.DEPTH])
+
+    def others(self) -> dict[int, tuple[Activation, ...]]:
+        """Of each stack that is not at hand the live activations, innermost first."""
+        depth = _CELLS.index(S.DEPTH)
+        numbers = [index for index in range(len(self._arrays)) if index != self.on]
+        return {index: _activations(self._arrays[index][0], self._cells[index][depth]) for index in numbers}
 
     def innermost(self) -> Activation | None:
         """The activation of the function that is running; None where it was not made on this stack."""
@@ -102,3 +109,8 @@ class Stacks:
     def _innermost_cells(self) -> tuple[int, int]:
         record = self._state.arrays["truth"][self._state[S.DEPTH]]
         return int(record[Truth.NAMED]), int(record[Truth.IS_FIRST])
+
+
+def _activations(truth: Words, depth: int) -> tuple[Activation, ...]:
+    rows = truth[1 : depth + 1][::-1, [Truth.RA, Truth.AT_CALL, Truth.MARKER, Truth.IS_FIRST]].tolist()
+    return tuple(Activation(ra, at_call, marker, bool(bits & EXCEPTION)) for ra, at_call, marker, bits in rows)

@@ -5,7 +5,7 @@ The same question as ``lab.balance``, which is asked for the words of the answer
 
 from __future__ import annotations
 
-from lab.engine.native.cells import S, Span, Truth
+from lab.engine.native.cells import BALANCE_USER, S, Span, Truth
 from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.core.memory import plain64, span
 from lab.engine.native.core.truth import activation
@@ -15,12 +15,14 @@ from lab.unwind.api import ON_SHADOW, ON_STACK, OUTERMOST, SHADOW_PARALLEL, UNKN
 
 
 def balanced(s):
-    """Event IMBALANCE, once, where the layout is wrong."""
+    """Event IMBALANCE, once, where the layout is wrong.  User mode begins in a function that nobody has called."""
     own = span(s, get(s, S.PC))
     where = get(own, Span.WHERE)
     if where == UNKNOWN:
         return 0
     depth = get(s, S.DEPTH)
+    if depth == 0 and get(s, S.BALANCE) == BALANCE_USER:
+        return 0
     if depth == 0 or where == OUTERMOST:
         fine = depth == 0 and where == OUTERMOST
     else:
