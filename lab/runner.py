@@ -59,6 +59,7 @@ def run(experiment: Experiment, progress: Progress = lambda done, total, what: N
         images=[row for r in results for row in r.images],
         compilers=[_compiler(name) for name in sorted({job.compiler for job in jobs})],
         notes=[note for r in results for note in r.notes],
+        code=[row for r in results for row in r.code],
     )
 
 
