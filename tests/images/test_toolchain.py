@@ -133,10 +133,13 @@ def path_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
             place.write_text(f"#!/bin/sh\n{script}\n")
             place.chmod(0o755)
 
-    toolchain._find_gcc.cache_clear()
+    finders = (toolchain._find_gcc, toolchain._find_other_clang)
+    for finder in finders:
+        finder.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
     yield put
-    toolchain._find_gcc.cache_clear()
+    for finder in finders:
+        finder.cache_clear()
 
 
 VERSION = "echo 'gcc (Some Linux 12.9-1) 12.2.0'"
@@ -170,3 +173,22 @@ def test_where_there_is_no_gcc_the_reason_names_what_to_install(path_with: Calla
 @pytest.mark.parametrize("arch", [pytest.param(a, id=a.name) for a in ARCHES])
 def test_clang_is_never_missing_without_being_an_error(arch: Arch) -> None:
     assert missing_compiler("clang", arch) is None
+
+
+def test_a_further_clang_is_the_systems_under_its_packages_name(path_with: Callable[..., None], tmp_path: Path) -> None:
+    """The script stands in for it: it answers as Debian's does and hands everything on to the wheel's."""
+    wheel = " ".join(find_compiler().command["aarch64"][:2])
+    path_with(clang_19=f"case $1 in --version) echo 'Debian clang version 19.1.7 (3)';; *) exec {wheel} \"$@\";; esac")
+    found = find_compiler("clang-19")
+    assert (found.name, found.version, set(found.command)) == ("clang-19", "19.1.7", {"aarch64", "x86_64"})
+    assert "19.1.7" in found.describe()
+    assert found.describe() != find_compiler().describe()
+    (tmp_path / "plain.c").write_text("int x;\n")
+    for arch in ARCHES:
+        found.compile(arch, ["-c", "plain.c", "-o", f"{arch.name}.o"], tmp_path)
+    machines = [(tmp_path / f"{arch.name}.o").read_bytes()[18:20] for arch in ARCHES]
+    assert machines == [arch.elf_machine.to_bytes(2, "little") for arch in ARCHES]
+    assert (
+        missing_compiler("clang-18", AARCH64)
+        == "no clang-18 for arm64 here: looked for clang-18; on Debian install clang-18"
+    )
