@@ -9,7 +9,7 @@ from typing import Any
 
 from lab import registry
 from lab.arch.decode import Insn, decode
-from lab.engine.plan import AFTER_CALL, Plan
+from lab.engine.plan import AFTER_CALL, Injection, Plan
 from lab.errors import InputError
 from lab.features import DynamicFeatures
 from lab.frames import Frame, frames, place_of
@@ -130,13 +130,14 @@ def explain(
 @dataclass(frozen=True)
 class Where:
     """Which stop: the *hit*-th (from 1) at *pc* in *mode*, or with *stop* that one (from 0, of all in its mode).
-    ``text`` is how messages call the place."""
+    ``text`` is how messages call the place; ``interrupts``: those of the run it is from, None: the mode's own."""
 
     mode: str
     pc: int
     text: str
     hit: int = 1
     stop: int | None = None
+    interrupts: Injection | None = None
 
 
 def explain_stop(
@@ -153,7 +154,8 @@ def explain_stop(
     mode, pc = where.mode, where.pc
     reasons = [(u.name, u.unsupported(image.arch.name, rewrite is not None)) for u in wanted]
     usable = tuple(u for u, (_, reason) in zip(wanted, reasons, strict=True) if reason is None)
-    plan = replace(plan or Plan((), ()), unwinders=usable, modes=(mode,), limits=limits)
+    base = plan or Plan((), (), injection=where.interrupts)
+    plan = replace(base, unwinders=usable, modes=(mode,), limits=limits)
     at = probe(image, rewrite, plan, pc, where.hit, stop=where.stop)
     outcome = at.seek()
     if outcome is not None or at.found is None:

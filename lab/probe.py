@@ -122,9 +122,9 @@ Probe = NativeProbe | PlainProbe
 
 
 def probe(image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None) -> Probe:
-    """A probe that has not run yet, native where the image's code fits the tables and no unwinder wants more than what
-    every machine has."""
-    if plan.modes[0] not in {"boundary", "call"} or any(unwinder.hardware for unwinder in plan.unwinders):
+    """A probe that has not run yet, native where the image's code fits the tables, nothing interrupts it and no
+    unwinder wants more than what every machine has."""
+    if plan.interrupts is not None or any(unwinder.hardware for unwinder in plan.unwinders):
         return PlainProbe(image, rewrite, plan, pc, hit, stop=stop)
     try:
         return NativeProbe(image, rewrite, plan, pc, hit, stop=stop)

@@ -1,6 +1,7 @@
 """What a run found and where it is kept: rows, results/<run-id>/, loading, comparing."""
 
 from lab.store.compare import Difference, compare
+from lab.store.cost_rows import CostRow
 from lab.store.document import RUN_SCHEMA, Run, make_run
 from lab.store.folder import Stored, check_root, find_run, load_run, write_run
 from lab.store.provenance import Provenance, here, version_differences
@@ -9,7 +10,7 @@ from lab.store.rows import (
     VERDICTS,
     Cell,
     CellKey,
-    CostRow,
+    CodeRow,
     ImageRow,
     RunResult,
     StackRow,
@@ -23,6 +24,7 @@ __all__ = [
     "VERDICTS",
     "Cell",
     "CellKey",
+    "CodeRow",
     "CostRow",
     "Difference",
     "ImageRow",

@@ -12,11 +12,11 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, cast
 
 from lab.errors import EngineError
 from lab.experiment import Experiment
+from lab.store.cost_rows import CostRow
 
 VERDICTS = ("exact", "refused", "missing", "extra", "crash")
 """The five verdicts, in the order tables print them."""
@@ -132,52 +132,25 @@ class StackRow:
     truth_text: list[str]
     reported_text: list[str]
     registers: dict[str, int]
+    words_at: int = 0
+    """Where ``words`` lie: the stack pointer that the unwind began with."""
+    words: list[int] = field(default_factory=list)
+    """The 64-bit words of the guest's memory from there upwards, some tens of them; none in an older run."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CostRow:
-    """Exact counts of one program with a proposal and of the same program without it (``base_``).
-
-    The ``*_per_call`` properties are what the proposal adds per executed call: exact, or None without calls.
-    """
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeRow:
+    """The instruction at a pc that some stop is counted at, as the image's file has it (code patched at run time is
+    not).  ``raw``: its bytes in hexadecimal; ``source``: ``file.c:41``, "" where no debug information tells."""
 
     arch: str
     compiler: str
     workload: str
     proposal: str
-    baseline: str
-    calls: int
-    instructions: int
-    loads: int
-    stores: int
-    text_bytes: int
-    base_instructions: int
-    base_loads: int
-    base_stores: int
-    base_text_bytes: int
-
-    def _per_call(self, added: int) -> Fraction | None:
-        return Fraction(added, self.calls) if self.calls else None
-
-    @property
-    def insn_per_call(self) -> Fraction | None:
-        """Instructions added per executed call."""
-        return self._per_call(self.instructions - self.base_instructions)
-
-    @property
-    def loads_per_call(self) -> Fraction | None:
-        """Loads added per executed call."""
-        return self._per_call(self.loads - self.base_loads)
-
-    @property
-    def stores_per_call(self) -> Fraction | None:
-        """Stores added per executed call."""
-        return self._per_call(self.stores - self.base_stores)
-
-    @property
-    def text_added(self) -> int:
-        """Bytes of .text added."""
-        return self.text_bytes - self.base_text_bytes
+    pc: int
+    raw: str
+    text: str
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +185,8 @@ class RunResult:
     images: list[ImageRow]
     compilers: list[dict[str, str]]
     notes: list[str] = field(default_factory=list)
+    code: list[CodeRow] = field(default_factory=list)
+    """Empty in a run that an older unwindlab stored."""
 
     def __post_init__(self) -> None:
         stops: Counter[CellKey] = Counter()
