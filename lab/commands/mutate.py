@@ -72,7 +72,9 @@ def command(
     found = _run(tasks, jobs or 0)
     rows = [row for done in found for row in done.rows]
     left_out = list(dict.fromkeys(pair for done in found for pair in done.unsupported))
-    _print(rows, names, left_out, _repro(tasks, unwinders, count, seed), as_json)
+    left_out += [(done.task.title, "the image has no mutant of this kind") for done in found if not done.rows]
+    left_out += [(case.title, "there is no such image here") for case in cases if not case.exists]
+    _print(rows, left_out, _repro(tasks, unwinders, count, seed), as_json)
 
 
 def _run(tasks: list[Task], jobs: int) -> list[Done]:
@@ -101,16 +103,16 @@ def _repro(tasks: list[Task], unwinders: tuple[str, ...], count: int, seed: int)
     return f"{shlex.join(words)}   (unwindlab {lab.__version__})"
 
 
-def _print(rows: list[Row], names: tuple[str, ...], left_out: list[tuple[str, str]], repro: str, as_json: bool) -> None:
+def _print(rows: list[Row], left_out: list[tuple[str, str]], repro: str, as_json: bool) -> None:
     from lab.mutation.summary import tables
     from lab.mutation.text import render
 
-    found = tables(rows, names)
+    found = tables(rows)
     if not as_json:
         click.echo(render(found, left_out, repro), nl=False)
         return
     plain: dict[str, Any] = {"tables": [table.to_json() for table in found], "mutants": [_plain(row) for row in rows]}
-    print_json(plain | {"unsupported": left_out, "repro": repro})
+    print_json(plain | {"left_out": left_out, "repro": repro})
 
 
 def _plain(row: Row) -> dict[str, Any]:

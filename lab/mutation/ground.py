@@ -88,14 +88,15 @@ class Ground:
         return home.data[pc - home.address : pc - home.address + size]
 
     @cached_property
-    def functions(self) -> dict[str, tuple[Insn, ...]]:
-        """The executed instructions by function, in the order of their addresses; none of code without a name."""
-        found: dict[str, list[Insn]] = defaultdict(list)
+    def functions(self) -> dict[int, tuple[Insn, ...]]:
+        """The executed instructions by their function's start, in the order of their addresses; none of code that is no
+        function's."""
+        found: dict[int, list[Insn]] = defaultdict(list)
         for insn in self.instructions:
             function = self.image.function_at(insn.address)
             if function is not None:
-                found[function.name].append(insn)
-        return {name: tuple(insns) for name, insns in found.items()}
+                found[function.start].append(insn)
+        return {start: tuple(insns) for start, insns in found.items()}
 
     def function(self, address: int) -> str:
         """The name of the function that holds *address*: the cluster a mutant there belongs to."""

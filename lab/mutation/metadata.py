@@ -173,10 +173,9 @@ class RowOperator:
 
 
 def _runs(ground: Ground, row: Row) -> bool:
-    """Whether the row's function is executed, its first instruction at least: a row that only waits for a call is
-    worth mutating too."""
+    """Whether some instruction of the row's function is executed, if not one of the row."""
     function = ground.image.function_at(row.start)
-    return function is not None and function.name in ground.functions
+    return function is not None and function.start in ground.functions
 
 
 OPERATORS = (

@@ -32,7 +32,7 @@ class Shown:
 
     def to_text(self) -> str:
         """Plain ASCII for a terminal or a mail."""
-        lines = [*wrap(self.row.id), *wrap(self.row.what), *wrap(f"stands for: {self.bug}"), ""]
+        lines = [self.row.id, *wrap(self.row.what), *wrap(f"stands for: {self.bug}"), ""]
         if self.row.stillborn:
             return "\n".join([*lines, *wrap(f"the program did not survive it: {self.row.stillborn}")]) + "\n"
         for name, fate in self.row.fates.items():

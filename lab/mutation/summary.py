@@ -43,19 +43,20 @@ class Table:
         return asdict(self)
 
 
-def tables(rows: Sequence[Row], designs: Sequence[str]) -> list[Table]:
-    """The tables of *rows*, *designs* in that order; none for what has no rows."""
+def tables(rows: Sequence[Row]) -> list[Table]:
+    """The tables of *rows*; none for what has no rows."""
     found = []
     for arch in dict.fromkeys(row.arch for row in rows):
         for kind in KINDS:
             own = [row for row in rows if (row.arch, row.kind) == (arch, kind)]
             if own:
-                found.append(_table(arch, kind, own, designs))
+                found.append(_table(arch, kind, own))
     return found
 
 
-def _table(arch: str, kind: str, rows: list[Row], designs: Sequence[str]) -> Table:
+def _table(arch: str, kind: str, rows: list[Row]) -> Table:
     live = [row for row in rows if not row.stillborn]
+    designs = dict.fromkeys(name for row in live for name in row.fates)
     lines = [_line(name, [(row, row.fates[name]) for row in live if name in row.fates]) for name in designs]
     workloads = tuple(dict.fromkeys(row.workload for row in rows))
     shown = tuple(line for line in lines if line is not None)

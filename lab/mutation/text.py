@@ -19,13 +19,13 @@ _LEGEND = (
 )
 
 
-def render(tables: Sequence[Table], unsupported: Sequence[tuple[str, str]], repro: str) -> str:
-    """Every table, what the words mean, what was left out, and the line to do it again with."""
+def render(tables: Sequence[Table], left_out: Sequence[tuple[str, str]], repro: str) -> str:
+    """Every table, what the words mean, what was *left_out* (and why), and the line to do it again with."""
     lines: list[str] = []
     for table in tables:
         lines += [*_table(table), ""]
     lines += wrap(_LEGEND, 0)
-    lines += [line for name, reason in unsupported for line in wrap(f"{name}: left out: {reason}")]
+    lines += [line for name, reason in left_out for line in wrap(f"{name}: left out: {reason}")]
     return mailable([*lines, "", *wrap(f"repro: {repro}")])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from lab.mutation.api import operators
 from tests.commands.calls import call, one_line
 from tests.console import ROOT
+from tests.mutation.test_designs import TRUSTING
 
 DESIGNS = ("--unwinder", "dwarf", "--unwinder", "fp", "--unwinder", "scs-lr", "--unwinder", "oracle")
 SMALL = ("--arch", "arm64", "--workload", "longjmp", "--jobs", "1", *DESIGNS)
@@ -88,3 +90,30 @@ def test_the_page_lists_every_operator() -> None:
     page = (ROOT / "docs/mutation.md").read_text(encoding="utf-8")
     names = {name for known in operators().values() for name in known}
     assert {name for name in names if f"`{name}`" in page} == names
+
+
+def test_what_was_left_out_is_said() -> None:
+    options = ("--kind", "rewrite", "--proposal", "base", "--unwinder", "fp", "--unwinder", "scs")
+    result = call("mutate", *SMALL[:6], *options)
+    assert result.exit_code == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    assert "aarch64 longjmp base rewrite: left out: the image has no mutant of this kind" in text
+    assert "scs: left out: scs needs a shadow stack" in text
+
+
+def test_a_design_of_the_users_is_asked_under_its_own_name(tmp_path: Path) -> None:
+    file = tmp_path / "trusting.py"
+    file.write_text(TRUSTING)
+    result = call("mutate", *SMALL[:6], "--kind", "rewrite", "--count", "1", "--unwinder", str(file), "--json")
+    assert result.exit_code == 0, result.stderr
+    (table,) = json.loads(result.stdout)["tables"]
+    assert [line["design"] for line in table["lines"]] == ["trusting"]
+
+
+def test_what_was_left_out_is_said() -> None:
+    options = ("--kind", "rewrite", "--proposal", "base", "--unwinder", "fp", "--unwinder", "scs")
+    result = call("mutate", *SMALL[:6], *options)
+    assert result.exit_code == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    assert "aarch64 longjmp base rewrite: left out: the image has no mutant of this kind" in text
+    assert "scs: left out: scs needs a shadow stack" in text

@@ -14,6 +14,7 @@ from lab.mutation.classes import Class
 from lab.mutation.ground import Ground
 from lab.mutation.run import Row, attempt, draw, plan_of, rows
 from lab.mutation.stops import EXACT, SAID, listed
+from lab.mutation.summary import tables
 from tests.mutation.conftest import DESIGNS
 
 TRUSTING = '''"""DWARF rows, every refusal taken for the end of the stack: a design that never says no."""
@@ -88,6 +89,11 @@ def test_a_design_that_never_refuses_is_silently_wrong(ground: Ground, tmp_path:
     fates = [row.fates["trusting"] for row in made]
     assert all(fate.klass is not Class.DETECTED for fate in fates)
     assert any(fate.klass is Class.SILENT for fate in fates)
+    (table,) = tables(made)
+    (line,) = table.lines
+    assert (line.design, sum(line.by_verdict.values())) == ("trusting", line.shares["silent"].count)
+    assert line.shares["silent"].count > 0
+    assert line.shares["detected"].count == 0
 
 
 def test_a_place_that_was_wrong_before_hides_nothing(ground: Ground) -> None:
