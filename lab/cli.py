@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "run",
     "new": "new",
     "report": "report",
+    "explorer": "explorer",
     "list": "listing",
     "explain": "explain",
     "rerun": "rerun",
@@ -37,7 +38,9 @@ COMMANDS = {
     "conformance": "conformance",
     "shrink": "shrink",
     "verify": "verify",
+    "mutate": "mutate",
     "bench": "bench",
+    "cost": "cost",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""
 

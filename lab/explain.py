@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,13 +141,21 @@ class Where:
 
 
 def explain_stop(
-    image: Image, rewrite: RewriteMap | None, wanted: list[Unwinder], where: Where, limits: Limits
+    image: Image,
+    rewrite: RewriteMap | None,
+    wanted: list[Unwinder],
+    where: Where,
+    limits: Limits,
+    *,
+    plan: Plan | None = None,
 ) -> Explanation:
-    """Explain one stop of *image*; InputError where it is never reached."""
+    """Explain one stop of *image*, run as *plan* says (its own unwinders, modes and limits aside); InputError where it
+    is never reached."""
     mode, pc = where.mode, where.pc
     reasons = [(u.name, u.unsupported(image.arch.name, rewrite is not None)) for u in wanted]
     usable = tuple(u for u, (_, reason) in zip(wanted, reasons, strict=True) if reason is None)
-    plan = Plan(usable, (mode,), limits, injection=where.interrupts)
+    base = plan or Plan((), (), injection=where.interrupts)
+    plan = replace(base, unwinders=usable, modes=(mode,), limits=limits)
     at = probe(image, rewrite, plan, pc, where.hit, stop=where.stop)
     outcome = at.seek()
     if outcome is not None or at.found is None:

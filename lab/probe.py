@@ -74,7 +74,7 @@ class NativeProbe(NativeEngine):
     def __init__(
         self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None
     ) -> None:
-        super().__init__(image, rewrite, Plan((), plan.modes, plan.limits, 0, plan.model))
+        super().__init__(image, rewrite, Plan((), plan.modes, plan.limits, 0, plan.model, pokes=plan.pokes))
         self.reader = make_reader(self.machine, plan.tables)
         self.pc, self.hit, self.seen = pc, hit, 0
         self.found: Stop | None = None

@@ -132,6 +132,25 @@ class StackRow:
     truth_text: list[str]
     reported_text: list[str]
     registers: dict[str, int]
+    words_at: int = 0
+    """Where ``words`` lie: the stack pointer that the unwind began with."""
+    words: list[int] = field(default_factory=list)
+    """The 64-bit words of the guest's memory from there upwards, some tens of them; none in an older run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeRow:
+    """The instruction at a pc that some stop is counted at, as the image's file has it (code patched at run time is
+    not).  ``raw``: its bytes in hexadecimal; ``source``: ``file.c:41``, "" where no debug information tells."""
+
+    arch: str
+    compiler: str
+    workload: str
+    proposal: str
+    pc: int
+    raw: str
+    text: str
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +158,12 @@ class CostRow:
     """Exact counts of one program with a proposal and of the same program without it (``base_``).
 
     The ``*_per_call`` properties are what the proposal adds per executed call: exact, or None without calls.
+
+    What has a default is None in runs that did not keep it.  ``by_compiler`` + ``by_sites`` + ``elsewhere`` are the
+    added instructions: by what the compiler was told, at the rewriter's sites, and in original code that executes
+    more often.  ``per_entry``: instructions added per function entry (a fraction) -> entries; ``class_*``: by class of
+    function (lab.cost.functions).  ``sections``: bytes of unwind metadata by group; ``formats``: what each format takes
+    for the image (lab.cost.sizes).  EngineError where the sums contradict each other.
     """
 
     arch: str
@@ -155,6 +180,44 @@ class CostRow:
     base_loads: int
     base_stores: int
     base_text_bytes: int
+    returns: int | None = None
+    bytes_loaded: int | None = None
+    base_bytes_loaded: int | None = None
+    bytes_stored: int | None = None
+    base_bytes_stored: int | None = None
+    branches: int | None = None
+    base_branches: int | None = None
+    taken: int | None = None
+    base_taken: int | None = None
+    by_compiler: int | None = None
+    by_sites: int | None = None
+    elsewhere: int | None = None
+    per_entry: dict[str, int] | None = None
+    class_entries: dict[str, int] | None = None
+    class_base: dict[str, int] | None = None
+    class_after: dict[str, int] | None = None
+    file_bytes: int | None = None
+    base_file_bytes: int | None = None
+    loaded_bytes: int | None = None
+    base_loaded_bytes: int | None = None
+    sections: dict[str, int] | None = None
+    base_sections: dict[str, int] | None = None
+    formats: dict[str, int] | None = None
+    base_formats: dict[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        parts = (self.by_compiler, self.by_sites, self.elsewhere)
+        if None in parts:
+            return
+        added = self.instructions - self.base_instructions
+        if sum(part for part in parts if part is not None) != added:
+            where = f"cost of {self.arch}/{self.compiler}/{self.workload}/{self.proposal}"
+            raise EngineError(f"{where}: {' + '.join(map(str, parts))} instructions are not the {added} added")
+
+    @property
+    def added_instructions(self) -> int:
+        """Instructions executed beyond the base's."""
+        return self.instructions - self.base_instructions
 
     def _per_call(self, added: int) -> Fraction | None:
         return Fraction(added, self.calls) if self.calls else None
@@ -212,6 +275,8 @@ class RunResult:
     images: list[ImageRow]
     compilers: list[dict[str, str]]
     notes: list[str] = field(default_factory=list)
+    code: list[CodeRow] = field(default_factory=list)
+    """Empty in a run that an older unwindlab stored."""
 
     def __post_init__(self) -> None:
         stops: Counter[CellKey] = Counter()
