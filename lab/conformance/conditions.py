@@ -9,7 +9,7 @@ INTERRUPTED: Final = ("boundary", "inject")
 CALLED: Final = ("call", "blocked")
 """Stops at a call, where unwind state is expected to be consistent."""
 NO_LR: Final = "x86-64 has no link register"
-INSTRUMENTED: Final = ("pac-register-use", "insertion-memory-use")
+INSTRUMENTED: Final = ("pac-register-record", "xray-memory-record")
 """Images with inserted code, one per architecture: what designs that need a shadow stack are looked at on."""
 ENTRY: Final = ("vector_*", "call_on_irq_stack", "ret_to_kernel", "ret_to_user")
 """Functions of the small kernel's entry assembly, the same on both architectures (docs/kernel.md)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lab.conformance.conditions import CALLED, ENTRY, INTERRUPTED, OWN, RUNTIME, SWITCH, USER_MODE
+from lab.conformance.conditions import CALLED, ENTRY, INSTRUMENTED, INTERRUPTED, OWN, RUNTIME, SWITCH, USER_MODE
 from lab.conformance.requirement import Requirement
 
 STACKS: Final = (
@@ -32,6 +32,16 @@ STACKS: Final = (
         rows=(14,),
         sited=True,
         unless=RUNTIME,
+    ),
+    Requirement(
+        id="RS-2-shadow",
+        title="a corrupted shadow stack is not trusted",
+        demand="Where a slot of the shadow stack has been overwritten, the trace is right or is refused.",
+        breaks=("missing", "extra", "crash"),
+        modes=CALLED,
+        rows=(4,),
+        sited=True,
+        proposals=INSTRUMENTED,
     ),
     Requirement(
         id="RS-2-robust",
@@ -72,9 +82,19 @@ STACKS: Final = (
         title="metadata that is wrong or old",
         demand="Where rows say something else than the code does, the trace is right or is refused.",
         rows=(20, 33, 34, 35, 36),
+        workloads=("wrongcfi",),
         sited=True,
         unless=RUNTIME,
         metadata=True,
+    ),
+    Requirement(
+        id="RS-3-sites",
+        title="sites that a tool did not fill in",
+        demand="Where the tool that instruments code has left a site or a file out, right or refused.",
+        rows=(5, 32, 34),
+        sited=True,
+        unless=RUNTIME,
+        proposals=INSTRUMENTED,
     ),
     # 4.1: the end of the stack
     Requirement(
@@ -83,7 +103,7 @@ STACKS: Final = (
         demand="A chain of frames that is broken, loops, or is longer than the consumer's buffer is no complete trace.",
         breaks=("missing", "extra", "crash"),
         modes=CALLED,
-        rows=(14, 45),
+        rows=(45,),
         sited=True,
         unless=RUNTIME,
     ),

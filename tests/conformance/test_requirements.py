@@ -20,7 +20,7 @@ from lab.store.rows import VerdictRow
 
 BY_ID = {row.id: row for row in REQUIREMENTS}
 COLUMNS = {field.name for field in dataclasses.fields(VerdictRow)}
-VALUES = {
+VALUES: dict[str, set[object]] = {
     "arch": {"aarch64", "x86_64"},
     "offset_class": {"prologue", "body", "epilogue", "none"},
     "region": {"original", "inserted", "trampoline", "handler"},
