@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from lab import registry
+from lab.conformance.conditions import INSTRUMENTED
 from lab.conformance.requirement import Requirement
-from lab.conformance.requirements import INSTRUMENTED, REQUIREMENTS
+from lab.conformance.requirements import REQUIREMENTS
 from lab.experiment import Experiment
 from lab.images.workloads import Workload, all_workloads
 
@@ -43,7 +44,7 @@ def provokes(requirement: Requirement, workload: Workload) -> bool:
 
 def sites(requirement: Requirement, workload: Workload) -> frozenset[str]:
     """The functions of *workload* that count for *requirement*; none named: all."""
-    claims = getattr(workload, "claims", ()) if requirement.sited else ()
+    claims = workload.claims if requirement.sited else ()
     return frozenset(claim.function for claim in claims if claim.function)
 
 
@@ -80,7 +81,7 @@ def experiments(
 
 
 def _needs_kernel(workload: Workload) -> bool:
-    return getattr(workload, "runtime", "plain") == "kernel"
+    return workload.runtime == "kernel"
 
 
 def _wants_plain(row: Requirement, workload: Workload) -> bool:

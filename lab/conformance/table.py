@@ -112,6 +112,7 @@ class Table:
         there = dict.fromkeys(cell.arch for run in runs for cell in run.result.cells)
         self.arches = tuple(arch for arch in there if not arches or arch in arches)
         self._workloads = {workload.name: workload for workload in all_workloads()}
+        self._rows: dict[str, list[Row]] = {}
         self._kept = [Kept(run) for run in self.runs]
         self._cells: dict[tuple[str, str], list[RunCell]] = defaultdict(list)
         self._verdicts: dict[tuple[str, str], dict[_Group, list[VerdictRow]]] = defaultdict(lambda: defaultdict(list))
@@ -124,9 +125,12 @@ class Table:
 
     def rows(self, arch: str) -> list[Row]:
         """Every requirement on *arch*."""
-        return [
-            Row(said, arch, {name: self.cell(said, arch, name) for name in self.designs}) for said in self.requirements
-        ]
+        if arch not in self._rows:
+            self._rows[arch] = [
+                Row(said, arch, {name: self.cell(said, arch, name) for name in self.designs})
+                for said in self.requirements
+            ]
+        return self._rows[arch]
 
     @property
     def oracle_wrong(self) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 Path = tuple[int, ...]
 """Indices from the top to a block: () is the whole text."""
 
-_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|[{}();]|[^"\'{}();]+', re.DOTALL)
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|[{}();"\']|[^"\'{}();]+', re.DOTALL)
 _CLOSING = re.compile(r"(;[ \t]*|\})\}")
 _WORD = re.compile(r'"(?:\\.|[^"\\])*"|[\w.]+|<<=?|>>=?|[-+*/%&|^=!<>]=|&&|\|\||->|\+\+|--|[^\s\w]')
 _NUMBER = re.compile(r"(?<![\w.])(0[xX][0-9a-fA-F]+|\d+)(?=[uUlL]*(?![\w.]))")

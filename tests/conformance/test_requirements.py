@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 import pytest
 
 from lab import registry
+from lab.conformance.conditions import ENTRY, INSTRUMENTED, SWITCH, USER_MODE
 from lab.conformance.planning import ALL_MODES, designs, experiments, provokes, sites
 from lab.conformance.requirement import BREAKS, Requirement
-from lab.conformance.requirements import ENTRY, INSTRUMENTED, REQUIREMENTS, SWITCH, USER_MODE
+from lab.conformance.requirements import REQUIREMENTS
 from lab.experiment import Experiment, revive
 from lab.images.build import KERNEL
 from lab.images.workloads import ROWS, all_workloads, workload_by_name
@@ -19,7 +20,7 @@ from lab.store.rows import VerdictRow
 
 BY_ID = {row.id: row for row in REQUIREMENTS}
 COLUMNS = {field.name for field in dataclasses.fields(VerdictRow)}
-VALUES = {
+VALUES: dict[str, set[object]] = {
     "arch": {"aarch64", "x86_64"},
     "offset_class": {"prologue", "body", "epilogue", "none"},
     "region": {"original", "inserted", "trampoline", "handler"},
@@ -116,6 +117,6 @@ def test_one_design_and_one_row_need_little() -> None:
 def test_claims_of_functions_say_where_to_look() -> None:
     said = Requirement(id="RS-3-x", title="x", demand="x.", rows=(15,), sited=True)
     for workload in all_workloads():
-        named = {claim.function for claim in getattr(workload, "claims", ()) if claim.function}
+        named = {claim.function for claim in workload.claims if claim.function}
         assert sites(said, workload) == named
         assert sites(dataclasses.replace(said, sited=False), workload) == frozenset()

@@ -1,0 +1,161 @@
+"""RS 4.3 to 4.6: across interrupts and exceptions, and where return addresses are replaced or hidden."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lab.conformance.conditions import CALLED, INSTRUMENTED, INTERRUPTED, NO_LR, OWN, RUNTIME, UNUSUAL
+from lab.conformance.requirement import Requirement
+
+INTERRUPTS: Final = (
+    # 4.3: across interrupts and exceptions
+    Requirement(
+        id="RS-4.3-prologue",
+        title="an interrupt in a prologue",
+        demand="Interrupted before the frame is complete, the trace is right or is refused.",
+        modes=INTERRUPTED,
+        rows=(12, 13),
+        without=UNUSUAL,
+        where={"offset_class": ("prologue",), **OWN},
+    ),
+    Requirement(
+        id="RS-4.3-epilogue",
+        title="an interrupt in an epilogue",
+        demand="Interrupted while the frame is taken down, the trace is right or is refused.",
+        modes=INTERRUPTED,
+        rows=(12, 13),
+        without=UNUSUAL,
+        where={"offset_class": ("epilogue",), **OWN},
+    ),
+    Requirement(
+        id="RS-4.3-body",
+        title="an interrupt in a body",
+        demand="Interrupted in a function's body, the trace is right or is refused.",
+        modes=INTERRUPTED,
+        rows=(12, 13),
+        without=UNUSUAL,
+        where={"offset_class": ("body",), **OWN},
+    ),
+    Requirement(
+        id="RS-4.3-inserted",
+        title="an interrupt in inserted code",
+        demand="Interrupted in code that instrumentation has put in, the trace is right or is refused.",
+        modes=INTERRUPTED,
+        where={"region": ("inserted", "trampoline")},
+        workloads=("tree", "early", "shrinkwrap"),
+        proposals=INSTRUMENTED,
+    ),
+    Requirement(
+        id="RS-4.3-nested",
+        title="an interrupt taken within an interrupt",
+        demand="Interrupted while an exception is handled, the trace is right or is refused.",
+        modes=("inject",),
+        where={"region": ("handler",), "interrupted": (True,)},
+        workloads=("tree", "early"),
+    ),
+    Requirement(
+        id="RS-4.3-preempted",
+        title="a task preempted by an interrupt",
+        demand="The trace of a task that was switched out at the end of an interrupt is right or is refused.",
+        modes=("blocked",),
+        where={"interrupted": (True,)},
+        workloads=("tree", "early"),
+    ),
+    Requirement(
+        id="RS-4.3-answers",
+        title="interrupts are unwound where they can be",
+        demand="A design that could unwind across an exception does not refuse every one.",
+        modes=INTERRUPTED,
+        rows=(12, 13),
+        without=UNUSUAL,
+        where=OWN,
+        answers=True,
+        recommended=True,
+    ),
+    # 4.4: return addresses that were replaced
+    Requirement(
+        id="RS-4.4-window",
+        title="in a return trampoline",
+        demand="While a replaced return address is in nobody's usual place, the trace is right or is refused.",
+        rows=(37,),
+        where={"function": ("*return_to_handler*", "*kretprobe*", "*return_hook*", "*fgraph*")},
+        lacking="no workload of row 37 yet",
+    ),
+    Requirement(
+        id="RS-4.4-traced",
+        title="below a traced function",
+        demand="With return addresses replaced on the stack, the original ones are reported, or it is refused.",
+        rows=(37,),
+        where=OWN,
+        lacking="no workload of row 37 yet",
+    ),
+    Requirement(
+        id="RS-4.4-answers",
+        title="traced functions are unwound",
+        demand="A trace through functions whose return is traced is not always refused.",
+        modes=CALLED,
+        rows=(37,),
+        where=OWN,
+        answers=True,
+        recommended=True,
+        lacking="no workload of row 37 yet",
+    ),
+    # 4.5: return addresses that are somewhere else for a while
+    Requirement(
+        id="RS-4.5-ftrace",
+        title="an obscured return address",
+        demand="While a call site or trampoline holds the return address in another register, right or refused.",
+        rows=(6, 38),
+        sited=True,
+        unless=RUNTIME,
+        lacking="no workload of rows 6 and 38 yet",
+    ),
+    Requirement(
+        id="RS-4.5-register",
+        title="a return address in another register",
+        demand="A routine that returns through a register of its own is unwound rightly, or it is refused.",
+        modes=("boundary", "call"),
+        where={"function": ("length_odd",)},
+        workloads=("asmleaf",),
+    ),
+    # 4.6: the link register
+    Requirement(
+        id="RS-4.6-live",
+        title="the caller is in LR alone",
+        demand="Interrupted while only LR holds the return address, the caller is reported, or it is refused.",
+        modes=INTERRUPTED,
+        rows=(29,),
+        without=UNUSUAL,
+        workloads=("tree", "early", "shrinkwrap"),
+        where={"lr_live": (True,), "record_complete": (False,), **OWN},
+        arches=("aarch64",),
+        elsewhere=NO_LR,
+    ),
+    Requirement(
+        id="RS-4.6-stale",
+        title="LR is left over from a call",
+        demand="Interrupted while LR no longer holds a live return address, it is not reported as one.",
+        breaks=("missing", "extra"),
+        modes=INTERRUPTED,
+        rows=(29,),
+        without=UNUSUAL,
+        workloads=("tree", "early", "shrinkwrap"),
+        where={"lr_live": (False,), "record_complete": (True,), **OWN},
+        arches=("aarch64",),
+        elsewhere=NO_LR,
+    ),
+    Requirement(
+        id="RS-4.6-both",
+        title="LR and the record hold the same",
+        demand="Interrupted while LR and the frame record both hold the return address, it is reported once.",
+        breaks=("missing", "extra"),
+        modes=INTERRUPTED,
+        rows=(29,),
+        without=UNUSUAL,
+        workloads=("tree", "early", "shrinkwrap"),
+        where={"offset_class": ("prologue",), "record_complete": (True,), **OWN},
+        arches=("aarch64",),
+        elsewhere=NO_LR,
+    ),
+)
+"""In the document's order."""
