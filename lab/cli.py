@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "run",
     "new": "new",
     "report": "report",
+    "explorer": "explorer",
     "list": "listing",
     "explain": "explain",
     "rerun": "rerun",
@@ -34,7 +35,10 @@ COMMANDS = {
     "rewrite": "rewrite",
     "census": "census",
     "metadata": "metadata",
+    "conformance": "conformance",
+    "shrink": "shrink",
     "verify": "verify",
+    "mutate": "mutate",
     "bench": "bench",
     "cost": "cost",
 }

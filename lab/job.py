@@ -13,7 +13,6 @@ from lab import registry
 from lab.arch import arch_by_name
 from lab.engine.plan import AFTER_CALL, KERNEL_MODES, Execution, Plan
 from lab.engine.run import NATIVE, execute
-from lab.engine.switches import ONE_HARDWARE_SHADOW
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError, InputError
 from lab.features import Features, StaticFeatures
@@ -22,11 +21,12 @@ from lab.images.cache import cache_folder
 from lab.images.image import Image, load_image
 from lab.images.toolchain import find_compiler, missing_compiler
 from lab.images.workloads import Workload, workload_by_name
+from lab.instructions import instructions
 from lab.layout import NEW_TEXT, Region, RewriteMap
 from lab.machine.machine import End, Limits, Outcome
 from lab.proposals.api import Proposal
 from lab.rewriting import with_shadow
-from lab.store.rows import DOUBTS, VERDICTS, Cell, CostRow, ImageRow, StackRow, VerdictRow
+from lab.store.rows import DOUBTS, VERDICTS, Cell, CodeRow, CostRow, ImageRow, StackRow, VerdictRow
 from lab.unwind.api import MODES, Unwinder
 from lab.verdict import Verdict
 
@@ -53,8 +53,8 @@ class Job:
     @property
     def runtime(self) -> str:
         """What the workload is linked with: stops in exception handlers and of switched-out tasks need the kernel, and
-        then every stop of the job is made in it."""
-        return "kernel" if KERNEL_MODES & set(self.modes) else "plain"
+        then every stop of the job is made in it; some workloads always run in it."""
+        return "kernel" if KERNEL_MODES & set(self.modes) else workload_by_name(self.workload).runtime
 
     @property
     def title(self) -> str:
@@ -71,6 +71,7 @@ class JobResult:
     costs: list[CostRow] = field(default_factory=list)
     images: list[ImageRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    code: list[CodeRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,6 @@ def run_job(job: Job) -> JobResult:
     usable = []
     for unwinder in unwinders:
         reason = unwinder.unsupported(job.arch, subject.rewrite is not None)
-        if unwinder.hardware and job.runtime == "kernel":
-            reason = ONE_HARDWARE_SHADOW
         if reason is None:
             usable.append(unwinder)
         else:
@@ -119,7 +118,7 @@ def run_job(job: Job) -> JobResult:
     check_outcome(subject, job, execution.outcome)
     rows = _Rows(job, subject, tuple(usable), execution)
     result.cells += rows.cells()
-    result.verdicts, result.stacks = rows.verdict_rows(), rows.stack_rows()
+    result.verdicts, result.stacks, result.code = rows.verdict_rows(), rows.stack_rows(), rows.code_rows()
     result.images = [_image_row(job, subject, execution.outcome)]
     result.costs = _costs(job, subject, result.notes)
     return result
@@ -153,6 +152,8 @@ def unsupported(job: Job) -> str | None:
     if reason := proposal.unsupported(job.arch, job.compiler):
         return reason
     if job.runtime == "kernel" and (proposal.rewrite or proposal.compiler):
+        if workload.runtime == "kernel":
+            return f"{workload.name} runs in the small kernel, which is not rewritten"
         return "the small kernel that the stop modes inject and blocked need is not rewritten; leave those modes out"
     if job.arch not in workload.arches:
         return f"{workload.name} exists on {', '.join(workload.arches)} only"
@@ -263,8 +264,12 @@ class _Rows:
             location=self._static(kept).location, verdict=kept.judgement.verdict.value,
             reason=kept.judgement.reason, stop=kept.stop, truth=list(kept.truth), reported=list(kept.reported),
             truth_text=[image.locate(a) for a in kept.truth], reported_text=[image.locate(a) for a in kept.reported],
-            registers=kept.registers,
+            registers=kept.registers, words_at=kept.registers["unwound_sp"], words=list(kept.words),
         )  # fmt: skip
+
+    def code_rows(self) -> list[CodeRow]:
+        pcs = sorted({tally.pc for tally in self.execution.tallies})
+        return [CodeRow(**self.key | row) for row in instructions(self.subject.image, self.subject.rewrite, pcs)]
 
 
 __all__ = ["Job", "JobResult", "Subject", "check_outcome", "prepare", "run_job", "unsupported"]

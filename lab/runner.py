@@ -38,7 +38,7 @@ def expand(experiment: Experiment) -> list[Job]:
         for arch in experiment.arches or known.arches
         for compiler in experiment.compilers or known.compilers
         for workload in experiment.workloads or [name for name, _, _ in known.workloads]
-        for proposal in experiment.proposals or known.proposals
+        for proposal in experiment.proposals or known.default_proposals
     ]
     return list(dict.fromkeys(jobs))
 
@@ -59,6 +59,7 @@ def run(experiment: Experiment, progress: Progress = lambda done, total, what: N
         images=[row for r in results for row in r.images],
         compilers=[_compiler(name) for name in sorted({job.compiler for job in jobs})],
         notes=[note for r in results for note in r.notes],
+        code=[row for r in results for row in r.code],
     )
 
 

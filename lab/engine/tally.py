@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from lab.features import DynamicFeatures
 from lab.unwind.api import Regs
 from lab.verdict import Judgement, Verdict
+
+WORDS = 32
+"""Stack words kept with a stack that differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class KeptStack:
     truth: tuple[int, ...]
     reported: tuple[int, ...]
     registers: dict[str, int]
+    words: tuple[int, ...] = ()
+    """The words of memory from the unwind's stack pointer upwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,10 @@ class Said:
 class Keeper:
     """Keeps the first *limit* differing stacks per (mode, unwinder), each at another (pc, verdict)."""
 
-    def __init__(self, limit: int, registers: Callable[[], dict[str, int]]) -> None:
-        self._limit, self._registers = limit, registers
+    def __init__(
+        self, limit: int, registers: Callable[[], dict[str, int]], load: Callable[[int], int | None] | None = None
+    ) -> None:
+        self._limit, self._registers, self._load = limit, registers, load
         self._kept: list[KeptStack] = []
         self._seen: dict[tuple[int, int], set[tuple[int, Verdict]]] = {}
 
@@ -71,7 +79,16 @@ class Keeper:
             return
         seen.add(key)
         registers = self._registers() | {"pc": regs.pc, "unwound_sp": regs.sp}
-        self._kept.append(KeptStack(mode, unwinder, stop, said.place, judgement, said.truth, said.reported, registers))
+        words = self._words(regs.sp)
+        self._kept.append(
+            KeptStack(mode, unwinder, stop, said.place, judgement, said.truth, said.reported, registers, words)
+        )
+
+    def _words(self, sp: int) -> tuple[int, ...]:
+        """At most WORDS words from *sp* upwards, up to the first that cannot be read."""
+        load = self._load
+        found = (load(sp + 8 * i) for i in range(WORDS)) if load is not None else iter(())
+        return tuple(itertools.takewhile(lambda word: word is not None, found))  # type: ignore[arg-type]
 
     def stacks(self) -> tuple[KeptStack, ...]:
         """The kept stacks in the order in which they occurred, by mode and unwinder."""
@@ -81,8 +98,10 @@ class Keeper:
 class Recorder:
     """Keeps counts, and stacks that differ."""
 
-    def __init__(self, limit: int, registers: Callable[[], dict[str, int]]) -> None:
-        self._keeper = Keeper(limit, registers)
+    def __init__(
+        self, limit: int, registers: Callable[[], dict[str, int]], load: Callable[[int], int | None] | None = None
+    ) -> None:
+        self._keeper = Keeper(limit, registers, load)
         self._counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
         self._stops: Counter[int] = Counter()
 

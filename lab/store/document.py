@@ -62,6 +62,7 @@ def make_run(result: RunResult, provenance: Provenance) -> Run:
         stacks=sorted(result.stacks, key=sort_key),
         costs=sorted(result.costs, key=sort_key),
         images=sorted(result.images, key=sort_key),
+        code=sorted(result.code, key=sort_key),
     )
     return Run(run_id(result.experiment, provenance.unwindlab, hashes), provenance, ordered)
 

@@ -17,7 +17,7 @@ from lab.errors import EngineError, InputError
 from lab.experiment import did_you_mean
 from lab.store.compare import compare
 from lab.store.document import Run, make_run, read_document, to_json
-from lab.store.rows import CostRow, RunResult, StackRow, VerdictRow, sort_key
+from lab.store.rows import CodeRow, CostRow, RunResult, StackRow, VerdictRow, sort_key
 from lab.store.tables import read_table, write_table
 
 DOCUMENT = "run.json"
@@ -75,6 +75,7 @@ def load_run(name: str | Path, roots: Sequence[Path]) -> Run:
     document = read_document(folder / DOCUMENT)
     try:
         verdicts, stacks, costs = _read_verdicts(folder), _read_stacks(folder), read_table(folder / COSTS, CostRow)
+        code = _read_code(folder)
     except OSError as error:  # another process replaces the run
         raise InputError(f"{folder}: cannot read this run: {error.strerror}; try again") from error
     try:
@@ -87,6 +88,7 @@ def load_run(name: str | Path, roots: Sequence[Path]) -> Run:
             images=document.images,
             compilers=document.compilers,
             notes=document.notes,
+            code=code,
         )
     except EngineError as error:
         raise InputError(f"{folder}: {error}; a table is lost or cut: run the experiment again") from error
@@ -175,6 +177,15 @@ def _write_tables(result: RunResult, folder: Path) -> None:
         stacks = [row for row in result.stacks if row.arch == arch]
         write_table(folder / "stacks" / f"{_escape(arch)}.parquet", StackRow, stacks)
     write_table(folder / COSTS, CostRow, result.costs)
+    if result.code:
+        (folder / "code").mkdir()
+    for arch in sorted({row.arch for row in result.code}):
+        write_table(
+            folder / "code" / f"{_escape(arch)}.parquet",
+            CodeRow,
+            [row for row in result.code if row.arch == arch],
+            omit=_PARTITION,
+        )
 
 
 def _read_verdicts(folder: Path) -> list[VerdictRow]:
@@ -190,6 +201,14 @@ def _read_stacks(folder: Path) -> list[StackRow]:
         raise InputError(f"{folder / 'stacks'}: the tables of kept stacks are lost; run the experiment again")
     rows = [row for path in folder.glob("stacks/*.parquet") for row in read_table(path, StackRow)]
     return sorted(rows, key=sort_key)
+
+
+def _read_code(folder: Path) -> list[CodeRow]:
+    """Empty where an older unwindlab wrote the run."""
+    rows: list[CodeRow] = []
+    for path in sorted(folder.glob("code/*.parquet")):
+        rows += read_table(path, CodeRow, {"arch": unquote(path.stem)})
+    return rows
 
 
 def _escape(name: str) -> str:

@@ -132,6 +132,25 @@ class StackRow:
     truth_text: list[str]
     reported_text: list[str]
     registers: dict[str, int]
+    words_at: int = 0
+    """Where ``words`` lie: the stack pointer that the unwind began with."""
+    words: list[int] = field(default_factory=list)
+    """The 64-bit words of the guest's memory from there upwards, some tens of them; none in an older run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeRow:
+    """The instruction at a pc that some stop is counted at, as the image's file has it (code patched at run time is
+    not).  ``raw``: its bytes in hexadecimal; ``source``: ``file.c:41``, "" where no debug information tells."""
+
+    arch: str
+    compiler: str
+    workload: str
+    proposal: str
+    pc: int
+    raw: str
+    text: str
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +275,8 @@ class RunResult:
     images: list[ImageRow]
     compilers: list[dict[str, str]]
     notes: list[str] = field(default_factory=list)
+    code: list[CodeRow] = field(default_factory=list)
+    """Empty in a run that an older unwindlab stored."""
 
     def __post_init__(self) -> None:
         stops: Counter[CellKey] = Counter()

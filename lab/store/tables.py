@@ -19,7 +19,7 @@ Row = TypeVar("Row")
 TABLE_SCHEMA = b"1"
 """Raised whenever a column changes its meaning."""
 
-_ADDRESSES = frozenset({"pc"})
+_ADDRESSES = frozenset({"pc", "words_at"})
 
 
 def write_table(path: Path, row_type: type[Row], rows: Iterable[Row], omit: frozenset[str] = frozenset()) -> None:
@@ -64,7 +64,8 @@ def read_table(path: Path, row_type: type[Row], constant: dict[str, str] | None 
 def _defaults(row_type: type[Any]) -> dict[str, Any]:
     """The columns of *row_type* that have a default, with it: those that were added later."""
     given = dataclasses.fields(row_type)
-    return {f.name: f.default for f in given if f.default is not dataclasses.MISSING}
+    made = {f.name: f.default_factory() for f in given if f.default_factory is not dataclasses.MISSING}
+    return made | {f.name: f.default for f in given if f.default is not dataclasses.MISSING}
 
 
 def _values(column: Any) -> list[Any]:

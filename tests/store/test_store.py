@@ -16,6 +16,7 @@ from lab import store
 from lab.errors import InputError
 from lab.store import Run
 from tests.fake_run import PROVENANCE, cell_from, fake_run
+from tests.report.hostile import hostile_run
 
 SMALL: dict[str, Any] = {"arches": ("aarch64",), "workloads": ("w",), "functions": 2, "insns": 16}
 KEY = ("aarch64", "clang", "w", "plain", "fp", "boundary")
@@ -271,3 +272,16 @@ def test_any_name_makes_a_run_inside_its_folder(tmp_path: Path, names: list[str]
     assert store.compare(store.load_run(path, []), run) == []
     assert {p.parent.name for p in tmp_path.rglob("run.json")} >= {run.run_id}
     assert [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_instructions_and_stack_words_come_back_and_older_runs_have_none(tmp_path: Path) -> None:
+    run, plain = hostile_run(), fake_run(arches=("aarch64",), insns=16)
+    for each in (run, plain):
+        store.write_run(each, tmp_path, lambda _run, _folder: None)
+        loaded = store.load_run(each.run_id, [tmp_path]).result
+        assert sorted(loaded.code, key=repr) == sorted(each.result.code, key=repr)
+        assert loaded.stacks == each.result.stacks
+    assert run.result.code
+    assert run.result.stacks[0].words
+    assert not (tmp_path / plain.run_id / "code").exists()
+    assert not [row.words for row in loaded.stacks if row.words or row.words_at]
