@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from lab.report.text import arch_title, change, clean, wrap
-from lab.store.rows import CostRow
+from lab.store.cost_rows import CostRow
 
 CLASSES = ("leaf", "non-leaf", "tail call", "recursive")
 MOST = 6

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from lab.report.text import Line, arch_title, mailable, share, signed, table, wrap
-from lab.store.rows import CostRow
+from lab.store.cost_rows import CostRow
 
 AT = (0, 2, 5, 10, 20)
 """Instructions at which the twin gives the share of entries that cost no more."""

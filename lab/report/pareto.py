@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from lab.report.sums import GroupSums
 from lab.report.text import Line, arch_title, mailable, share, signed, table, wrap
-from lab.store.rows import CostRow
+from lab.store.cost_rows import CostRow
 
 ORACLE = "oracle"
 

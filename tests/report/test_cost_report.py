@@ -16,7 +16,7 @@ from lab.report.pareto import Point, ascii_pareto, paretos
 from lab.report.sizes import format_table, size_table
 from lab.report.sums import group_sums
 from lab.store import Run, load_run, write_run
-from lab.store.rows import CostRow
+from lab.store.cost_rows import CostRow
 from tests.fake_run import fake_run
 
 
