@@ -181,6 +181,7 @@ def _hash(name: str) -> str:
 
 def render(run: Run, folder: Path) -> None:
     """The reports of a run, written into its folder."""
+    from lab.report.cost_figures import write_cost_figures
     from lab.report.figures import write_figures
     from lab.report.html.page import explorer
     from lab.report.mail import mail
@@ -188,6 +189,7 @@ def render(run: Run, folder: Path) -> None:
     (folder / "mail.txt").write_text(mail(run), encoding="ascii")
     (folder / "report.html").write_bytes(explorer(run))
     write_figures(run, folder / "fig")
+    write_cost_figures(run, folder / "fig")
 
 
 def run_json(run: Run, path: Path, warnings: Sequence[str] = ()) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,8 +10,15 @@ import click
 from lab.commands.common import json_option, print_json, progress, stdout_kept
 
 if TYPE_CHECKING:
-    from lab.cost.native.run import Wanted
     from lab.job import Job
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One currency: what is printed, and its part of the JSON object."""
+
+    text: str
+    value: dict[str, Any]
 
 
 @click.command("cost", short_help="Say what proposals cost: per call, per byte, per core.")
@@ -26,21 +34,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(min=10), default=20, metavar="N", help="With --native (default: 20).")
 @click.option("--aa", "runs", type=click.IntRange(min=1), metavar="N", help="With --native: how far to trust it.")
 @json_option
-def command(
-    *,
-    arches: tuple[str, ...],
-    workloads: tuple[str, ...],
-    proposals: tuple[str, ...],
-    size: str,
-    functions: bool,
-    check: bool,
-    native: bool,
-    pipeline: bool,
-    unwind: str | None,
-    samples: int,
-    runs: int | None,
-    as_json: bool,
-) -> None:
+def command(*, native: bool, pipeline: bool, unwind: str | None, as_json: bool, **asked: Any) -> None:
     """Execute each workload with and without each proposal, on the same input, and count.
 
     Counts are exact: instructions, loads, stores, bytes, branches; every added instruction is found at the site that
@@ -48,73 +42,74 @@ def command(
     difference is an error (exit code 4).
 
     --native runs images of this machine's architecture on it, base and variants interleaved.  --aa N measures
-    everything twice, and every base against itself N times.
+    everything twice, and every base against itself N times.  --native, --pipeline and --unwind can be combined.
     """
-    if native:
-        from lab.cost.native.run import Wanted
-
-        _native(Wanted(arches, workloads, proposals, samples, runs or 0), as_json)
-        return
-    if pipeline:
-        _pipeline(arches, proposals, as_json)
-        return
-    if runs:
+    if asked["runs"] and not native:
         raise click.UsageError("--aa judges native time; give --native too")
-    from lab.cost.collect import chosen, collect
+    parts: dict[str, _Part] = {}
+    with stdout_kept(), progress() as show:
+        if native:
+            parts["native"] = _native(asked, show)
+        if pipeline:
+            parts["pipeline"] = _pipeline(asked["arches"], asked["proposals"])
+        if unwind:
+            parts["unwind"] = _unwind(_jobs(asked), unwind, show)
+        if not parts:
+            parts["counts"] = _counts(asked, show)
+    if as_json:
+        values = {name: part.value for name, part in parts.items()}
+        print_json(next(iter(values.values())) if len(values) == 1 else values)
+    else:
+        click.echo("\n".join(part.text for part in parts.values()), nl=False)
+
+
+def _jobs(asked: dict[str, Any]) -> list[Job]:
+    from lab.cost.collect import chosen
+
+    return chosen(asked["arches"], asked["workloads"], asked["proposals"], asked["size"])
+
+
+def _counts(asked: dict[str, Any], show: Any) -> _Part:
+    from lab.cost.collect import collect
     from lab.cost.text import render, row_json
 
-    asked = chosen(arches, workloads, proposals, size)
-    if unwind:
-        _unwind(asked, unwind, as_json)
-        return
-    with stdout_kept(), progress() as show:
-        found = collect(asked, show, check=check)
-    if not as_json:
-        click.echo(render(found, functions=functions), nl=False)
-        return
-    value: dict[str, Any] = {"rows": [row_json(one, functions=functions) for one in found], "size": size}
-    print_json(value)
+    functions = asked["functions"]
+    found = collect(_jobs(asked), show, check=asked["check"])
+    rows = [row_json(one, functions=functions) for one in found]
+    return _Part(render(found, functions=functions), {"rows": rows, "size": asked["size"]})
 
 
-def _native(wanted: Wanted, as_json: bool) -> None:
-    from lab.cost.native.run import run_native
+def _native(asked: dict[str, Any], show: Any) -> _Part:
+    from lab.cost.native.run import Wanted, run_native
     from lab.cost.native.text import render, to_json
 
-    with stdout_kept(), progress() as show:
-        found = run_native(wanted, show)
-    if as_json:
-        print_json(to_json(found.rows, found.todo, found.said, found.trusted))
-    else:
-        click.echo(render(found.rows, found.todo, found.said, found.trusted), nl=False)
+    names = (asked["arches"], asked["workloads"], asked["proposals"])
+    found = run_native(Wanted(*names, asked["samples"], asked["runs"] or 0), show)
+    what = (found.rows, found.todo, found.said, found.trusted)
+    return _Part(render(*what), to_json(*what))
 
 
-def _pipeline(arches: tuple[str, ...], proposals: tuple[str, ...], as_json: bool) -> None:
+def _pipeline(arches: tuple[str, ...], proposals: tuple[str, ...]) -> _Part:
     from lab.arch import arch_by_name
+    from lab.cost.pipeline.mca import ABSENT, mca
     from lab.cost.pipeline.pairs import ARCH, measure_pairs
     from lab.cost.pipeline.text import render, to_json
     from lab.errors import InputError
 
     if arches and ARCH not in [arch_by_name(name).name for name in arches]:
         raise InputError("--pipeline is for arm64: llvm-mca's x86-64 models do not tell these sequences apart")
+    if mca() is None:
+        return _Part(f"no pipeline models: {ABSENT}\n", {"absent": ABSENT, "rows": []})
     rows, models = measure_pairs(proposals)
-    if as_json:
-        print_json(to_json(rows, models))
-    else:
-        click.echo(render(rows, models), nl=False)
+    return _Part(render(rows, models), to_json(rows, models))
 
 
-def _unwind(asked: list[Job], mode: str, as_json: bool) -> None:
-    from dataclasses import replace
-
+def _unwind(jobs: list[Job], mode: str, show: Any) -> _Part:
     from lab.cost.unwind_text import render, to_json
     from lab.cost.unwinding import unwind_costs
 
     rows = []
-    with stdout_kept(), progress() as show:
-        for index, job in enumerate(asked):
-            show(index, len(asked), job.title)
-            rows += unwind_costs(replace(job, modes=(mode,)), ())
-    if as_json:
-        print_json(to_json(rows, mode))
-    else:
-        click.echo(render(rows, mode), nl=False)
+    for index, job in enumerate(jobs):
+        show(index, len(jobs), job.title)
+        rows += unwind_costs(replace(job, modes=(mode,)), ())
+    return _Part(render(rows, mode), to_json(rows, mode))

@@ -22,6 +22,8 @@ from lab.workers import spread
 
 LIMITS = Limits(instructions=1 << 40, seconds=600.0)
 """Of one execution: a workload's input ends it."""
+FEW = 4
+"""So many are done before another process has started."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def chosen(arches: Sequence[str], workloads: Sequence[str], proposals: Sequence[
     ]
     reasons = {job: unsupported(job) for job in jobs}
     if all(reasons.values()):
-        raise InputError(*dict.fromkeys(f"{job.title}: {reason}" for job, reason in reasons.items()))
+        raise InputError(*dict.fromkeys(f"{job.arch} {job.proposal}: {reason}" for job, reason in reasons.items()))
     return [job for job, reason in reasons.items() if reason is None]
 
 
@@ -67,7 +69,8 @@ def collect(jobs: Sequence[Job], progress: Progress, *, check: bool = False) -> 
     """What each of *jobs* costs, in their order; the first that fails ends it with its error."""
     asked = [Asked(job, check) for job in jobs]
     found: dict[int, Found] = {}
-    for index, one in spread(measure_one, asked, lambda each: each.job.title):
+    workers = 1 if len(asked) <= FEW else 0
+    for index, one in spread(measure_one, asked, lambda each: each.job.title, workers):
         found[index] = one
         progress(len(found), len(jobs), jobs[index].title)
     return [found[index] for index in range(len(jobs))]

@@ -60,7 +60,7 @@ def lookup_bytes(table: RuleTable, row: int) -> int:
     if not row:
         return search
     if table.kind == Format.ORC:
-        return search + ENTRY_SIZE
+        return search + ENTRY_SIZE - PLACE  # its place was read by the search
     if table.kind == Format.DWARF:
         record = table.size // indexed if indexed else 0
         return search + 2 * record

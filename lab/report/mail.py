@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from lab.report.benchstat import class_tables
 from lab.report.costs import census, costs, heading
+from lab.report.sizes import format_table, size_table
 from lab.report.strip import strips
 from lab.report.sums import GroupSums, group_sums
 from lab.report.text import Line, arch_title, count, mailable, table, wrap
@@ -52,7 +54,9 @@ def mail(run: Run, cells: bool = False) -> str:
     found = run.result
     groups = group_sums(found.cells, found.verdicts)
     lines = [*_heading(run), *_verdicts(found, groups), *_worst(found, groups, cells)]
-    lines += costs(found)
+    lines += [*costs(found), *class_tables(found.costs)]
+    changed = [row for row in found.costs if row.proposal != row.baseline]
+    lines += [*size_table(changed), *format_table(found.costs)]
     if refusals := refusal_table(groups, lambda group: _title(found, group)):
         lines += ["", "What live patching asks (covers), and what refusals were worth", *refusals]
     lines += [*census(found), *unsupported(found.cells)]

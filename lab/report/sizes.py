@@ -38,7 +38,7 @@ def format_table(rows: Sequence[CostRow]) -> list[str]:
         body.append(Line(arch_title(arch)))
         body += [Line(f" {name}", _densities(found)) for name, found in _grouped(own, "proposal")]
     lines = ["", *wrap("Unwind metadata by format on the same images, bytes per KiB of code")]
-    lines += wrap("dwarf: .eh_frame with its header as it is; the others: converted from it, losses in metadata.md")
+    lines += wrap("dwarf: .eh_frame with its header as it is; the others: converted from it, losses: docs/metadata.md")
     return [*lines, *table(FORMATS, body)]
 
 

@@ -16,8 +16,8 @@ from lab.cost.native.timing import Command, Variant, cpu_seconds, interleaved
 from lab.cost.native.whole import whole_programs
 from lab.errors import EngineError, InputError
 
-SAMPLE_S = 0.008
-"""Processor time of one execution that is aimed at: short, so that a busy moment of the machine meets every variant."""
+SAMPLE_S = 0.012
+"""Processor time of one sample that is aimed at: short, so that a busy moment of the machine meets every variant."""
 BASE = "base"
 
 Progress = Callable[[int, int, str], None]
@@ -27,8 +27,8 @@ Progress = Callable[[int, int, str], None]
 class Case:
     """One program: the base and its variants, and what a sample is divided by.
 
-    ``unit`` ``ns/call``: ``calls`` calls a sample; ``us/run``: one execution, its start included.  ``left_out``:
-    proposal -> why it is not run."""
+    ``unit`` ``ns/call``: ``calls`` calls an execution; ``us/run``: one execution, its start included.  ``times``:
+    executions a sample is the mean of.  ``left_out``: proposal -> why it is not run."""
 
     program: str
     title: str
@@ -36,6 +36,7 @@ class Case:
     calls: int
     variants: tuple[Variant, ...]
     left_out: dict[str, str]
+    times: int = 1
 
     def value(self, seconds: float) -> float:
         """A sample in ``unit``."""
@@ -82,10 +83,11 @@ def cases(arch: Arch, proposals: Sequence[str], programs: Sequence[str] = ()) ->
             images = [(proposal, *make(proposal)) for proposal in (BASE, *wanted)]
             runs = tuple(Variant(proposal, command) for proposal, command, _ in images if command)
             absent = {proposal: why for proposal, command, why in images if not command}
-            found.append(Case(name, title, "us/run", 0, runs, absent))
+            if runs and runs[0].name == BASE:
+                found.append(Case(name, title, "us/run", 0, runs, absent, _times(runs[0].command)))
     for case in found:
         _same_output(case)
-    return [case for case in found if case.variants and case.variants[0].name == BASE]
+    return found
 
 
 def _bench_case(program: Program, arch: Arch, wanted: Sequence[str]) -> Case:
@@ -107,6 +109,11 @@ def _rounds(command: Callable[[int], Command]) -> int:
     return max(1, round(rounds * SAMPLE_S / spent))
 
 
+def _times(command: Command) -> int:
+    """Executions that take about SAMPLE_S together."""
+    return max(1, round(SAMPLE_S / min(cpu_seconds(command) for _ in range(3))))
+
+
 def _same_output(case: Case) -> None:
     """EngineError where a variant prints another result than the base: then its time is worth nothing."""
     with tempfile.TemporaryDirectory() as folder:
@@ -125,7 +132,7 @@ def measure(todo: Sequence[Case], arch: Arch, samples: int, seed: int, show: Pro
     rows: list[NativeRow] = []
     for index, case in enumerate(todo):
         show(index, len(todo), case.program)
-        found = interleaved(case.variants, samples, seed + index)
+        found = interleaved(case.variants, samples, seed + index, case.times)
         values = {name: tuple(map(case.value, taken)) for name, taken in found.items()}
         rows += [
             NativeRow(
@@ -157,7 +164,7 @@ def trust(todo: Sequence[Case], arch: Arch, samples: int, runs: int, show: Progr
     for step, (case, seed) in enumerate(_repeats(todo, runs)):
         show(step, runs * len(todo), f"A/A {case.program}")
         command = case.variants[0].command
-        found = interleaved([Variant("one", command), Variant("other", command)], samples, seed)
+        found = interleaved([Variant("one", command), Variant("other", command)], samples, seed, case.times)
         alike[case.program] += compare(found["one"], found["other"]).differs
     first, second = (measure(todo, arch, samples, seed, show) for seed in (1, 2))
     both = list(zip(first, second, strict=True))

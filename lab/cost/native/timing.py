@@ -1,14 +1,14 @@
 """Processor time of whole executions: pinned, interleaved, in an order that changes from round to round.
 
-A sample is the processor time (user and system, as wait4 reports it) of one process from its start to its end.  The
-time on the wall would also count how long it waited for a processor.
+A sample is the processor time (user and system, as wait4 reports it) of a process from its start to its end, or the
+mean of several where one is short.  The time on the wall would also count how long it waited for a processor.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +41,9 @@ def cpu_seconds(command: Command, out: Path | None = None) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def interleaved(
-    variants: Sequence[Variant], samples: int, seed: int, tick: Callable[[], None] = lambda: None
-) -> dict[str, list[float]]:
-    """*samples* of each variant: every round executes each once, in an order drawn anew.  Name -> seconds.
+def interleaved(variants: Sequence[Variant], samples: int, seed: int, times: int = 1) -> dict[str, list[float]]:
+    """*samples* of each variant, each the mean of *times* executions: every round executes each so often, in an order
+    drawn anew for each execution.  Name -> seconds.
 
     A round that is not counted goes first."""
     chance = random.Random(seed)
@@ -52,11 +51,14 @@ def interleaved(
     for variant in variants:
         cpu_seconds(variant.command)
     for _ in range(samples):
-        order = list(variants)
-        chance.shuffle(order)
-        for variant in order:
-            found[variant.name].append(cpu_seconds(variant.command))
-        tick()
+        spent = dict.fromkeys(found, 0.0)
+        for _ in range(times):
+            order = list(variants)
+            chance.shuffle(order)
+            for variant in order:
+                spent[variant.name] += cpu_seconds(variant.command)
+        for name, seconds in spent.items():
+            found[name].append(seconds / times)
     return found
 
 

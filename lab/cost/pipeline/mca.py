@@ -23,6 +23,7 @@ CORES = (
 )  # fmt: skip
 """Cores that are asked for; those an llvm-mca does not know are left out."""
 ITERATIONS = 200
+ABSENT = "llvm-mca is not installed; install the package llvm (Debian)"
 _CYCLES = re.compile(r"^Total Cycles:\s+(\d+)$", re.MULTILINE)
 _PROBE = """stp x29, x30, [sp, #-16]!
 str x30, [x18], #8
@@ -93,5 +94,5 @@ def _report(core: str, text: str) -> str | None:
 def _path() -> str:
     path = mca()
     if path is None:
-        raise InputError("llvm-mca is not installed; install the package llvm (Debian), or leave --pipeline out")
+        raise InputError(ABSENT)
     return path
