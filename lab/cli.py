@@ -27,6 +27,7 @@ COMMANDS = {
     "new": "new",
     "report": "report",
     "explorer": "explorer",
+    "check": "check",
     "list": "listing",
     "explain": "explain",
     "rerun": "rerun",
