@@ -36,8 +36,12 @@ COMMANDS = {
     "rewrite": "rewrite",
     "census": "census",
     "metadata": "metadata",
+    "conformance": "conformance",
+    "shrink": "shrink",
     "verify": "verify",
+    "mutate": "mutate",
     "bench": "bench",
+    "cost": "cost",
 }
 """Command -> its module in lab.commands, which holds a click command called ``command``."""
 

@@ -19,7 +19,7 @@ from lab.engine_findings import engine_findings
 from lab.errors import LabError
 from lab.findings import Finding, Status
 from lab.images.cache import cache_folder
-from lab.images.toolchain import find_compiler, musl_root
+from lab.images.toolchain import CLANGS, find_compiler, musl_root
 
 PROBE_SOURCE = "void _start(void) { for (;;) ; }\n"
 _TIMEOUT_S = 20
@@ -40,6 +40,8 @@ _PACKAGES = {
 
 _TOOLS = {
     "aarch64-linux-gnu-gcc": (("aarch64-linux-gnu-gcc",), "no second compiler for arm64 (gcc-aarch64-linux-gnu)"),
+    "x86_64-linux-gnu-gcc": (("x86_64-linux-gnu-gcc", "gcc"), "no second compiler for x86-64 (gcc-x86-64-linux-gnu)"),
+    **{name: ((name,), f"no code of {name} to compare with ({name})") for name in CLANGS},
     "objtool": (("objtool",), "static findings are not compared with the kernel's own tool (linux-kbuild-*)"),
     "qemu-aarch64": (("qemu-aarch64", "qemu-aarch64-static"), "no second machine to run arm64 images on (qemu-user)"),
     "readelf": (("readelf",), "written ELF files are not cross-checked by binutils"),

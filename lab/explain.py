@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lab import registry
 from lab.arch.decode import Insn, decode
-from lab.engine.plan import AFTER_CALL, Plan
+from lab.engine.plan import AFTER_CALL, Injection, Plan
 from lab.errors import InputError
 from lab.features import DynamicFeatures
 from lab.frames import Frame, frames, place_of
@@ -130,23 +130,33 @@ def explain(
 @dataclass(frozen=True)
 class Where:
     """Which stop: the *hit*-th (from 1) at *pc* in *mode*, or with *stop* that one (from 0, of all in its mode).
-    ``text`` is how messages call the place."""
+    ``text`` is how messages call the place; ``interrupts``: those of the run it is from, None: the mode's own."""
 
     mode: str
     pc: int
     text: str
     hit: int = 1
     stop: int | None = None
+    interrupts: Injection | None = None
 
 
 def explain_stop(
-    image: Image, rewrite: RewriteMap | None, wanted: list[Unwinder], where: Where, limits: Limits
+    image: Image,
+    rewrite: RewriteMap | None,
+    wanted: list[Unwinder],
+    where: Where,
+    limits: Limits,
+    *,
+    plan: Plan | None = None,
 ) -> Explanation:
-    """Explain one stop of *image*; InputError where it is never reached."""
+    """Explain one stop of *image*, run as *plan* says (its own unwinders, modes and limits aside); InputError where it
+    is never reached."""
     mode, pc = where.mode, where.pc
     reasons = [(u.name, u.unsupported(image.arch.name, rewrite is not None)) for u in wanted]
     usable = tuple(u for u, (_, reason) in zip(wanted, reasons, strict=True) if reason is None)
-    at = probe(image, rewrite, Plan(usable, (mode,), limits), pc, where.hit, stop=where.stop)
+    base = plan or Plan((), (), injection=where.interrupts)
+    plan = replace(base, unwinders=usable, modes=(mode,), limits=limits)
+    at = probe(image, rewrite, plan, pc, where.hit, stop=where.stop)
     outcome = at.seek()
     if outcome is not None or at.found is None:
         raise InputError(f"{image.path}: '{where.text}' {_not_reached(at, mode, where.hit, outcome)}")

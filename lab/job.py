@@ -6,16 +6,13 @@ A job is plain data in and rows out, so it runs in any process; unicorn objects 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lab import registry
 from lab.arch import arch_by_name
-from lab.cost.counts import Counts, count
 from lab.engine.plan import AFTER_CALL, KERNEL_MODES, Execution, Plan
 from lab.engine.run import NATIVE, execute
-from lab.engine.switches import ONE_HARDWARE_SHADOW
 from lab.engine.tally import KeptStack, Tally
 from lab.errors import EngineError, InputError
 from lab.features import Features, StaticFeatures
@@ -56,8 +53,8 @@ class Job:
     @property
     def runtime(self) -> str:
         """What the workload is linked with: stops in exception handlers and of switched-out tasks need the kernel, and
-        then every stop of the job is made in it."""
-        return "kernel" if KERNEL_MODES & set(self.modes) else "plain"
+        then every stop of the job is made in it; some workloads always run in it."""
+        return "kernel" if KERNEL_MODES & set(self.modes) else workload_by_name(self.workload).runtime
 
     @property
     def title(self) -> str:
@@ -111,8 +108,6 @@ def run_job(job: Job) -> JobResult:
     usable = []
     for unwinder in unwinders:
         reason = unwinder.unsupported(job.arch, subject.rewrite is not None)
-        if unwinder.hardware and job.runtime == "kernel":
-            reason = ONE_HARDWARE_SHADOW
         if reason is None:
             usable.append(unwinder)
         else:
@@ -157,6 +152,8 @@ def unsupported(job: Job) -> str | None:
     if reason := proposal.unsupported(job.arch, job.compiler):
         return reason
     if job.runtime == "kernel" and (proposal.rewrite or proposal.compiler):
+        if workload.runtime == "kernel":
+            return f"{workload.name} runs in the small kernel, which is not rewritten"
         return "the small kernel that the stop modes inject and blocked need is not rewritten; leave those modes out"
     if job.arch not in workload.arches:
         return f"{workload.name} exists on {', '.join(workload.arches)} only"
@@ -187,33 +184,11 @@ def _image_row(job: Job, subject: Subject, outcome: Outcome) -> ImageRow:
 
 def _costs(job: Job, subject: Subject, notes: list[str]) -> list[CostRow]:
     """The counts of an image beside its baseline's: the same program without the proposal."""
-    base_job = replace(job, proposal=subject.proposal.baseline, unwinders=(), stacks=0)
-    theirs, base_text = _baseline(base_job)
-    ours = _count(job, subject)
-    if ours.calls != theirs.calls:
-        differ = f"{ours.calls} calls, {theirs.calls} without the proposal"
-        notes.append(f"{job.title}: {differ}; per-call costs divide by the latter")
-    return [
-        CostRow(
-            arch=job.arch, compiler=job.compiler, workload=job.workload, proposal=job.proposal,
-            baseline=base_job.proposal, calls=theirs.calls, instructions=ours.instructions, loads=ours.loads,
-            stores=ours.stores, text_bytes=subject.text_bytes, base_instructions=theirs.instructions,
-            base_loads=theirs.loads, base_stores=theirs.stores, base_text_bytes=base_text,
-        )
-    ]  # fmt: skip
+    from lab.cost.jobs import measured_cost  # which prepares images as jobs do
 
-
-@lru_cache(maxsize=64)
-def _baseline(job: Job) -> tuple[Counts, int]:
-    """Counts and bytes of code of a baseline: every proposal of the same program asks for them again."""
-    subject = prepare(job, registry.proposal(job.proposal), workload_by_name(job.workload))
-    return _count(job, subject), subject.text_bytes
-
-
-def _count(job: Job, subject: Subject) -> Counts:
-    counts = count(subject.image, subject.rewrite.layout if subject.rewrite else None, job.limits)
-    check_outcome(subject, job, counts.outcome)
-    return counts
+    found = measured_cost(job, subject)
+    notes += [f"{job.title}: {doubt}" for doubt in found.doubts]
+    return [found.row]
 
 
 class _Rows:

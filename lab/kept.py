@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import registry
+from lab.engine.plan import Plan
 from lab.errors import InputError
 from lab.explain import Explanation, Where, explain_stop
 from lab.images.workloads import workload_by_name
@@ -13,6 +14,7 @@ from lab.job import Job, prepare
 from lab.machine.machine import Limits
 from lab.store import Run
 from lab.store.rows import StackRow
+from lab.unwind.api import MODES
 
 SHOWN = 40
 """Stops listed."""
@@ -73,7 +75,10 @@ def explain_kept(run: Run, kept: Kept, unwinders: list[str]) -> Explanation:
         registry.add_file(Path(file))
     limits = Limits(experiment.max_instructions, experiment.max_seconds)
     names = unwinders or experiment.unwinders
-    job = Job(row.arch, row.compiler, row.workload, row.proposal, (), (row.mode,), experiment.size, limits, 0)
+    # All the run's modes: they say whether its images have the small kernel, and which interrupts it took.
+    modes = tuple(experiment.modes) or tuple(MODES)
+    job = Job(row.arch, row.compiler, row.workload, row.proposal, (), modes, experiment.size, limits, 0)
+    interrupts = Plan((), modes, limits, seed=experiment.seed).interrupts
     subject = prepare(job, registry.proposal(row.proposal), workload_by_name(row.workload))
     then = next(
         i.sha256 for i in run.result.images
@@ -81,5 +86,5 @@ def explain_kept(run: Run, kept: Kept, unwinders: list[str]) -> Explanation:
     )  # fmt: skip
     if subject.image.sha256 != then:
         raise InputError(f"run {run.run_id}: {job.title} is another image today; unwindlab rerun {run.run_id} says why")
-    where = Where(row.mode, row.pc, row.location, stop=row.stop)
+    where = Where(row.mode, row.pc, row.location, stop=row.stop, interrupts=interrupts)
     return explain_stop(subject.image, subject.rewrite, [registry.unwinder(name) for name in names], where, limits)

@@ -74,7 +74,7 @@ class NativeProbe(NativeEngine):
     def __init__(
         self, image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None
     ) -> None:
-        super().__init__(image, rewrite, Plan((), plan.modes, plan.limits, 0, plan.model))
+        super().__init__(image, rewrite, Plan((), plan.modes, plan.limits, 0, plan.model, pokes=plan.pokes))
         self.reader = make_reader(self.machine, plan.tables)
         self.pc, self.hit, self.seen = pc, hit, 0
         self.found: Stop | None = None
@@ -122,9 +122,9 @@ Probe = NativeProbe | PlainProbe
 
 
 def probe(image: Image, rewrite: RewriteMap | None, plan: Plan, pc: int, hit: int, *, stop: int | None = None) -> Probe:
-    """A probe that has not run yet, native where the image's code fits the tables and no unwinder wants more than what
-    every machine has."""
-    if plan.modes[0] not in {"boundary", "call"} or any(unwinder.hardware for unwinder in plan.unwinders):
+    """A probe that has not run yet, native where the image's code fits the tables, nothing interrupts it and no
+    unwinder wants more than what every machine has."""
+    if plan.interrupts is not None or any(unwinder.hardware for unwinder in plan.unwinders):
         return PlainProbe(image, rewrite, plan, pc, hit, stop=stop)
     try:
         return NativeProbe(image, rewrite, plan, pc, hit, stop=stop)

@@ -34,7 +34,8 @@ _ADDED: dict[str, Plugin] = {}
 
 @dataclass(frozen=True)
 class Names:
-    """Every name the command line accepts; ``workloads`` as (name, rows of field.md, title)."""
+    """Every name the command line accepts; ``workloads`` as (name, rows of field.md, title); ``variants``
+    are those of ``proposals`` that must be named to be run."""
 
     workloads: tuple[tuple[str, tuple[int, ...], str], ...]
     proposals: tuple[str, ...]
@@ -44,6 +45,12 @@ class Names:
     compilers: tuple[str, ...]
     arches: tuple[str, ...]
     modes: tuple[str, ...]
+    variants: tuple[str, ...] = ()
+
+    @property
+    def default_proposals(self) -> tuple[str, ...]:
+        """What "all proposals" means: all but the variants, which are to be named."""
+        return tuple(name for name in self.proposals if name not in self.variants)
 
 
 def names() -> Names:
@@ -61,6 +68,7 @@ def names() -> Names:
         compilers=compiler_names(),
         arches=tuple(arch.name for arch in ARCHES),
         modes=tuple(MODES),
+        variants=tuple(p.name for p in all_proposals() if p.variant),
     )
 
 

@@ -38,7 +38,7 @@ def expand(experiment: Experiment) -> list[Job]:
         for arch in experiment.arches or known.arches
         for compiler in experiment.compilers or known.compilers
         for workload in experiment.workloads or [name for name, _, _ in known.workloads]
-        for proposal in experiment.proposals or known.proposals
+        for proposal in experiment.proposals or known.default_proposals
     ]
     return list(dict.fromkeys(jobs))
 

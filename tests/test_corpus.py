@@ -11,7 +11,7 @@ from lab.registry import all_unwinders, proposal
 from lab.store.rows import Cell
 from tests.support import ARCH_NAMES
 
-WORKLOADS = tuple(workload.name for workload in all_workloads())
+PAIRS = [pytest.param(w.name, arch, id=f"{w.name}-{arch}") for w in all_workloads() for arch in w.arches]
 FILLED = ("pac-register-use", "pac-memory-check", "xray-memory-check", "xray-parallel-use")
 
 
@@ -24,8 +24,7 @@ def of(result: JobResult, unwinder: str) -> list[Cell]:
     return [cell for cell in result.cells if cell.unwinder == unwinder and cell.unsupported is None]
 
 
-@pytest.mark.parametrize("arch", ARCH_NAMES)
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize(("workload", "arch"), PAIRS)
 def test_oracle_is_exact_and_nothing_crashes_on_the_plain_image(workload: str, arch: str) -> None:
     result = judged(arch, workload, "base", tuple(u.name for u in all_unwinders()))
     oracle = of(result, "oracle")
@@ -36,9 +35,8 @@ def test_oracle_is_exact_and_nothing_crashes_on_the_plain_image(workload: str, a
     assert all(cell.verdicts["refused"] == cell.stops for cell in of(result, "fp-reliable") if cell.mode == "boundary")
 
 
-@pytest.mark.parametrize("arch", ARCH_NAMES)
 @pytest.mark.parametrize("name", FILLED)
-@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize(("workload", "arch"), PAIRS)
 def test_filled_images_keep_their_result_and_their_truth(workload: str, name: str, arch: str) -> None:
     """The rewrite is verified (same result, shadow balance) and the oracle is exact in inserted code as well."""
     if proposal(name).unsupported(arch):
@@ -56,9 +54,11 @@ def test_filled_images_keep_their_result_and_their_truth(workload: str, name: st
 
 
 def test_at_least_half_of_the_workloads_run_code_nobody_here_wrote() -> None:
-    foreign = [workload for workload in all_workloads() if workload.foreign]
-    assert len(WORKLOADS) >= 14
-    assert 2 * len(foreign) >= len(WORKLOADS)
+    """But for those that are there to show a failure, as their headers say."""
+    ordinary = [w for w in all_workloads() if not any(claim.kind == "fails" for claim in w.claims)]
+    foreign = [workload for workload in ordinary if workload.foreign]
+    assert len(ordinary) >= 14
+    assert 2 * len(foreign) >= len(ordinary)
 
 
 @pytest.mark.parametrize("arch", ARCH_NAMES)

@@ -17,7 +17,7 @@ from lab.errors import InputError, ToolchainError
 from lab.images.image import Image
 from lab.images.workloads import all_workloads
 from lab.machine.machine import Limits
-from lab.selftest.cases import Case, Filters, every
+from lab.selftest.cases import Case, Filters, Form, every
 from lab.selftest.differences import differences
 from lab.selftest.results import Part, Status, add_up
 from lab.selftest.suite import ALL, CHECKS, DEFAULT, QUICK, Task, perform, results, run, tasks
@@ -42,6 +42,7 @@ def test_all_compares_the_engines_on_every_image_there_is() -> None:
         for arch in names.arches
         for workload in all_workloads()
         for proposal in registry.all_proposals()
+        if not proposal.variant
         if Case(arch, workload.name, proposal.name).exists
     }
     chosen = {(t.case.arch, t.case.workload, t.case.proposal) for t in tasks(ALL, Filters()) if t.check == "engines"}
@@ -49,11 +50,21 @@ def test_all_compares_the_engines_on_every_image_there_is() -> None:
     assert len(chosen) > 1000
 
 
+def test_all_compares_the_kernel_on_every_workload_of_both_architectures() -> None:
+    cases = [task.case for task in tasks(ALL, Filters()) if task.check == "kernel"]
+    assert {(c.arch, c.workload) for c in cases if c.proposal == "base"} == {
+        (arch, w.name) for arch in ARCH_NAMES for w in all_workloads() if Case(arch, w.name, form=Form.KERNEL).exists
+    }
+    assert {case.form for case in cases} == {Form.KERNEL}
+    quick = [task.case.form for task in tasks(QUICK, Filters()) if task.check == "kernel"]
+    assert quick == [Form.BRIEF] * len(ARCH_NAMES)
+
+
 def test_by_default_stores_are_checked_on_every_workload_and_under_every_proposal() -> None:
     cases = [task.case for task in tasks(DEFAULT, Filters()) if task.check == "stores"]
     assert {case.workload for case in cases} == {name for name, _, _ in registry.names().workloads}
     there = {case.proposal for case in every() if case.exists}
-    assert {case.proposal for case in cases} == there >= {*registry.names().proposals} - {"scs-gcc"}
+    assert {case.proposal for case in cases} == there >= {*registry.names().default_proposals} - {"scs-gcc"}
 
 
 def test_filters_leave_what_they_name() -> None:

@@ -20,8 +20,9 @@ from lab.machine.registers import RegisterBlock
 from lab.registry import all_unwinders
 from lab.selftest import counts as counts_module
 from lab.selftest import registers, suite
-from lab.selftest.cases import Case
+from lab.selftest.cases import Case, Form
 from lab.selftest.suite import CHECKS, Done, Task, perform
+from lab.unwind.api import BLOCKED
 from tests.support import ARCH_NAMES
 
 both = pytest.mark.parametrize("arch", ARCH_NAMES)
@@ -29,13 +30,18 @@ both = pytest.mark.parametrize("arch", ARCH_NAMES)
 
 def problems(check: str, arch: str, workload: str = "longjmp") -> tuple[str, ...]:
     """What one check says of one small image."""
-    return perform(Task(check, Case(arch, workload))).part.problems
+    return perform(Task(check, case_for(check, arch, workload))).part.problems
+
+
+def case_for(check: str, arch: str, workload: str = "longjmp") -> Case:
+    """The cheapest case there is for *check*."""
+    return Case(arch, workload, form=Form.BRIEF if check == "kernel" else Form.PLAIN)
 
 
 @both
 @pytest.mark.parametrize("check", CHECKS)
 def test_without_a_fault_none_is_found(check: str, arch: str) -> None:
-    done = perform(Task(check, Case(arch, "longjmp")))
+    done = perform(Task(check, case_for(check, arch)))
     assert done.part.problems == ()
     assert all(done.part.counts.values())
 
@@ -248,6 +254,31 @@ def test_a_cost_that_is_counted_otherwise_is_found(arch: str, monkeypatch: pytes
     assert "the native counter has loads 7, a plain one " in line
 
 
+# -- kernel -----------------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("memo", [True, False])
+def test_what_is_wrong_at_stops_of_the_kernel_is_found(arch: str, memo: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One blocked stop is judged otherwise; one exception and one switch are not counted."""
+
+    def change(execution: Execution, with_memo: bool) -> Execution:
+        if with_memo is not memo:
+            return execution
+        tallies = list(execution.tallies)
+        at = next(i for i, t in enumerate(tallies) if t.mode == BLOCKED)
+        tallies[at] = replace(tallies[at], judgement=tallies[at].judgement._replace(reason="planted"))
+        taken, switches = execution.injections - 1, execution.switches + 1
+        return replace(execution, tallies=tuple(tallies), injections=taken, switches=switches)
+
+    native_says(monkeypatch, change)
+    found = problems("kernel", arch)
+    name = "native" if memo else "native without memo"
+    assert all(line.startswith(f"{arch} longjmp base: ") and f"{name} has" in line for line in found[:2])
+    assert ["exceptions" in found[0], "switches" in found[1]] == [True, True]
+    assert " blocked: " in found[2] and len(found) == 3
+
+
 # -- any --------------------------------------------------------------------------------------------------
 
 
@@ -257,7 +288,7 @@ def test_a_check_that_fails_itself_has_not_passed(check: str, monkeypatch: pytes
         raise IndexError("planted\nfault")
 
     monkeypatch.setitem(suite.CHECKS, check, broken)
-    done = perform(Task(check, Case("x86_64", "longjmp")))
+    done = perform(Task(check, case_for(check, "x86_64")))
     assert done.part.problems == (f"x86_64 longjmp base: {check}: IndexError: planted fault",)
     (result,) = suite.results([Done(done.task, done.part, 0.0)])
     assert result.status.value == "failed"

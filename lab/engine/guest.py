@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 
+from lab.engine.hardware import HardwareStacks
 from lab.errors import EngineError, InputError
 from lab.machine.machine import Machine
 from lab.machine.memory import Mapping
@@ -19,6 +20,7 @@ class Guest:
         self.machine, image = machine, machine.image
         self.stacks = guest_stacks(image, (machine.stack_low, machine.stack_high))
         self.tasks = tasks_of(image)
+        self.hardware = HardwareStacks(machine, self.stacks)
         self.linking = tuple(stack.kind is StackKind.IRQ for stack in self.stacks)
         self.mappings = tuple(self._mapping(stack) for stack in self.stacks)
         self.owners = {stack.owner: i for i, stack in enumerate(self.stacks) if stack.kind is StackKind.TASK}
@@ -52,7 +54,9 @@ class Guest:
         """Have *reader* take stack number *index* for the one at hand."""
         stack, mapping = self.stacks[index], self.mappings[index]
         low, high = self._shadow(index)
-        facts = {"shadow_base": low, "shadow_limit": high} | self._task_facts(index) | self._irq
+        hw_base, hw_limit = self.hardware.place(index)
+        facts = {"shadow_base": low, "shadow_limit": high, "hw_base": hw_base, "hw_limit": hw_limit}
+        facts |= self._task_facts(index) | self._irq
         reader.enter((stack.low, stack.high), mapping.pages, mapping.start, facts)
 
     def _shadow(self, index: int) -> tuple[int, int]:
@@ -74,11 +78,22 @@ class Guest:
         final = regs + (machine.arch.pt_regs.metadata or 0)
         return {"final_record": final, "task": task, "task_flags": self.tasks.layout.flags, "task_regs": regs}
 
+    def begins_at(self, index: int, old: int) -> int | None:
+        """Where the task of stack number *index*, which SP has come to from stack *old*, begins; None where it is not
+        a switch to a task that has not run."""
+        switch = self.tasks is not None and self.is_task(old) and self.is_task(index)
+        return self._saved(index).pc if switch and self.hardware.mapped and self.hardware.is_new(index) else None
+
     def saved(self, index: int) -> Regs:
-        """What the switch has saved of the task whose stack is number *index*: SP as where it is resumed, LR 0.
+        """What the switch has saved of the task whose stack is number *index*: SP and the hardware's shadow-stack
+        pointer as where it is resumed, LR 0.
 
         EngineError where that is not in memory.
         """
+        regs = self._saved(index)
+        return regs._replace(hssp=self.hardware.parked(index, regs.pc))
+
+    def _saved(self, index: int) -> Regs:
         assert self.tasks is not None
         layout, frame, task = self.tasks.layout, self.tasks.frame, self.stacks[index].owner
         shadow = self.machine.layout

@@ -15,6 +15,7 @@ from lab.layout import RewriteMap
 from lab.machine.calls import CallSites
 from lab.machine.machine import Limits, Machine, Outcome, Process
 from lab.machine.stacks import kernel_stacks
+from lab.metadata.rules import RuleTable
 from lab.metadata.tables import read_tables
 from lab.unwind.api import BLOCKED, CALL, MODES, Unwinder
 from lab.unwind.code_view import CodeView
@@ -42,6 +43,16 @@ class Injection:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Poke:
+    """The host writes *data* at *address* before instruction number *at* (from 0) of the run, and before the stop after
+    a call that was the instruction before it.  Not into code."""
+
+    at: int
+    address: int
+    data: bytes
+
+
 @dataclass(frozen=True)
 class Plan:
     """What one execution measures.
@@ -50,7 +61,8 @@ class Plan:
     for foreign x86-64 images that use one.  The two never share a table.  ``memo``: the native engine may
     take what it knows of a walk's tail from an earlier stop; without it every walk goes to its end.  ``process``:
     how a real program is started; None for a freestanding image.  ``injection``: the interrupts the run takes;
-    ``seed`` chooses among those that are not given.
+    ``seed`` chooses among those that are not given.  ``pokes``: host writes in the run, in order; ``rows``: rule tables
+    that unwinders see in the place of the image's own (lab.mutation).
     """
 
     unwinders: tuple[Unwinder, ...]
@@ -62,6 +74,8 @@ class Plan:
     process: Process | None = None
     injection: Injection | None = None
     seed: int = 0
+    pokes: tuple[Poke, ...] = ()
+    rows: tuple[RuleTable, ...] = ()
 
     @property
     def interrupts(self) -> Injection | None:
@@ -78,9 +92,11 @@ class Plan:
         return machine
 
     @property
-    def tables(self) -> tuple[int, ...]:
-        """The rule tables that some unwinder looks up."""
-        return tuple(sorted({table for unwinder in self.unwinders for table in unwinder.tables}))
+    def tables(self) -> tuple[int | RuleTable, ...]:
+        """The rule tables that some unwinder looks up: by number, or those that stand in for them."""
+        own = {table.kind: table for table in self.rows}
+        wanted = sorted({table for unwinder in self.unwinders for table in unwinder.tables})
+        return tuple(own.get(table, table) for table in wanted)
 
 
 @dataclass(frozen=True)
@@ -110,13 +126,15 @@ def check_modes(plan: Plan) -> None:
         raise EngineError(f"unknown stop mode {', '.join(sorted(unknown))}")
 
 
-def make_reader(machine: Machine, tables: tuple[int, ...] = ()) -> Reader:
-    """The unwinders' view of *machine*, with the rule tables *tables*."""
+def make_reader(machine: Machine, tables: tuple[int | RuleTable, ...] = ()) -> Reader:
+    """The unwinders' view of *machine*, with the rule tables *tables*: those given by number are the image's own."""
     image = machine.image
+    given = {table.kind: table for table in tables if isinstance(table, RuleTable)}
+    own = read_tables(image, [table for table in tables if not isinstance(table, RuleTable)])
     sites = CallSites(image, machine.memory, machine.changeable)
     machine.on_write(lambda _address, _size: sites.forget())
     code = CodeView(
-        tables=read_tables(image, tables),
+        tables=own | given,
         text=tuple((s.address, s.end) for s in image.segments if s.flags & PF_X),
         stacks=kernel_stacks(image, (machine.stack_low, machine.stack_high)),
         hardware=hardware_shadow(machine),
@@ -133,6 +151,20 @@ def make_reader(machine: Machine, tables: tuple[int, ...] = ()) -> Reader:
         code=code,
     )
     return Reader(machine.arch, source, machine.layout)
+
+
+class Pokes:
+    """The host writes of one run that are still to be made."""
+
+    def __init__(self, machine: Machine, pokes: Sequence[Poke]) -> None:
+        self._machine, self._due = machine, sorted(pokes, key=lambda poke: poke.at, reverse=True)
+
+    def before(self, instructions: int) -> int | None:
+        """Make those that are due before instruction number *instructions*; how many instructions later the next is."""
+        while self._due and self._due[-1].at <= instructions:
+            poke = self._due.pop()
+            self._machine.write(poke.address, poke.data)
+        return self._due[-1].at - instructions if self._due else None
 
 
 def shadow_pointer(machine: Machine, register: int) -> int:

@@ -22,6 +22,7 @@ from lab.engine.plan import (
     RED_ZONE,
     Execution,
     Plan,
+    Pokes,
     check_modes,
     covered_by,
     make_reader,
@@ -58,7 +59,7 @@ class ReferenceEngine:
         self._truths = GuestTruth(self.guest.linking, self.coverage.body)
         self.truth = self._truths.now
         self.reader = make_reader(self.machine, plan.tables)
-        self.hardware = HardwareShadow(self.machine)
+        self.hardware = HardwareShadow(self.machine, self.guest.hardware)
         self.guest.show(self.reader, 0)
         self.recorder = Recorder(plan.stacks, self.machine.registers, self.machine.memory.load)
         arch = image.arch
@@ -74,6 +75,7 @@ class ReferenceEngine:
         self.switches = Switches(self.guest)
         self.injector = injector_of(plan, self.guest)
         self._watched = self._watch()
+        self._pokes = Pokes(self.machine, plan.pokes) if plan.pokes else None
 
     def _watch(self) -> dict[int, Callable[[Regs], None]]:
         """What else is done before the instructions at some pcs, after the stops there."""
@@ -119,12 +121,14 @@ class ReferenceEngine:
 
     def _instruction(self, pc: int) -> bool:
         """True where an exception is taken instead."""
+        if self._pokes is not None:
+            self._pokes.before(self._instructions)
         sp, fp, lr, ssp = self._file.read()
+        if not self._low <= sp <= self._high:
+            self._enter(self.guest.holding(sp), sp, pc)
         self.hardware.before(pc)
         hssp = self.hardware.pointer
         regs = Regs(pc, sp, fp, lr if self._has_lr else 0, ssp if self._has_ssp else 0, hssp)
-        if not self._low <= sp <= self._high:
-            self._enter(self.guest.holding(sp), sp, pc)
         truth = self.truth
         pending = truth.pending
         if pending is not None and not pending.taken:
@@ -153,6 +157,7 @@ class ReferenceEngine:
         if index is None:
             raise InputError(sp_left_text(self.image, sp, pc))
         self.switches.enter(self._on, index)
+        self.hardware.enter(index, self.guest.begins_at(index, self._on))
         self._truths.enter(index)
         self.truth, self._on = self._truths.now, index
         self._show(index)
@@ -167,6 +172,8 @@ class ReferenceEngine:
         ssp = self._file.read()[3] if self._has_ssp else 0
         begin = self.truth.call if self.machine.exceptions is None else self.truth.take
         begin(ra, sp, shadow_pointer(self.machine, ssp))
+        if self.machine.exceptions is not None:
+            self.hardware.taken(ra)
 
     def _interrupted(self, injector: Injector, regs: Regs) -> bool:
         """Whether an exception has been taken before the instruction at hand, whose activation begins with it."""

@@ -103,6 +103,8 @@ def _merged(
         tuple(sorted(stacks, key=lambda k: (k.mode, k.unwinder, k.stop))),
         tuple(engines),
         tuple(dict.fromkeys((*notes, *(note for _, execution in executions for note in execution.notes)))),
+        first.injections,
+        first.switches,
     )
 
 

@@ -58,9 +58,6 @@ class Switches:
         return int(self._from is not None)
 
 
-ONE_HARDWARE_SHADOW = "the hardware's shadow stack is modelled for guests with one stack only; leave it out"
-
-
 class Counted(Protocol):
     """What an engine knows of the stops that are neither boundary's nor call's."""
 
@@ -85,9 +82,6 @@ def injector_of(plan: Plan, guest: Guest) -> Injector | None:
     if "blocked" in plan.modes and guest.tasks is None:
         mend = "link it with the kernel runtime, or leave the stop mode blocked out"
         raise InputError(f"{guest.machine.image.path}: it has no tasks; {mend}")
-    hardware = [unwinder.name for unwinder in plan.unwinders if unwinder.hardware]
-    if hardware and len(guest.stacks) > 1:
-        raise InputError(f"{guest.machine.image.path}: {hardware[0]}: {ONE_HARDWARE_SHADOW}")
     interrupts = plan.interrupts
     if interrupts is None or ("inject" not in plan.modes and guest.machine.exceptions is None):
         return None

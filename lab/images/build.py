@@ -20,15 +20,13 @@ from lab.arch import Arch
 from lab.errors import InputError, UnsupportedError
 from lab.images.cache import cache_folder, cached, key_of
 from lab.images.toolchain import Compiler, find_compiler, musl_includes, musl_root
-from lab.images.workloads import CORPUS, SIZES, Workload
+from lab.images.workloads import CORPUS, RUNTIMES, SIZES, Workload
 
 SCHEMA = "1"
 """Part of every key: raise it when the meaning of a key's other parts changes."""
 
 RUNTIME = CORPUS / "runtime"
 KERNEL = RUNTIME / "kernel"
-RUNTIMES = ("plain", "kernel")
-"""What a workload is linked with: a start stub, or a small kernel in which its main is a task (docs/kernel.md)."""
 # fmt: off
 BASE_FLAGS = (
     "-O2", "-std=gnu11", "-w", "-ffreestanding", "-nostdinc", "-D_XOPEN_SOURCE=700",
@@ -79,17 +77,19 @@ def build(
     size: str = "small",
     compiler: Compiler | None = None,
     *,
-    runtime: str = "plain",
+    runtime: str = "",
 ) -> Path:
     """The ELF image of *workload* for *arch*, from the cache or built now.
 
     *flags* are a design's compiler flags; they apply to all C code, musl's and the runtime's included.  *size* is
-    "small" or "large", *runtime* one of RUNTIMES.  UnsupportedError (exit 2) if the workload is not for *arch*;
+    "small" or "large", *runtime* one of RUNTIMES, "" for what the workload's
+    header says.  UnsupportedError (exit 2) if the workload is not for *arch*;
     InputError for an unknown size or runtime, or a source that is not there; ToolchainError (exit 3) if compiler or
     linker is missing or fails.
     """
     if size not in SIZES:
         raise InputError(f"unknown input size '{size}'; known: {', '.join(SIZES)}")
+    runtime = runtime or workload.runtime
     if runtime not in RUNTIMES:
         raise InputError(f"unknown runtime '{runtime}'; known: {', '.join(RUNTIMES)}")
     if arch.name not in workload.arches:
@@ -137,7 +137,8 @@ class _Shop:
             return [self._object(RUNTIME / f"start_{self.arch.name}.S", ())]
         flags = (*base_flags(self.compiler, self.arch), *INTEGER_FLAGS, *self.design)
         sources = [self._object(KERNEL / name, flags) for name in _KERNEL_C]
-        patchable = ("-DLAB_PATCHABLE",) if any(flag.startswith("-mbranch-protection") for flag in flags) else ()
+        signed = any(flag.startswith("-mbranch-protection") and flag != "-mbranch-protection=bti" for flag in flags)
+        patchable = ("-DLAB_PATCHABLE",) if signed else ()
         return [*sources, self._object(KERNEL / f"entry_{self.arch.name}.S", patchable)]
 
     def size(self, size: str) -> Path:

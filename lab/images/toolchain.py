@@ -6,7 +6,8 @@ change an image.  ``zig cc`` is not used: it rewrites -O levels and rejects some
 
 gcc is the second compiler: the one of the system, for the architectures it has one for.  It compiles; LLD of the
 wheel links what it made, and the headers are musl's of the wheel.  Nothing needs it: where it is not installed,
-what asks for it is unsupported.  A third compiler is one more entry in ``_FINDERS``.
+what asks for it is unsupported.  The same goes for further clangs of the system, ``clang-NN`` on the PATH, each under
+its own name.  Another compiler is one more entry in ``_FINDERS``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,6 +28,8 @@ from lab.errors import InputError, ToolchainError
 
 WHEEL = "ziglang"
 TIMEOUT_S = 300
+CLANGS = tuple(f"clang-{major}" for major in range(16, 22))
+"""Further clangs that are looked for, under the names of Debian's packages."""
 GCC_VERSION = r"(?m)^\S*gcc.* (\d+\.\d+\.\d+)"
 _REINSTALL = f"reinstall it: pip install --force-reinstall {WHEEL}"
 
@@ -164,6 +167,22 @@ def _find_gcc() -> Compiler:
     )
 
 
+@cache
+def _find_other_clang(name: str) -> Compiler:
+    """The system's clang of one major version, under the name of its package.  It compiles; the wheel's LLD links."""
+    clang = find_compiler()
+    place = shutil.which(name)
+    command = {arch.name: (place, f"--target={arch.triple}") for arch in ARCHES} if place else {}
+    return replace(
+        clang,
+        name=name,
+        version=_version((place,), r"clang version (\S+)") if place else "absent",
+        package=f"the system's, linked by {clang.package}",
+        command=MappingProxyType(command),
+        absent=f"looked for {name}; on Debian install {name}",
+    )
+
+
 def _native_gcc(arch: Arch) -> str | None:
     """Where ``gcc`` is, if it compiles for *arch*."""
     place = shutil.which("gcc")
@@ -172,7 +191,9 @@ def _native_gcc(arch: Arch) -> str | None:
     return place if _run((place, "-dumpmachine"), Path.cwd(), what="gcc").startswith(f"{arch.name}-") else None
 
 
-_FINDERS: Mapping[str, Callable[[], Compiler]] = MappingProxyType({"clang": _find_clang, "gcc": _find_gcc})
+_FINDERS: Mapping[str, Callable[[], Compiler]] = MappingProxyType(
+    {"clang": _find_clang, "gcc": _find_gcc, **{name: partial(_find_other_clang, name) for name in CLANGS}}
+)
 
 
 def _version(command: Sequence[str], pattern: str) -> str:

@@ -20,7 +20,9 @@ for.  ``musl`` are sources linked in (of their symbols, only what is needed); ``
 program itself #includes to reach static functions: both are part of the cache key.  ``flags`` are further
 compiler flags, ``arches`` restricts the architectures, ``compilers`` the compilers (``gcc/aarch64``: gcc for that
 architecture only), ``float`` allows floating-point registers (the default
-is general registers only, as kernels are built).  ``expect`` is the result the program prints per input size,
+is general registers only, as kernels are built).  ``runtime: kernel`` says that the program always runs in the small
+kernel.  ``fails``, ``refuses`` and ``survives`` say what designs make of it (lab.images.claims; entries are separated
+by ``;``).  ``expect`` is the result the program prints per input size,
 the same on every architecture.
 """
 
@@ -30,12 +32,13 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from lab.arch import ARCHES
 from lab.errors import InputError
+from lab.images.claims import KINDS, Claim, parse
 from lab.images.toolchain import compiler_names
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -43,7 +46,10 @@ SIZES = ("small", "large")
 ROWS = range(1, 50)
 """Numbers of the field table's rows."""
 
-_KEYS = ("title", "rows", "flags", "arches", "compilers", "float", "musl", "musl-include", "expect")
+RUNTIMES = ("plain", "kernel")
+"""What a workload is linked with: a start stub, or a small kernel in which its main is a task (docs/kernel.md)."""
+
+_KEYS = ("title", "rows", "flags", "arches", "compilers", "float", "musl", "musl-include", "runtime", *KINDS, "expect")
 _REQUIRED = ("title", "rows", "expect")
 _SUFFIXES = (".c", ".S")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -56,7 +62,8 @@ _MAX_HEADER_LINES = 40
 @dataclass(frozen=True)
 class Workload:
     """One program.  ``expect`` maps a size to the 64-bit result the program prints; ``musl`` and
-    ``musl_included`` are paths below musl's ``src``."""
+    ``musl_included`` are paths below musl's ``src``.  ``runtime`` is what it is linked with where nothing else is
+    asked for; ``claims`` what its header says about designs, in the order fails, refuses, survives."""
 
     name: str
     path: Path
@@ -69,6 +76,8 @@ class Workload:
     musl_included: tuple[str, ...]
     expect: Mapping[str, int]
     compilers: tuple[str, ...] = ()
+    runtime: str = "plain"
+    claims: tuple[Claim, ...] = ()
 
     @property
     def foreign(self) -> bool:
@@ -142,6 +151,8 @@ class _Header:
             musl_included=self._sources("musl-include"),
             expect=self._expect(),
             compilers=self._compilers(),
+            runtime=self._runtime(),
+            claims=self._claims(),
         )
 
     def _read(self) -> None:
@@ -227,6 +238,23 @@ class _Header:
         if value not in {"yes", "no"}:
             raise self._error(number, "'float' is yes or no")
         return value == "yes"
+
+    def _runtime(self) -> str:
+        number, value = self.values.get("runtime", (0, "plain"))
+        if value not in RUNTIMES:
+            raise self._error(number, f"'runtime' is one of: {' '.join(RUNTIMES)}")
+        return value
+
+    def _claims(self) -> tuple[Claim, ...]:
+        found: list[Claim] = []
+        arches = self._arches()
+        for kind in (kind for kind in KINDS if kind in self.values):
+            number, text = self.values[kind]
+            for claim in parse(kind, text, arches, partial(self._error, number)):
+                if claim in found:
+                    raise self._error(number, f"'{claim.text(arches)}' is said twice")
+                found.append(claim)
+        return tuple(found)
 
     def _sources(self, key: str) -> tuple[str, ...]:
         number, words = self._words(key)

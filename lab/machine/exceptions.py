@@ -96,6 +96,11 @@ class Exceptions:
         """Whether interrupts are masked now."""
         return bool(self._get("flags") & _DAIF_I) if self._arm else not self._get("flags") & _IF
 
+    @property
+    def saved_state(self) -> int:
+        """What the processor has saved of its state at the last exception: SPSR_EL1, or CS."""
+        return int(self._cpu.cpr_read(3, 0, 4, 0, 0) if self._arm else self._cpu.reg_read(x86_const.UC_X86_REG_CS))
+
     def interrupt(self, source: int) -> int:
         """Take an interrupt from *source* before the instruction at hand; the address of the vector.
 

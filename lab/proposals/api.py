@@ -29,6 +29,8 @@ class Proposal:
 
     ``compiler``: the one whose own shadow stack this is.  It is always built with that one, and its layout is
     read from the code (rewriters.compiled).
+
+    ``variant``: another's flags varied; "all proposals" leaves it out, and it is to be named.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Proposal:
     baseline: str = "base"
     compiler: str = ""
     lacking: Mapping[str, str] = field(default_factory=dict)
+    variant: bool = False
 
     def compiler_flags(self, arch: str) -> tuple[str, ...]:
         """The flags for *arch*."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
+from dataclasses import dataclass, replace
+=======
+import enum
 from dataclasses import dataclass
+>>>>>>> modes
 
 from lab import registry
+from lab.engine.plan import KERNEL_MODES
 from lab.errors import InputError, LabError
 from lab.images.workloads import workload_by_name
 from lab.job import Job, Subject, check_outcome, prepare, unsupported
@@ -17,6 +23,14 @@ SMALL = ("longjmp", "deep")
 """Workloads of some 2,000 instructions; setjmp and recursion."""
 
 
+class Form(enum.IntEnum):
+    """What the workload is linked with, and how much of it is compared by a check that has to choose."""
+
+    PLAIN = 0
+    KERNEL = 1  # the small kernel: main is one of its tasks
+    BRIEF = 2  # the same; at few places
+
+
 @dataclass(frozen=True, order=True)
 class Case:
     """One image: a workload's small input under a proposal."""
@@ -24,6 +38,7 @@ class Case:
     arch: str
     workload: str
     proposal: str = "base"
+    form: Form = Form.PLAIN
 
     @property
     def title(self) -> str:
@@ -49,7 +64,8 @@ class Case:
     @property
     def _job(self) -> Job:
         compiler = registry.proposal(self.proposal).compiler or "clang"
-        return Job(self.arch, compiler, self.workload, self.proposal, (), (), "small", LIMITS, 0)
+        modes = tuple(KERNEL_MODES) if self.form else ()
+        return Job(self.arch, compiler, self.workload, self.proposal, (), modes, "small", LIMITS, 0)
 
 
 @dataclass(frozen=True)
@@ -61,7 +77,9 @@ class Filters:
     proposals: tuple[str, ...] = ()
 
     def choose(self, cases: list[Case]) -> list[Case]:
-        """The *cases* wanted that exist, each once."""
+        """The *cases* wanted that exist, each once; variants (Proposal.variant) that are named, wherever base is."""
+        named = [name for name in self.proposals if name in registry.names().variants]
+        cases = [*cases, *(replace(case, proposal=name) for case in cases if case.proposal == "base" for name in named)]
         wanted = [
             case
             for case in dict.fromkeys(cases)
@@ -73,24 +91,24 @@ class Filters:
 
 
 def every() -> list[Case]:
-    """Every workload under every proposal on every architecture, by workload; some do not exist."""
+    """Every workload under every proposal but the variants on every architecture, by workload; some do not exist."""
     names = registry.names()
     return [
         Case(arch, workload, proposal)
         for workload, _, _ in names.workloads
         for arch in names.arches
-        for proposal in names.proposals
+        for proposal in names.default_proposals
     ]
 
 
-def of(workloads: tuple[str, ...], proposals: tuple[str, ...]) -> list[Case]:
+def of(workloads: tuple[str, ...], proposals: tuple[str, ...], form: Form = Form.PLAIN) -> list[Case]:
     """These, on every architecture."""
-    return [Case(arch, w, p) for w in workloads for arch in registry.names().arches for p in proposals]
+    return [Case(arch, w, p, form) for w in workloads for arch in registry.names().arches for p in proposals]
 
 
-def all_workloads(proposal: str = "base") -> list[Case]:
+def all_workloads(proposal: str = "base", form: Form = Form.PLAIN) -> list[Case]:
     """Every workload under one proposal."""
-    return of(tuple(name for name, _, _ in registry.names().workloads), (proposal,))
+    return of(tuple(name for name, _, _ in registry.names().workloads), (proposal,), form)
 
 
 def nothing_left(filters: Filters) -> InputError:

@@ -26,7 +26,7 @@ def engines(case: Case, subject: Subject) -> Part:
     hide that another, or a feature, was not asked again.  ``stops`` are those of all modes in one execution,
     ``verdicts`` one per stop and unwinder.
     """
-    chosen, notes = _unwinders(case.arch, shadow=subject.rewrite is not None)
+    chosen, notes = unwinders_for(case.arch, shadow=subject.rewrite is not None)
     plan = Plan(chosen, ("boundary", "call"), LIMITS, STACKS)
     reference = execute(subject.image, subject.rewrite, plan, REFERENCE)
     problems = case.wrong_result(subject, reference.outcome)
@@ -39,7 +39,7 @@ def engines(case: Case, subject: Subject) -> Part:
         ]
         oracle = only(reference, plan, part)
         problems += differences(subject.image, part.unwinders, (name, execution), (REFERENCE, oracle))
-    stops = _stops(reference)
+    stops = all_stops(reference)
     return Part({"stops": stops, "verdicts": stops * len(chosen)}, tuple(f"{case.title}: {p}" for p in problems), notes)
 
 
@@ -72,14 +72,14 @@ def only(execution: Execution, plan: Plan, part: Plan) -> Execution:
     )
 
 
-def _stops(execution: Execution) -> int:
+def all_stops(execution: Execution) -> int:
     """Stops of all modes: what the tallies of one unwinder add up to."""
     return sum(tally.stops for tally in execution.tallies if tally.unwinder == 0)
 
 
 @cache
-def _unwinders(arch: str, *, shadow: bool) -> tuple[tuple[Unwinder, ...], tuple[str, ...]]:
-    """The unwinders that apply, and a note for each that has no native form to compare."""
+def unwinders_for(arch: str, *, shadow: bool) -> tuple[tuple[Unwinder, ...], tuple[str, ...]]:
+    """The unwinders that apply to such images, and a note for each that has no native form to compare."""
     usable = [u for u in registry.all_unwinders() if u.unsupported(arch, shadow) is None]
     reasons = {unwinder.name: not_native(unwinder) for unwinder in usable}
     notes = tuple(f"{name} is not compared: no native form: {reason}" for name, reason in reasons.items() if reason)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from lab import registry
 from lab.errors import LabError
 from lab.job import Subject
-from lab.selftest.cases import SMALL, Case, Filters, all_workloads, every, nothing_left, of
+from lab.selftest.cases import SMALL, Case, Filters, Form, all_workloads, every, nothing_left, of
 from lab.selftest.counts import counts
 from lab.selftest.engines import engines
+from lab.selftest.kernel import kernel
 from lab.selftest.memory import memory
 from lab.selftest.registers import registers
 from lab.selftest.results import Part, Result, add_up
@@ -25,6 +26,7 @@ CHECKS: dict[str, Callable[[Case, Subject], Part]] = {
     "memory": memory,
     "engines": engines,
     "counts": counts,
+    "kernel": kernel,
 }
 """In the order in which they are reported."""
 
@@ -76,10 +78,11 @@ def _plan(level: str) -> dict[str, list[Case]]:
             "memory": one,
             "engines": of(SMALL[:1], ("xray-memory-check",)),
             "counts": small,
+            "kernel": of(SMALL[:1], ("base",), Form.BRIEF),
         }
     if level == ALL:
-        return dict.fromkeys(CHECKS, every())
-    writing = [*all_workloads(), *of(_STORING, registry.names().proposals)]
+        return dict.fromkeys(CHECKS, every()) | {"kernel": all_workloads(form=Form.KERNEL)}
+    writing = [*all_workloads(), *of(_STORING, registry.names().default_proposals)]
     some = of(_SOME, _SHADOWED)
     return {
         "stores": writing,
@@ -87,6 +90,7 @@ def _plan(level: str) -> dict[str, list[Case]]:
         "memory": writing,
         "engines": some,
         "counts": some,
+        "kernel": of(_SOME, ("base",), Form.BRIEF),
     }
 
 

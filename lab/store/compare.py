@@ -53,7 +53,8 @@ def _fields(old: dict[Any, Any], new: dict[Any, Any], kind: str = "") -> list[Di
             continue
         for item in dataclasses.fields(old[key]):
             before, after = getattr(old[key], item.name), getattr(new[key], item.name)
-            if before != after and item.name not in NOT_A_COUNT:
+            unkept = bool(kind) and before is None  # a column of costs that the older run did not have
+            if before != after and item.name not in NOT_A_COUNT and not unkept:
                 found.append(Difference(where, item.name, _short(before, after), _short(after, before)))
     return found
 

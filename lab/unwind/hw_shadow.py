@@ -2,7 +2,9 @@
 
 Equation, from the hardware's shadow-stack pointer p (which points at the newest entry) up to the limit::
 
-    (ra, p) = ([p], p + 8)
+    (ra, p) = ([p], p + 8)                a call's return address
+    (ra, p) = ([p + 8], p + 32)           [p] is 9: an Arm exception return record {9, ELR, SPSR, LR}
+    (ra, p) = ([p + 8], [p])              [p] lies on this shadow stack above p: an x86 frame {old SSP, LIP, CS}
 
 A call pushes and a return pops in one instruction, so there is no moment at which the return address of the innermost
 function is not on it; leaves push like all others.
@@ -14,6 +16,8 @@ Documentation/arch/x86/shstk.rst.  The engine models the hardware (``lab.engine.
 from __future__ import annotations
 
 from lab.unwind.api import END, FRAME, Cursor, Mem, Reason, Regs, StepResult, Unwinder, load64
+
+GCS_RECORD = 9
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
@@ -28,7 +32,12 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
         return END, 0, cursor
     if p < mem.hw_base or p > mem.hw_limit or p & 7:
         return Reason.SHADOW_BOUNDS, 0, cursor
-    return FRAME, load64(mem, p), (p + 8,)
+    first = load64(mem, p)
+    if first == GCS_RECORD:
+        return FRAME, load64(mem, p + 8), (p + 32,)
+    if p + 24 <= first <= mem.hw_limit:
+        return FRAME, load64(mem, p + 8), (first,)
+    return FRAME, first, (p + 8,)
 
 
 UNWINDER = Unwinder(

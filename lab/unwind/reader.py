@@ -51,7 +51,7 @@ class Source:
 
 
 OF_THE_STACK = (
-    *("shadow_base", "shadow_limit", "task", "task_flags", "task_regs"),
+    *("shadow_base", "shadow_limit", "hw_base", "hw_limit", "task", "task_flags", "task_regs"),
     *("irq_low", "irq_high", "irq_shadow_low", "irq_shadow_high"),
 )
 """Facts that change with the stack at hand, beside its bounds and ``final_record``."""

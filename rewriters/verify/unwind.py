@@ -261,6 +261,8 @@ class _Follower:
         way = self.ways.follow(unit.start)
         if isinstance(way.to, int):
             yield way.to
+            if self.pair.map.mode == "pac":  # the filled instruction itself: its row may change behind it
+                yield way.to - 4
         elif way.at in self.ways.returns:
             yield self.ways.returns[way.at]
         before = self.pair.places.before(unit.start)

@@ -28,8 +28,7 @@ WORKLOADS = ("early", "longjmp")
 
 
 def usable(arch: str, *more: Unwinder) -> list[Unwinder]:
-    found = [u for u in (*all_unwinders(), *more) if u.unsupported(arch, has_shadow=False) is None]
-    return [u for u in found if not u.hardware]
+    return [u for u in (*all_unwinders(), *more) if u.unsupported(arch, has_shadow=False) is None]
 
 
 def stops(execution: Execution, mode: int) -> int:
@@ -196,14 +195,6 @@ def test_a_job_with_such_a_mode_is_linked_with_the_kernel_and_says_what_it_canno
     assert "handler" in result.cells[0].by_region and any(row.interrupted for row in result.verdicts)
     refused = run_job(Job("x86_64", "clang", "early", "xray-memory-use", ("fp",), ("inject",), "small", Limits(), 1))
     assert [c.unsupported for c in refused.cells if c.stops == 0 and "leave those modes out" in str(c.unsupported)]
-
-
-@pytest.mark.parametrize("engine", [ReferenceEngine, NativeEngine])
-def test_the_hardware_shadow_stack_is_refused_on_several_stacks(
-    engine: type[ReferenceEngine] | type[NativeEngine],
-) -> None:
-    with pytest.raises(InputError, match=r"hw-shadow: .* one stack only"):
-        engine(kernel_image("x86_64", "early"), None, plan(unwinder("hw-shadow"), modes=("blocked",)))
 
 
 @pytest.mark.parametrize("arch", ARCH_NAMES)

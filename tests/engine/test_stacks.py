@@ -19,7 +19,7 @@ MODES = ("boundary", "call", "blocked")
 @pytest.mark.parametrize("arch", ARCH_NAMES)
 def test_both_engines_agree_on_two_tasks(arch: str) -> None:
     image = coroutines(arch)
-    unwinders = [u for u in all_unwinders() if u.unsupported(arch, has_shadow=False) is None and not u.hardware]
+    unwinders = [u for u in all_unwinders() if u.unsupported(arch, has_shadow=False) is None]
     execution = assert_agree(case(image, [*unwinders, *DESIGNS], MODES, stacks=100))
     assert execution.switches == 8
     by_mode = Counter({t.mode: 0 for t in execution.tallies})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lab.arch import ARCHES
 from lab.errors import InputError
+from lab.images.claims import Claim
 from lab.images.workloads import CORPUS, ROWS, all_workloads, read_workload, workload_by_name, workloads_in
 
 EXPECT = "small 0x00000000000000ff large 0x0123456789abcdef"
@@ -67,6 +68,7 @@ def test_a_short_header_has_defaults(tmp_path: Path) -> None:
     workload = read_workload(written(tmp_path, header(**GOOD)))
     assert workload.arches == tuple(a.name for a in ARCHES)
     assert (workload.flags, workload.musl, workload.floating, workload.foreign) == ((), (), False, False)
+    assert (workload.runtime, workload.claims) == ("plain", ())
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,17 @@ def test_a_short_header_has_defaults(tmp_path: Path) -> None:
         (header(**GOOD, arches="riscv64"), 5, "are of: aarch64 x86_64"),
         (header(**GOOD, compilers="clang tcc"), 5, "are of: clang gcc"),
         (header(**GOOD, float="maybe"), 5, "yes or no"),
+        (header(**GOOD, runtime="unikernel"), 5, "'runtime' is one of: plain kernel"),
+        (header(**GOOD, fails="fp"), 5, "'fails' entry 'fp': write UNWINDER MODE [at FUNCTION]"),
+        (header(**GOOD, fails="fp call;"), 5, "'fails' entry '': write UNW"),
+        (header(**GOOD, fails="fp call at"), 5, "'fp call at': write"),
+        (header(**GOOD, fails="FP call"), 5, "'FP' is not an unwinder's name"),
+        (header(**GOOD, refuses="fp calls"), 5, "unknown stop mode 'calls'; known: boundary, call"),
+        (header(**GOOD, survives="fp call in main"), 5, "'in' where one of at, on, with may stand"),
+        (header(**GOOD, survives="fp call at a at b"), 5, "'at' twice"),
+        (header(**GOOD, survives="fp call at 9x"), 5, "'9x' is no name"),
+        (header(**GOOD, arches="aarch64", fails="fp call on x86_64"), 6, "not for 'x86_64'; 'on' is one of: aarch64"),
+        (header(**GOOD, fails="fp call; fp call"), 5, "'fails: fp call' is said twice"),
         (header(**GOOD, musl="/etc/passwd.c"), 5, "below musl's src"),
         (header(**GOOD, musl="../../secret.c"), 5, "below musl's src"),
         (header(**GOOD, musl="regex/tre.h"), 5, "below musl's src"),
@@ -101,6 +114,28 @@ def test_a_mistake_names_its_line(tmp_path: Path, text: str, line: int, reason: 
     found = complaint(written(tmp_path, text))
     assert found.startswith(f":{line}: ")
     assert reason in found
+
+
+def test_claims_and_the_runtime(tmp_path: Path) -> None:
+    text = header(
+        **GOOD,
+        runtime="kernel",
+        survives="dwarf inject",
+        fails="fp+irq-flag inject at f.part.0 on aarch64 with base-O0;\n *        fp call with pac",
+    )
+    workload = read_workload(written(tmp_path, text))
+    both = tuple(a.name for a in ARCHES)
+    assert workload.runtime == "kernel"
+    assert workload.claims == (
+        Claim("fails", "fp+irq-flag", "inject", "f.part.0", ("aarch64",), "base-O0"),
+        Claim("fails", "fp", "call", "", both, "pac"),
+        Claim("survives", "dwarf", "inject", "", both, "base"),
+    )
+    assert [claim.text(both) for claim in workload.claims] == [
+        "fails: fp+irq-flag inject at f.part.0 on aarch64 with base-O0",
+        "fails: fp call with pac",
+        "survives: dwarf inject",
+    ]
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

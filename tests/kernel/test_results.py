@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from lab import job as job_module
+from lab.arch import arch_by_name
 from lab.errors import EngineError, InputError
 from lab.images.build import build
 from lab.images.image import load_image
 from lab.images.workloads import workload_by_name
+from lab.job import Job
 from lab.machine.exceptions import DEVICE, TIMER
-from lab.machine.machine import Machine
+from lab.machine.machine import Limits, Machine
 from tests.kernel.running import Run, kernel_image, plain_image
 from tests.support import ARCH_NAMES
 
@@ -78,3 +83,15 @@ def test_an_unknown_runtime_is_refused() -> None:
     tree = workload_by_name("tree")
     with pytest.raises(InputError, match="unknown runtime 'unikernel'; known: plain, kernel"):
         build(tree, kernel_image("aarch64", "tree").arch, runtime="unikernel")
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_a_header_may_ask_for_the_kernel(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asks = replace(workload_by_name("deep"), runtime="kernel")
+    assert build(asks, arch_by_name(arch)) == build(workload_by_name("deep"), arch_by_name(arch), runtime="kernel")
+    assert build(asks, arch_by_name(arch), runtime="plain") == build(workload_by_name("deep"), arch_by_name(arch))
+    monkeypatch.setattr(job_module, "workload_by_name", lambda _: asks)
+    job = Job(arch, "clang", "deep", "base", (), ("call",), "small", Limits(), 0)
+    assert job.runtime == "kernel"
+    refused = job_module.unsupported(replace(job, proposal="xray-memory-use"))
+    assert refused == "deep runs in the small kernel, which is not rewritten"

@@ -20,6 +20,16 @@ KNOWN = {
     "asmleaf": ("length_bare", "length_odd"),  # no CFI, or a CFA register that no rule can hold
     "longjmp": ("longjmp",),  # between the restored SP and the jump the old frame's rows do not fit
     "smash": ("work", "smash", "victim"),  # the frames themselves are overwritten
+    "brokenchain": ("work", "cut", "closed", "looped"),  # so are the saved frame pointers
+    "fpclobber": ("tick", "busy", "number", "borrowed"),  # assembly changes the FP that the CFA is based on
+    "pushpop": ("tick", "pushed"),  # assembly moves the SP that the CFA is based on
+    "dynamicframe": ("with_room", "tick", "work"),  # the same, by an amount that no row can say
+    "stackswitch": ("by_sp", "by_nothing", "tick", "work"),  # the same, or no CFI at all
+    "frameless": ("without_cfi", "tick", "work"),  # no CFI
+    "wrongcfi": ("helper", "tick", "work"),  # CFI written by hand, wrongly
+    "deadslot": ("dead",),  # the return address is said to be below SP
+    "nextrow": ("next",),  # the CFI begins with the frame
+    "hoistedadd": ("pair",),  # clang's CFA is wrong at two instructions
 }
 """Workload -> functions in which DWARF is not exact, and why."""
 BELOW_SP = {"asmcall": ("tick", "counted")}

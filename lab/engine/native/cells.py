@@ -156,7 +156,7 @@ class S(enum.IntEnum):
     # -- the hardware's shadow stack
     HSSP = enum.auto()
     HW_HOST = enum.auto()  # host address minus guest address
-    RETURNING = enum.auto()  # the last instruction was a return
+    RETURNING = enum.auto()  # the last instruction was a return, or EXCEPTION_RETURN
     HW_FAULTS = enum.auto()
 
 
@@ -233,6 +233,7 @@ NODE_WORDS = 4  # code, first child, next sibling, parent
 KNOWN = 0x80
 WATCHED = 1 << 16  # in Place.CODE: Python is asked for a stop of its own after those at the instruction
 CALLED, TAKEN = 1, 2  # in S.PENDING: an instruction's call (or a signal's), or an exception
+EXCEPTION_RETURN = 2  # in S.RETURNING, where a procedure's return is 1
 INTERRUPTED, EXCEPTION = 2, 4  # in Truth.IS_FIRST: an exception lies from here outwards; this is one
 GROUP_BITS = 21  # in Span.GROUP: WHERE, its offset and RULES, from bit 0; the .eh_frame row; NAMED and RUNNING
 FEATURE_CHANGES = Changed.FP | Changed.SP | Changed.SSP | Changed.TRUTH | Changed.MEMORY | Changed.CFI

@@ -94,10 +94,12 @@ class NativeEngine:
             Event.UNKNOWN_STATUS: self._unknown_status,
             Event.AUDIT: self._audit,
             Event.IMBALANCE: self._imbalance,
+            Event.RETURNED: lambda pc, _b: self.asides.returned(pc),
             Event.CALL_SITE: lambda a, _b: self.state.found_site(a, self.reader.after_call(a)),
         }
         machine.on_write(self._host_wrote)
         machine.on_delivery(self.state.delivered)
+        machine.on_delivery(self.asides.delivered)
 
     def _set_plan(self, *, balance: bool) -> None:
         state, plan = self.state, self.plan
@@ -119,7 +121,7 @@ class NativeEngine:
         wall = time.perf_counter() - began
         instructions, calls = self.instructions, self.state[S.CALLS]
         engines, kept = (NAME,) * len(self.plan.unwinders), self.keeper.stacks()
-        notes = faults_note(self.state[S.HW_FAULTS])
+        notes = faults_note(self.state[S.HW_FAULTS] + self.asides.hardware_faults)
         counts = (instructions, calls, wall, self._tallies(outcome), kept, engines, notes, *self.asides.made)
         return Execution(outcome, *counts)
 
@@ -183,7 +185,7 @@ class NativeEngine:
         """The instruction at *pc*, as in its place; but the place stays empty where Python has to see each time."""
         self._decode(pc, b)
         code, asides = self.places.code(pc), self.asides
-        if pc in asides.watched:
+        if asides.watches(pc):
             code = self.places.watch(pc)
         if asides.asks(pc):
             self.places.forget(pc, pc + 1)

@@ -26,3 +26,4 @@ class Event(enum.IntEnum):
     WATCHED = enum.auto()
     STOPPED = enum.auto()
     CALL_SITE = enum.auto()
+    RETURNED = enum.auto()

@@ -211,16 +211,24 @@ def hook_module() -> str:
 
 def count_module() -> str:
     """The module of the counting hook; ``entry`` is its cfunc."""
-    module = Module()
-    name = module.function(count_hook)
-    return module.text("the counting hook", _HOOK.format(hook=name))
+    return hook_text("the counting hook", count_hook)
 
 
 def access_module() -> str:
     """The module of the hook for data accesses that goes with it."""
+    return access_text("the counting hook for data accesses", access_hook)
+
+
+def hook_text(title: str, function: Callable[..., Any]) -> str:
+    """The module of *function* as a CODE hook; ``entry`` is its cfunc."""
     module = Module()
-    name = module.function(access_hook)
-    return module.text("the counting hook for data accesses", _ACCESS.format(hook=name))
+    return module.text(title, _HOOK.format(hook=module.function(function)))
+
+
+def access_text(title: str, function: Callable[..., Any]) -> str:
+    """The module of *function* as a hook for data accesses; ``entry`` is its cfunc."""
+    module = Module()
+    return module.text(title, _ACCESS.format(hook=module.function(function)))
 
 
 def evaluator_module(unwinder: Unwinder) -> str:

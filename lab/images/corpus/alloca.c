@@ -1,6 +1,8 @@
 /*
  * title: Stacks that move: alloca, variable arrays, realignment
  * rows: 12 17 40
+ * fails: fp boundary at variable_array; fp boundary at realigned
+ * survives: dwarf boundary; orc boundary on x86_64; fp call
  * expect: small 0x3583fdb1c66d9e20 large 0xd17d798ce68b24ed
  *
  * The stack pointer moves in the body by amounts known only at run time, so that at a call the frame pointer is

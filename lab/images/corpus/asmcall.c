@@ -1,6 +1,10 @@
 /*
  * title: Calls from inline assembly
  * rows: 12 14 15
+ * fails: fp call at counted on aarch64; fp-reliable call at sometimes on aarch64; fp call at unannounced on x86_64
+ *        with base-omit-leaf
+ * refuses: fp-validated call at sometimes on aarch64
+ * survives: dwarf boundary on aarch64; dwarf call; hw-shadow boundary; fp call at framed
  * expect: small 0x6b0a19c7ad9da3fe large 0x207fca5a7a1291e6
  *
  * The compiler does not know that the assembly calls.  On AArch64 clang saves x30, because it is clobbered, but makes

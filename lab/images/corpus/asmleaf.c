@@ -1,6 +1,10 @@
 /*
  * title: Hand-written routines, with and without unwind information
  * rows: 12 18 29 44
+ * fails: fp boundary at length_bare; fp boundary at length_odd
+ * refuses: dwarf boundary at length_bare; sframe boundary at length_bare; sframe-v6 boundary at length_bare on
+ *          aarch64
+ * survives: dwarf boundary at length_cfi
  * expect: small 0x25d8d0e3926228b5 large 0x2cbe322e40b49125
  *
  * A string routine in assembly with CFI, the same without, and one that returns through another register than the

@@ -1,6 +1,8 @@
 /*
  * title: Early returns: the epilogue in the middle
  * rows: 12 16 41
+ * fails: fp boundary at middle; guess boundary at cases on aarch64
+ * survives: dwarf boundary; hw-shadow boundary
  * expect: small 0x95e17844f49ce0ca large 0xf8ca40fc52c25e1b
  *
  * Functions that have a frame on every path and return from the middle of their code, so that an epilogue is

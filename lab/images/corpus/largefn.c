@@ -1,6 +1,8 @@
 /*
  * title: A function of more than 64 KiB
  * rows: 12 33
+ * fails: fp boundary at large_function
+ * survives: dwarf boundary; sframe boundary at large_function; orc boundary on x86_64
  * expect: small 0x354c2c45e5ee1539 large 0x666c89f340882f25
  *
  * Between prologue and epilogue lie 72 KiB of code that is jumped over, so the unwind information needs

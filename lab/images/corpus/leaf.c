@@ -1,6 +1,9 @@
 /*
  * title: Leaf functions in loops
  * rows: 19 29
+ * fails: fp boundary at common_nibble; fp boundary at is_vowel
+ * refuses: fp-validated boundary at crc32 on aarch64
+ * survives: dwarf boundary; sframe boundary; hw-shadow boundary
  * expect: small 0x6b8eb7e2a26dcde8 large 0x12b0c8c50cc75691
  *
  * Almost every stop is in a leaf: one without any stack, one whose array moves the stack pointer without saving a

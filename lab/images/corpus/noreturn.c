@@ -1,6 +1,8 @@
 /*
  * title: A noreturn call as the last instruction
  * rows: 12 41
+ * refuses: dwarf-pc call at give_up
+ * survives: dwarf call; orc call on x86_64; sframe call
  * expect: small 0x5521f8ed0436a348 large 0x69b3c90772bfcfc9
  *
  * The return address of such a call lies behind the end of the function, in the next one or in padding.  The

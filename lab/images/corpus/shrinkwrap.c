@@ -1,6 +1,8 @@
 /*
  * title: Prologues that come late
  * rows: 12 15 16
+ * fails: fp boundary at find_or_ask; fp boundary at first_and_last
+ * survives: dwarf boundary; orc boundary on x86_64; hw-shadow boundary
  * expect: small 0xf6d1dc0022fdc69a large 0xffee08dabc08c007
  *
  * The common path of each function needs no frame and returns before the prologue; the rare path makes its frame

@@ -1,6 +1,10 @@
 /*
  * title: A program that overwrites its own frame record
  * rows: 12 14 26 30
+ * fails: fp call at smash_word; fp-reliable call at smash_word on aarch64; sframe-v6 call at smash_own on aarch64;
+ *        fp-x86 call at smash_word on x86_64
+ * refuses: dwarf call at smash_own; fp-validated call at smash_own on aarch64
+ * survives: hw-shadow boundary; fp-x86-reliable call on x86_64; fp-validated call on aarch64
  * expect: small 0x2b93aa6fbf47e785 large 0xe4ce86b645f16272
  *
  * Saved frame pointer and saved return address of the running function and of its callers are overwritten, with

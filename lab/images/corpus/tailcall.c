@@ -1,6 +1,8 @@
 /*
  * title: Tail calls, direct and through pointers
  * rows: 12 16 42
+ * fails: fp boundary at stop; fp boundary at framed
+ * survives: dwarf boundary; orc boundary on x86_64; hw-shadow boundary
  * expect: small 0xd7e405dc684e2376 large 0x6d89f72fe721a692
  *
  * Sibling calls from functions that never had a frame and from functions that took theirs down, so that the return

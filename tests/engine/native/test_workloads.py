@@ -27,7 +27,9 @@ def pairs() -> list[tuple[str, str, str]]:
     """(architecture, workload, proposal)."""
     found = []
     for arch in ARCH_NAMES:
-        proposals = [p.name for p in all_proposals() if arch in p.arches and p.compiler in {"", COMPILER}]
+        proposals = [
+            p.name for p in all_proposals() if arch in p.arches and p.compiler in {"", COMPILER} and not p.variant
+        ]
         workloads = [w.name for w in all_workloads() if arch in w.arches]
         if ALL:
             found += [(arch, workload, proposal) for workload in workloads for proposal in proposals]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import Changed, S
+from lab.engine.native.cells import EXCEPTION_RETURN, Changed, S
 from lab.engine.native.core.memory import stored
-from lab.engine.native.primitives import get, load64, put, store64
+from lab.engine.native.event_codes import Event
+from lab.engine.native.primitives import call3, get, load64, put, store64
 
 
 def popped(s, pc):
     """The last instruction was a return, and *pc* is where it went."""
+    how = get(s, S.RETURNING)
     put(s, S.RETURNING, 0)
+    if how == EXCEPTION_RETURN:
+        call3(get(s, S.EVENT), Event.RETURNED, pc, 0)
+        return 0
     pointer = get(s, S.HSSP)
     if pointer == get(s, S.HW_LIMIT):
         put(s, S.HW_FAULTS, get(s, S.HW_FAULTS) + 1)

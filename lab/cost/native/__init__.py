@@ -1,0 +1,1 @@
+"""Time on the machine at hand: rewritten images really executed, compared as benchstat compares."""
