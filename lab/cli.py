@@ -27,6 +27,8 @@ COMMANDS = {
     "new": "new",
     "report": "report",
     "explorer": "explorer",
+    "mail": "mail",
+    "diff": "diff",
     "check": "check",
     "list": "listing",
     "explain": "explain",
