@@ -26,7 +26,8 @@ from lab.layout import NEW_TEXT, Region, RewriteMap
 from lab.machine.machine import End, Limits, Outcome
 from lab.proposals.api import Proposal
 from lab.rewriting import with_shadow
-from lab.store.rows import DOUBTS, VERDICTS, Cell, CodeRow, CostRow, ImageRow, StackRow, VerdictRow
+from lab.store.cost_rows import CostRow
+from lab.store.rows import DOUBTS, VERDICTS, Cell, CodeRow, ImageRow, StackRow, VerdictRow
 from lab.unwind.api import MODES, Unwinder
 from lab.verdict import Verdict
 

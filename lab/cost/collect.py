@@ -17,7 +17,7 @@ from lab.images.workloads import workload_by_name
 from lab.job import Job, prepare, unsupported
 from lab.machine.machine import Limits
 from lab.runner import Progress
-from lab.store.rows import CostRow
+from lab.store.cost_rows import CostRow
 from lab.workers import spread
 
 LIMITS = Limits(instructions=1 << 40, seconds=600.0)

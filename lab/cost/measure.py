@@ -11,7 +11,7 @@ from lab.cost.profile import Profile
 from lab.cost.sites import Attribution, attribute
 from lab.cost.sizes import Sizes
 from lab.layout import RewriteMap
-from lab.store.rows import CostRow
+from lab.store.cost_rows import CostRow
 
 MOST_PLACES = 3
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab.report.bloat import bloat
 from lab.report.sizes import format_table, size_table
 from lab.report.text import Line, arch_title, change, clean, count, mailable, signed, table, wrap
-from lab.store.rows import CostRow
+from lab.store.cost_rows import CostRow
 
 if TYPE_CHECKING:
     from lab.cost.collect import Found

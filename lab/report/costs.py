@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from lab.report.text import Line, arch_title, change, count, signed, table, wrap
-from lab.store.rows import CostRow, ImageRow, RunResult
+from lab.store.cost_rows import CostRow
+from lab.store.rows import ImageRow, RunResult
 
 MOST_REASONS = 6
 COLUMNS = ("insn", "loads", "stores", ".text", "insn vs base")

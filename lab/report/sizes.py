@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from lab.report.text import Line, arch_title, change, table, wrap
-from lab.store.rows import CostRow
+from lab.store.cost_rows import CostRow
 
 COLUMNS = (".text", "eh_frame", "sleds", "file", "loaded", ".text%")
 FORMATS = ("dwarf", "orc 6.1", "orc 6.4", "sframe 1", "sframe 2")

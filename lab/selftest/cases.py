@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from dataclasses import dataclass, replace
-=======
 import enum
-from dataclasses import dataclass
->>>>>>> modes
+from dataclasses import dataclass, replace
 
 from lab import registry
 from lab.engine.plan import KERNEL_MODES

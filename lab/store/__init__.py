@@ -1,6 +1,7 @@
 """What a run found and where it is kept: rows, results/<run-id>/, loading, comparing."""
 
 from lab.store.compare import Difference, compare
+from lab.store.cost_rows import CostRow
 from lab.store.document import RUN_SCHEMA, Run, make_run
 from lab.store.folder import Stored, check_root, find_run, load_run, write_run
 from lab.store.provenance import Provenance, here, version_differences
@@ -10,7 +11,6 @@ from lab.store.rows import (
     Cell,
     CellKey,
     CodeRow,
-    CostRow,
     ImageRow,
     RunResult,
     StackRow,

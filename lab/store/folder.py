@@ -16,8 +16,9 @@ from urllib.parse import quote, unquote
 from lab.errors import EngineError, InputError
 from lab.experiment import did_you_mean
 from lab.store.compare import compare
+from lab.store.cost_rows import CostRow
 from lab.store.document import Run, make_run, read_document, to_json
-from lab.store.rows import CodeRow, CostRow, RunResult, StackRow, VerdictRow, sort_key
+from lab.store.rows import CodeRow, RunResult, StackRow, VerdictRow, sort_key
 from lab.store.tables import read_table, write_table
 
 DOCUMENT = "run.json"

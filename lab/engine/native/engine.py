@@ -98,7 +98,7 @@ class NativeEngine:
             Event.CALL_SITE: lambda a, _b: self.state.found_site(a, self.reader.after_call(a)),
         }
         machine.on_write(self._host_wrote)
-        machine.on_delivery(self.state.delivered)
+        machine.on_delivery(self.state.delivered, self.asides.delivered)
         machine.on_delivery(self.asides.delivered)
 
     def _set_plan(self, *, balance: bool) -> None:
@@ -119,11 +119,10 @@ class NativeEngine:
         with nothing_lost(self._on_event, self._abort):
             outcome = self.machine.execute_native(self._hook.address, self.state.address)
         wall = time.perf_counter() - began
-        instructions, calls = self.instructions, self.state[S.CALLS]
-        engines, kept = (NAME,) * len(self.plan.unwinders), self.keeper.stacks()
-        notes = faults_note(self.state[S.HW_FAULTS] + self.asides.hardware_faults)
-        counts = (instructions, calls, wall, self._tallies(outcome), kept, engines, notes, *self.asides.made)
-        return Execution(outcome, *counts)
+        instructions, calls, kept = self.instructions, self.state[S.CALLS], self.keeper.stacks()
+        engines = (NAME,) * len(self.plan.unwinders)
+        notes, tallies = faults_note(self.state[S.HW_FAULTS] + self.asides.hardware_faults), self._tallies(outcome)
+        return Execution(outcome, instructions, calls, wall, tallies, kept, engines, notes, *self.asides.made)
 
     @property
     def instructions(self) -> int:
