@@ -165,7 +165,7 @@ class _Name:
 
 
 def _image(row: object) -> ImageKey:
-    return tuple(getattr(row, name) for name in ("arch", "compiler", "workload", "proposal"))  # type: ignore[return-value]
+    return tuple(getattr(row, name) for name in ("arch", "compiler", "workload", "proposal"))
 
 
 def _by_function(places: Iterable[Place]) -> dict[str, list[Place]]:
@@ -173,4 +173,3 @@ def _by_function(places: Iterable[Place]) -> dict[str, list[Place]]:
     for place in sorted(places):
         found[place[2]].append(place)
     return found
-

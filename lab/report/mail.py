@@ -23,8 +23,9 @@ from lab.report.verdicts import (
     shares,
     verdict_table,
 )
+from lab.store.cost_rows import CostRow
 from lab.store.document import Run
-from lab.store.rows import Cell, CostRow, RunResult
+from lab.store.rows import Cell, RunResult
 
 SECTIONS = ("verdicts", "strip", "costs", "sizes", "refusals", "census", "unsupported", "cells", "notes")
 """What ``unwindlab mail --section`` knows."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from lab.errors import InputError
-from lab.experiment import did_you_mean
 from lab.report.strip import OUT_OF_LINE, Place, strip
 from lab.report.text import arch_title, clean, count, wrap
 from lab.store.rows import RunResult, StackRow, VerdictRow
@@ -27,7 +27,7 @@ def strip_section(found: RunResult, functions: Sequence[str] = (), most: int = M
             rows[row.arch, row.compiler, row.mode, row.workload, row.proposal, row.function].append(row)
     known = {place[5] for place in rows}
     if unknown := [name for name in functions if name not in known]:
-        raise InputError(*(f"no stop is in a function '{name}'{did_you_mean(name, known)}" for name in unknown))
+        raise InputError(*(f"no stop is in a function '{name}'{_near(name, known)}" for name in unknown))
     worst = {place: score for place, own in rows.items() if any(score := _score(own))}
     ranked = sorted(worst, key=lambda place: ([-stops for stops in worst[place]], place))
     chosen = [place for place in sorted(rows) if place[5] in functions] if functions else ranked
@@ -42,6 +42,12 @@ def strip_section(found: RunResult, functions: Sequence[str] = (), most: int = M
         yield from wrap(f"{arch_title(arch)}, {compiler}, {mode} stops: wrong in {failing} of {count(of, 'function')}")
         for place in own if functions else own[:most]:
             yield from lines.of(place)
+
+
+def _near(name: str, known: set[str]) -> str:
+    """The nearest of the run's functions; there are too many to list."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _score(rows: Sequence[VerdictRow]) -> tuple[int, ...]:

@@ -34,7 +34,9 @@ def test_an_unknown_section_is_said_with_those_there_are() -> None:
 
 
 def test_a_strip_for_each_failing_function_worst_first() -> None:
-    found = fake_run(arches=("aarch64",), proposals=("plain",), unwinders=("fp",), workloads=("w",), modes=("boundary",))
+    found = fake_run(
+        arches=("aarch64",), proposals=("plain",), unwinders=("fp",), workloads=("w",), modes=("boundary",)
+    )
     missing: dict[str, int] = {}
     for row in found.result.verdicts:
         if row.verdict == "missing":
@@ -50,7 +52,7 @@ def test_a_strip_has_a_letter_for_every_instruction() -> None:
     letters = [line.split() for line in lines[start:] if line.startswith("  fp  ")]
     assert len(letters[0]) - 1 == len(pcs)
     assert set(letters[0][1:]) <= set("MECr.")
-    assert any(line.startswith("work_2 (w.c:7) in w") or line.startswith("work_2 in w") for line in lines)
+    assert any(line.startswith(("work_2 (w.c:7) in w", "work_2 in w")) for line in lines)
 
 
 def test_a_function_by_name_and_a_hostile_one() -> None:
