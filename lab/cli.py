@@ -29,6 +29,7 @@ COMMANDS = {
     "explorer": "explorer",
     "mail": "mail",
     "diff": "diff",
+    "folded": "folded",
     "check": "check",
     "list": "listing",
     "explain": "explain",
