@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from lab.errors import InputError
 from lab.report.benchstat import class_tables
 from lab.report.costs import census, costs, heading
 from lab.report.sizes import format_table, size_table
 from lab.report.strip import strips
+from lab.report.strips import MOST_STRIPS, strip_section
 from lab.report.sums import GroupSums, group_sums
 from lab.report.text import Line, arch_title, count, mailable, table, wrap
 from lab.report.unsupported import unsupported
@@ -22,9 +24,12 @@ from lab.report.verdicts import (
     shares,
     verdict_table,
 )
+from lab.store.cost_rows import CostRow
 from lab.store.document import Run
 from lab.store.rows import Cell, RunResult
 
+SECTIONS = ("verdicts", "strip", "costs", "sizes", "refusals", "census", "unsupported", "cells", "notes")
+"""What ``unwindlab mail --section`` knows."""
 LEGEND = """
 exact   = reported return addresses are the true ones
 refused = the unwinder said unreliable (safe)
@@ -45,6 +50,38 @@ Instructions are counted in emulation: no time, caches or SMP.
 """.strip().split("\n")
 
 
+def section(run: Run, names: Sequence[str], functions: Sequence[str] = (), most: int = MOST_STRIPS) -> str:
+    """Some SECTIONS of the mail only, between its first lines and the one that reproduces it.
+
+    *functions* and *most* say of which functions there are strips: those of that name, or the worst of each group.
+    InputError for an unknown section or function.
+    """
+    found = run.result
+    check_sections(names)
+    groups = group_sums(found.cells, found.verdicts)
+    parts: dict[str, Callable[[], Iterable[str]]] = {
+        "verdicts": lambda: [*_verdicts(found, groups), "", *LEGEND],
+        "strip": lambda: strip_section(found, functions, most),
+        "costs": lambda: [*costs(found), *class_tables(found.costs)],
+        "sizes": lambda: [*size_table(_against_base(found)), *format_table(found.costs)],
+        "refusals": lambda: _refusals(found, groups),
+        "census": lambda: census(found),
+        "unsupported": lambda: unsupported(found.cells),
+        "cells": lambda: _cells(found.cells),
+        "notes": lambda: _notes(run),
+    }
+    lines = [*_heading(run)]
+    for name in dict.fromkeys(names):
+        lines += list(parts[name]()) or ["", f"{name}: this run has none"]
+    return mailable([*lines, "", _repro(run)])
+
+
+def check_sections(names: Iterable[str]) -> None:
+    """InputError for each of *names* that is no section."""
+    if unknown := [name for name in names if name not in SECTIONS]:
+        raise InputError(*(f"unknown section '{name}'; known: {', '.join(SECTIONS)}" for name in unknown))
+
+
 def mail(run: Run, cells: bool = False) -> str:
     """The whole mail: verdicts first, then costs, then what explains them.  Deterministic: no time, no date.
 
@@ -55,18 +92,28 @@ def mail(run: Run, cells: bool = False) -> str:
     groups = group_sums(found.cells, found.verdicts)
     lines = [*_heading(run), *_verdicts(found, groups), *_worst(found, groups, cells)]
     lines += [*costs(found), *class_tables(found.costs)]
-    changed = [row for row in found.costs if row.proposal != row.baseline]
-    lines += [*size_table(changed), *format_table(found.costs)]
-    if refusals := refusal_table(groups, lambda group: _title(found, group)):
-        lines += ["", "What live patching asks (covers), and what refusals were worth", *refusals]
+    lines += [*size_table(_against_base(found)), *format_table(found.costs)]
+    lines += _refusals(found, groups)
     lines += [*census(found), *unsupported(found.cells)]
     if cells:
         lines += _cells(found.cells)
     lines += _notes(run)
     lines += ["", *LEGEND, ""]
-    lines.append(f"repro: unwindlab rerun {run.run_id}")
-    lines[-1] += f"   (unwindlab {run.provenance.unwindlab}, seed {found.experiment.seed})"
-    return mailable(lines)
+    return mailable([*lines, _repro(run)])
+
+
+def _repro(run: Run) -> str:
+    made = f"(unwindlab {run.provenance.unwindlab}, seed {run.result.experiment.seed})"
+    return f"repro: unwindlab rerun {run.run_id}   {made}"
+
+
+def _refusals(found: RunResult, groups: Sequence[GroupSums]) -> list[str]:
+    refusals = refusal_table(groups, lambda group: _title(found, group))
+    return ["", "What live patching asks (covers), and what refusals were worth", *refusals] if refusals else []
+
+
+def _against_base(found: RunResult) -> list[CostRow]:
+    return [row for row in found.costs if row.proposal != row.baseline]
 
 
 def _verdicts(found: RunResult, groups: Sequence[GroupSums]) -> Iterator[str]:

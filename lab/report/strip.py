@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lab.report.sums import Group
 from lab.report.text import WIDTH, clean, wrap
@@ -36,23 +36,43 @@ def strips(found: RunResult) -> dict[Group, list[str]]:
     return {group: strip(place, rows[place], found.stacks, order) for group, place in worst.items()}
 
 
-def strip(place: Place, rows: Sequence[VerdictRow], stacks: Iterable[StackRow], order: Sequence[str]) -> list[str]:
+def strip(
+    place: Place,
+    rows: Sequence[VerdictRow],
+    stacks: Iterable[StackRow],
+    order: Sequence[str],
+    *,
+    title: str | None = None,
+    whole: bool = False,
+    code: Mapping[int, str] | None = None,
+) -> list[str]:
     """The strip of one function from its verdict rows, and the first differing stack kept there.
 
-    *order* is the order of the unwinders.
+    *order* is the order of the unwinders.  Instructions around the first MISSING one; with *whole* all of them, in as
+    many strips as that takes.  *code*: what the instruction at a pc reads like.
     """
     letters: dict[str, dict[int, str]] = defaultdict(dict)
     worst_first = list(LETTERS)
     for row in sorted(rows, key=lambda row: -worst_first.index(row.verdict)):
         letters[row.unwinder][row.pc] = LETTERS[row.verdict]
     pcs = sorted({row.pc for row in rows})
-    bad = min(row.pc for row in rows if row.verdict == "missing")
+    bad = min((row.pc for row in rows if row.verdict == "missing"), default=pcs[0])
     start = min(row.pc - _offset(row.location) for row in rows)
     digits = max(2, len(f"{pcs[-1] - start:x}"))
-    window = _window(pcs, pcs.index(bad), (WIDTH - LABEL) // (digits + 1))
-    lines = wrap(f"worst function: {place[5]} in {place[3]}, {place[4]}")
+    most = (WIDTH - LABEL) // (digits + 1)
+    windows = [pcs[i : i + most] for i in range(0, len(pcs), most)] if whole else [_window(pcs, pcs.index(bad), most)]
+    lines = wrap(title or f"worst function: {place[5]} in {place[3]}, {place[4]}")
     lines.append("  M MISSING  E extra  C crash  r refused  . exact")
-    lines.append("  insn".ljust(LABEL) + "".join(f" {pc - start:0{digits}x}" for pc in window))
+    for window in windows:
+        lines += _letters(window, start, digits, letters, order)
+    return lines + _stack(place, stacks, code or {})
+
+
+def _letters(
+    window: Sequence[int], start: int, digits: int, letters: Mapping[str, Mapping[int, str]], order: Sequence[str]
+) -> list[str]:
+    """Offsets from *start*, and below them a letter per unwinder."""
+    lines = ["  insn".ljust(LABEL) + "".join(f" {pc - start:0{digits}x}" for pc in window)]
     for unwinder in (name for name in order if name in letters):
         at = letters[unwinder]
         label = f"  {clean(unwinder)}"
@@ -60,10 +80,10 @@ def strip(place: Place, rows: Sequence[VerdictRow], stacks: Iterable[StackRow], 
             lines += wrap(label)
             label = ""
         lines.append(label.ljust(LABEL) + "".join(at.get(pc, "").rjust(digits + 1) for pc in window))
-    return lines + _stack(place, stacks)
+    return lines
 
 
-def _stack(place: Place, stacks: Iterable[StackRow]) -> list[str]:
+def _stack(place: Place, stacks: Iterable[StackRow], code: Mapping[int, str]) -> list[str]:
     """A kept stack of this function, else (only the first few are kept) one of the same image."""
     kept = [
         row
@@ -77,7 +97,7 @@ def _stack(place: Place, stacks: Iterable[StackRow]) -> list[str]:
     note = f"   ({', '.join(lost[:3])} lost)" if lost else ""
     elsewhere = "" if _function(row.location) == place[5] else "elsewhere in this image, "
     return [
-        *wrap(f"{elsewhere}at {row.location}, {row.unwinder}"),
+        *wrap(f"{elsewhere}at {row.location}, {row.unwinder}{f':  {code[row.pc]}' if row.pc in code else ''}"),
         *wrap(f"  true      {_chain(row.truth_text)}", 12),
         *wrap(f"  reported  {_chain(row.reported_text)}{note}", 12),
     ]

@@ -1,0 +1,169 @@
+"""Folded stacks, true or as an unwinder reports them, with the number of stops: what flame graph tools read.
+
+A run keeps counts and some stacks, not the trace of every stop.  So the image is built again and executed by the
+reference engine, and what comes out is held against the stored cell: the same number of stops of every verdict, or it
+is an error.  The trace is folded to functions: ``outermost;...;innermost COUNT`` (the format of stackcollapse-perf.pl
+and inferno), callers by the call's address, ra - 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import registry
+from lab.engine.plan import Plan
+from lab.engine.reference import ReferenceEngine
+from lab.engine.tally import Recorder, Said
+from lab.errors import EngineError, InputError
+from lab.features import DynamicFeatures
+from lab.images.image import Image
+from lab.images.workloads import workload_by_name
+from lab.job import Job, check_outcome, prepare
+from lab.machine.machine import Limits
+from lab.store import VERDICTS, Cell, Run
+from lab.unwind.api import END, MODES, Cursor, Mem, Regs, StepResult, Unwinder
+from lab.verdict import Judgement, Verdict
+
+TRUE = "true"
+"""``of``: the true stacks."""
+MOST_STACKS = 100_000
+"""Distinct stacks of one cell; those that come later are counted together as OTHERS."""
+OTHERS = "[other stacks]"
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The stacks of one cell: text -> stops.  ``others``: stops beyond MOST_STACKS distinct stacks, not in it."""
+
+    cell: Cell
+    stacks: dict[str, int]
+    others: int
+
+    def lines(self, root: str = "") -> Iterator[str]:
+        """Sorted lines; *root* is put below every stack."""
+        below = f"{_frame(root)};" if root else ""
+        yield from (f"{below}{stack} {stops}" for stack, stops in sorted(self.stacks.items()))
+        if self.others:
+            yield f"{below}{OTHERS} {self.others}"
+
+
+def fold(run: Run, cell: Cell, of: str) -> Folded:
+    """The stacks of *cell* of *run*: the true ones, or those its unwinder reports (*of* is its name, or TRUE).
+
+    InputError where the image is not what the run was made with; EngineError where the counts are not the stored ones.
+    """
+    experiment = run.result.experiment
+    for file in experiment.files:
+        registry.add_file(Path(file))
+    limits = Limits(experiment.max_instructions, experiment.max_seconds)
+    modes = tuple(mode for mode in MODES if mode in {c.mode for c in run.result.cells if _image(c) == _image(cell)})
+    job = Job(cell.arch, cell.compiler, cell.workload, cell.proposal, (), modes, experiment.size, limits, 0,
+              seed=experiment.seed)  # fmt: skip
+    subject = prepare(job, registry.proposal(cell.proposal), workload_by_name(cell.workload))
+    then = next(i.sha256 for i in run.result.images if (i.arch, i.compiler, i.workload, i.proposal) == _image(cell))
+    if subject.image.sha256 != then:
+        raise InputError(f"run {run.run_id}: {job.title} is another image today; unwindlab rerun {run.run_id} says why")
+    asked = () if of == TRUE else (registry.unwinder(of),)
+    plan = Plan((_NOTHING, *asked), modes, limits, 1, seed=experiment.seed)
+    engine = ReferenceEngine(subject.image, subject.rewrite, plan)
+    engine.recorder = recorder = _Folding(subject.image, MODES[cell.mode], bool(asked))
+    check_outcome(subject, job, engine.run().outcome)
+    _compare(run, cell, recorder.verdicts if asked else Counter({"": recorder.stops}))
+    return Folded(cell, dict(recorder.stacks), recorder.others)
+
+
+def _image(cell: Cell) -> tuple[str, str, str, str]:
+    return cell.arch, cell.compiler, cell.workload, cell.proposal
+
+
+def _compare(run: Run, cell: Cell, found: Counter[str]) -> None:
+    stored = {"": cell.stops} if "" in found else {v: n for v, n in cell.verdicts.items() if n}
+    if dict(found) != stored:
+        where = "/".join(cell.key)
+        raise EngineError(f"run {run.run_id}: {where}: {dict(found)} stops now, {stored} stored; this is a fault")
+
+
+def _start(mode: int, pc: int, regs: Regs) -> Cursor:
+    return (0,)
+
+
+def _step(mem: Mem, cursor: Cursor) -> StepResult:
+    return END, 0, cursor
+
+
+_NOTHING = Unwinder("nothing", "reports no caller, so that every true stack differs", "this file", _start, _step)
+
+
+class _Folding(Recorder):
+    """A recorder that folds the stacks of one mode: what differs is told it before the stop is counted."""
+
+    def __init__(self, image: Image, mode: int, reported: bool) -> None:
+        super().__init__(0, dict)
+        self._mode, self._reported = mode, reported
+        self._names = _names(image)
+        self._below: dict[tuple[int, ...], str] = {}
+        self._said: dict[int, Said] = {}
+        self.stacks: Counter[str] = Counter()
+        self.verdicts: Counter[str] = Counter()
+        self.stops = self.others = 0
+
+    def keep(self, mode: int, unwinder: int, said: Said) -> None:
+        self._said[unwinder] = said
+
+    def count(self, mode: int, pc: int, dynamic: DynamicFeatures, judgements: tuple[Judgement, ...]) -> None:
+        super().count(mode, pc, dynamic, judgements)
+        said, self._said = self._said, {}
+        if mode != self._mode:
+            return
+        self.stops += 1
+        differs = said.get(0)
+        truth, at = (differs.truth, differs.regs.pc) if differs else ((), pc)
+        if not self._reported:
+            self._add(self._stack(at, truth))
+            return
+        judged = judgements[1]
+        self.verdicts[judged.verdict.value] += 1
+        if judged.verdict in {Verdict.REFUSED, Verdict.CRASH}:
+            what = f"[{judged.verdict.value}{f': {judged.reason}' if judged.reason else ''}]"
+            self._add(f"{_frame(what)};{_frame(self._names(at))}")
+        else:
+            self._add(self._stack(at, said[1].reported if 1 in said else truth))
+
+    def _add(self, stack: str) -> None:
+        if stack in self.stacks or len(self.stacks) < MOST_STACKS:
+            self.stacks[stack] += 1
+        else:
+            self.others += 1
+
+    def _stack(self, pc: int, trace: tuple[int, ...]) -> str:
+        below = self._below.get(trace)
+        if below is None:
+            if len(self._below) > MOST_STACKS:
+                self._below.clear()
+            below = self._below[trace] = "".join(f"{_frame(self._names(ra - 1))};" for ra in reversed(trace))
+        return below + _frame(self._names(pc))
+
+
+def _names(image: Image) -> Callable[[int], str]:
+    """Function names by address; an address outside every function is itself."""
+    known: dict[int, str] = {}
+
+    def name(address: int) -> str:
+        if address not in known:
+            function = image.function_at(address)
+            known[address] = function.name if function else f"[{max(address, 0):#x}]"
+        return known[address]
+
+    return name
+
+
+def _frame(name: str) -> str:
+    """*name* without what separates frames and counts; names come from untrusted files."""
+    kept = "".join(c if c.isprintable() and c not in "; " else "_" for c in name)
+    return kept or "[unnamed]"
+
+
+__all__ = ["MOST_STACKS", "TRUE", "VERDICTS", "Folded", "fold"]
