@@ -72,7 +72,7 @@ def fold(run: Run, cell: Cell, of: str) -> Folded:
     engine.recorder = recorder = _Folding(subject.image, MODES[cell.mode], bool(asked))
     check_outcome(subject, job, engine.run().outcome)
     _compare(run, cell, recorder.verdicts if asked else Counter({"": recorder.stops}))
-    return Folded(cell, dict(recorder.stacks), recorder.others)
+    return Folded(cell, dict(recorder.folded), recorder.others)
 
 
 def _image(cell: Cell) -> tuple[str, str, str, str]:
@@ -106,7 +106,7 @@ class _Folding(Recorder):
         self._names = _names(image)
         self._below: dict[tuple[int, ...], str] = {}
         self._said: dict[int, Said] = {}
-        self.stacks: Counter[str] = Counter()
+        self.folded: Counter[str] = Counter()
         self.verdicts: Counter[str] = Counter()
         self.stops = self.others = 0
 
@@ -133,8 +133,8 @@ class _Folding(Recorder):
             self._add(self._stack(at, said[1].reported if 1 in said else truth))
 
     def _add(self, stack: str) -> None:
-        if stack in self.stacks or len(self.stacks) < MOST_STACKS:
-            self.stacks[stack] += 1
+        if stack in self.folded or len(self.folded) < MOST_STACKS:
+            self.folded[stack] += 1
         else:
             self.others += 1
 

@@ -108,12 +108,3 @@ def test_a_design_of_the_users_is_asked_under_its_own_name(tmp_path: Path) -> No
     assert result.exit_code == 0, result.stderr
     (table,) = json.loads(result.stdout)["tables"]
     assert [line["design"] for line in table["lines"]] == ["trusting"]
-
-
-def test_what_was_left_out_is_said() -> None:
-    options = ("--kind", "rewrite", "--proposal", "base", "--unwinder", "fp", "--unwinder", "scs")
-    result = call("mutate", *SMALL[:6], *options)
-    assert result.exit_code == 0, result.stderr
-    text = " ".join(result.stdout.split())
-    assert "aarch64 longjmp base rewrite: left out: the image has no mutant of this kind" in text
-    assert "scs: left out: scs needs a shadow stack" in text
