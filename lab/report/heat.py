@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lab.report.bars import LETTER, MOST_ROWS, SHOWN
 from lab.report.sums import OWN_REGIONS, Group
 from lab.report.text import Line, arch_title, mailable, share, table, wrap
-from lab.store.rows import VerdictRow
+from lab.store.rows import Cell, VerdictRow
 
 PARTS = ("prologue", "body", "epilogue", "inserted", "outside")
 """``inserted``: what a rewriter put there or out of line; ``outside``: the program's code in no function."""
@@ -58,17 +58,18 @@ class Heat:
     dropped: int
 
 
-def heats(verdicts: Iterable[VerdictRow]) -> list[Heat]:
+def heats(cells: Iterable[Cell], verdicts: Iterable[VerdictRow]) -> list[Heat]:
     """One per group in which stops fall into two parts of the program's own functions and some are not exact."""
     groups: dict[Group, dict[tuple[str, str], HeatRow]] = {}
+    for cell in cells:  # in their order: that of rows is the store's
+        if cell.stops:
+            pair = (cell.proposal, cell.unwinder)
+            pairs = groups.setdefault((cell.arch, cell.compiler, cell.mode), {})
+            pairs.setdefault(pair, HeatRow(*pair, Counter(), Counter()))
     for row in verdicts:
-        pairs = groups.setdefault((row.arch, row.compiler, row.mode), {})
-        pair = (row.proposal, row.unwinder)
-        if pair not in pairs:
-            pairs[pair] = HeatRow(*pair, Counter(), Counter())
-        part = _part(row)
-        pairs[pair].stops[part] += row.stops
-        pairs[pair].counts[part, row.verdict] += row.stops
+        part, heat = _part(row), groups[row.arch, row.compiler, row.mode][row.proposal, row.unwinder]
+        heat.stops[part] += row.stops
+        heat.counts[part, row.verdict] += row.stops
     found = (_heat(group, list(pairs.values())) for group, pairs in sorted(groups.items()))
     return [heat for heat in found if len(set(heat.parts) & set(PARTS[:3])) > 1 and heat.rows]
 

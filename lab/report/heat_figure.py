@@ -31,10 +31,10 @@ NAME_MOST = 36
 def write_heat_figures(run: Run, folder: Path) -> list[Path]:
     """``heat-<arch>-<compiler>-<mode>.{svg,png,txt}`` in *folder*; the files, in order.
 
-    Only modes whose stops lie in several parts of a function have one: after a call every pc is in the body."""
+    Only modes whose stops lie in several parts of a function, and are not all exact, have one."""
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for heat in heats(run.result.verdicts):
+    for heat in heats(run.result.cells, run.result.verdicts):
         stem = folder / file_stem(f"heat-{heat.arch}-{heat.compiler}-{heat.mode}")
         written += write_figure(stem, _size(heat), partial(_paint, heat, run), ascii_heat(heat, run.run_id))
     return written

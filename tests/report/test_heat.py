@@ -27,13 +27,14 @@ def run() -> Run:
 
 
 def heat_of(run: Run) -> Heat:
-    (found,) = heats(run.result.verdicts)
+    (found,) = heats(run.result.cells, run.result.verdicts)
     return found
 
 
 def test_only_modes_whose_stops_lie_in_several_parts_have_one(run: Run) -> None:
     assert heat_of(run).mode == "boundary"
-    assert heats(row for row in run.result.verdicts if row.mode == "call" and row.offset_class == "body") == []
+    call = [row for row in run.result.verdicts if row.mode == "call"]
+    assert heats(run.result.cells, [replace(row, offset_class="body") for row in call]) == []
 
 
 def test_every_stop_is_in_one_part(run: Run) -> None:
@@ -63,11 +64,11 @@ def test_the_twin_has_every_share(run: Run) -> None:
 
 
 def test_too_many_rows_are_counted(run: Run) -> None:
+    cell = next(c for c in run.result.cells if c.verdicts["missing"])
     row = next(r for r in run.result.verdicts if r.verdict == "missing")
-    many = [
-        replace(row, proposal=f"p{n}", offset_class=part) for n in range(MOST_ROWS + 3) for part in ("body", "prologue")
-    ]
-    (heat,) = heats(many)
+    names = [f"p{n}" for n in range(MOST_ROWS + 3)]
+    many = [replace(row, proposal=name, offset_class=part) for name in names for part in ("body", "prologue")]
+    (heat,) = heats([replace(cell, proposal=name) for name in names], many)
     assert (len(heat.rows), heat.dropped) == (MOST_ROWS, 3)
     assert "left out: 3 pairs" in ascii_heat(heat, run.run_id)
 
