@@ -32,7 +32,7 @@ KNOWN = {
     "hoistedadd": ("pair",),  # clang's CFA is wrong at two instructions
 }
 """Workload -> functions in which DWARF is not exact, and why."""
-BELOW_SP = {"asmcall": ("tick", "counted")}
+BELOW_SP = {"asmcall": ("tick", "counted"), "thunkcall": ("tick",)}
 """x86-64: after ``pop rbp`` the row still has RBP below SP, where it is dead.  The 16-byte alignment of the exception
 frame leaves it alone unless a call was made with SP misaligned, as inline assembly's calls are."""
 
