@@ -11,18 +11,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from lab import registry
+from lab.again import subject_again
 from lab.engine.plan import Plan
 from lab.engine.reference import ReferenceEngine
 from lab.engine.tally import Recorder, Said
-from lab.errors import EngineError, InputError
+from lab.errors import EngineError
 from lab.features import DynamicFeatures
 from lab.images.image import Image
-from lab.images.workloads import workload_by_name
-from lab.job import Job, check_outcome, prepare
-from lab.machine.machine import Limits
+from lab.job import check_outcome
 from lab.store import Cell, Run
 from lab.unwind.api import END, MODES, Cursor, Mem, Regs, StepResult, Unwinder
 from lab.verdict import Judgement, Verdict
@@ -55,19 +53,9 @@ def fold(run: Run, cell: Cell, of: str) -> Folded:
 
     InputError where the image is not what the run was made with; EngineError where the counts are not the stored ones.
     """
-    experiment = run.result.experiment
-    for file in experiment.files:
-        registry.add_file(Path(file))
-    limits = Limits(experiment.max_instructions, experiment.max_seconds)
-    modes = tuple(mode for mode in MODES if mode in {c.mode for c in run.result.cells if _image(c) == _image(cell)})
-    job = Job(cell.arch, cell.compiler, cell.workload, cell.proposal, (), modes, experiment.size, limits, 0,
-              seed=experiment.seed)  # fmt: skip
-    subject = prepare(job, registry.proposal(cell.proposal), workload_by_name(cell.workload))
-    then = next(i.sha256 for i in run.result.images if (i.arch, i.compiler, i.workload, i.proposal) == _image(cell))
-    if subject.image.sha256 != then:
-        raise InputError(f"run {run.run_id}: {job.title} is another image today; unwindlab rerun {run.run_id} says why")
+    job, subject = subject_again(run, cell.key[:4])
     asked = () if of == TRUE else (_design(run, of),)
-    plan = Plan((_NOTHING, *asked), modes, limits, 1, seed=experiment.seed)
+    plan = Plan((_NOTHING, *asked), job.modes, job.limits, 1, seed=job.seed)
     engine = ReferenceEngine(subject.image, subject.rewrite, plan)
     engine.recorder = recorder = _Folding(subject.image, MODES[cell.mode], bool(asked))
     check_outcome(subject, job, engine.run().outcome)
@@ -81,10 +69,6 @@ def _design(run: Run, name: str) -> Unwinder:
         if ".py" in asked and (design := registry.unwinder(asked)).name == name:
             return design
     return registry.unwinder(name)
-
-
-def _image(cell: Cell) -> tuple[str, str, str, str]:
-    return cell.arch, cell.compiler, cell.workload, cell.proposal
 
 
 def _compare(run: Run, cell: Cell, found: Counter[str]) -> None:

@@ -1,4 +1,4 @@
-"""Folded stacks of a small run: they add up to its counts, and hostile names cannot add a frame or a count."""
+"""What a stored run tells when its images are built again: folded stacks that add up to its counts, source lines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from lab import folded, store
+from lab import folded, sourced, store
 from lab.errors import EngineError, InputError
 from lab.experiment import Experiment
 from lab.folded import TRUE, fold
+from lab.images.workloads import CORPUS
 from lab.job import Job, run_job
 from lab.machine.machine import Limits
+from lab.sourced import with_sources
 from lab.store import Cell, Run, RunResult, make_run
 from tests.commands.calls import call, one_line
 from tests.fake_run import PROVENANCE
@@ -40,7 +42,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     job = Job("aarch64", "clang", "longjmp", "base", names, ("boundary", "call"), "small", limits, 4, "reference")
     done = run_job(job)
     compilers = [{"name": "clang", "version": "any"}]
-    found = RunResult(experiment, done.cells, done.verdicts, done.stacks, done.costs, done.images, compilers)
+    found = RunResult(experiment, done.cells, done.verdicts, done.stacks, done.costs, done.images, compilers,
+                      code=done.code)  # fmt: skip
     return make_run(found, PROVENANCE)
 
 
@@ -122,6 +125,21 @@ def test_stacks_beyond_the_limit_are_counted_together(run: Run, monkeypatch: pyt
     assert len(found.stacks) == 3
     assert sum(found.stacks.values()) + found.others == cell(run, "fp", "call").stops
     assert list(found.lines("image"))[-1] == f"image;[other_stacks] {found.others}"
+
+
+def test_source_lines_come_from_a_twin_with_the_same_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, other = with_sources(run)
+    assert other == []
+    lines = {row.pc: row.source for row in found.result.code}
+    places = {row.location: lines[row.pc] for row in run.result.verdicts if row.mode == "boundary"}
+    source = (CORPUS / "longjmp.c").read_text(encoding="utf-8").splitlines()
+    file, _, number = places["lab_main+0x0"].partition(":")
+    assert file == "longjmp.c"
+    assert any("lab_main(" in line for line in source[int(number) - 2 : int(number) + 1])
+    assert places["_start+0x0"] == ""  # assembly, built without line tables
+    assert with_sources(run, only=())[0] == run
+    monkeypatch.setattr(sourced, "LINE_TABLES", "-O1")
+    assert with_sources(run) == (run, ["aarch64 clang longjmp base"])
 
 
 def test_the_command_prints_lines_or_json_and_misuse_is_one_line(run: Run, tmp_path: Path) -> None:
