@@ -183,12 +183,14 @@ def render(run: Run, folder: Path) -> None:
     """The reports of a run, written into its folder."""
     from lab.report.cost_figures import write_cost_figures
     from lab.report.figures import write_figures
+    from lab.report.heat_figure import write_heat_figures
     from lab.report.html.page import explorer
     from lab.report.mail import mail
 
     (folder / "mail.txt").write_text(mail(run), encoding="ascii")
     (folder / "report.html").write_bytes(explorer(run))
     write_figures(run, folder / "fig")
+    write_heat_figures(run, folder / "fig")
     write_cost_figures(run, folder / "fig")
 
 

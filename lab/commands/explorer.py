@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.commands.common import json_option, print_json, roots
+from lab.commands.common import json_option, print_json, progress, roots, stdout_kept
 
 if TYPE_CHECKING:
     from lab.store import Run
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @click.option("--arch", "arches", multiple=True, metavar="NAME", help="Only these; repeatable.")
 @click.option("--workload", "workloads", multiple=True, metavar="NAME", help="Only these; repeatable.")
 @click.option("--proposal", "proposals", multiple=True, metavar="NAME", help="Only these; repeatable.")
+@click.option("--source", "sourced", is_flag=True,
+              help="With source lines: builds every image once more, with line tables.")  # fmt: skip
 @click.option("--results", "root", type=click.Path(path_type=Path), default=Path("results"), metavar="DIR",
               help="Where runs are kept (default: ./results).")  # fmt: skip
 @json_option
@@ -31,19 +33,23 @@ def command(
     arches: tuple[str, ...],
     workloads: tuple[str, ...],
     proposals: tuple[str, ...],
+    sourced: bool,
     root: Path,
     as_json: bool,
 ) -> None:
     """Write RUN-ID as one self-contained HTML file: from a number to its instruction in three clicks.
 
     `unwindlab run` writes the same file as report.html beside its other results; this is for runs stored before it
-    did, for another place, and for a part of a run that is too large for one page.
+    did, for another place, for a part of a run that is too large for one page, and for source lines: measured images
+    have no debug information, so --source builds twins that have, and believes those whose code is the same.
     """
     from lab import store
     from lab.report.html.page import explorer
 
     path = store.find_run(run, roots(root))
     found = _part(store.load_run(path, []), arches, workloads, proposals)
+    if sourced:
+        found = _with_sources(found)
     target = file or path / "report.html"
     page = explorer(found)
     target.write_bytes(page)
@@ -51,6 +57,18 @@ def command(
         print_json({"run_id": found.run_id, "path": str(target), "bytes": len(page)})
     else:
         click.echo(f"wrote {target} ({len(page):,} bytes); open it in a browser, no server is needed")
+
+
+def _with_sources(run: Run) -> Run:
+    from lab.sourced import with_sources
+
+    with stdout_kept(), progress() as show:
+        found, other = with_sources(run, progress=show)
+    for title in other:
+        click.echo(f"unwindlab: no source lines for {title}: its code is another with line tables", err=True)
+    if not any(row.source for row in found.result.code):
+        click.echo(f"unwindlab: run {run.run_id} keeps no instructions that a source line is known for", err=True)
+    return found
 
 
 def _part(run: Run, arches: tuple[str, ...], workloads: tuple[str, ...], proposals: tuple[str, ...]) -> Run:

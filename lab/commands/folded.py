@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from lab.store.rows import Cell
 
 
+A_MINUTE = 1_200_000
+"""Instructions that the reference engine executes in one, more or less."""
+LONG = 2 * A_MINUTE
+"""Instructions for which a reader is told that they take long."""
+
+
 @click.command("folded", short_help="Print stacks of a stored run for flame graph tools.")
 @click.argument("run", metavar="RUN-ID")
 @click.option("--of", "of", default="true", show_default=True, metavar="true|UNWINDER",
@@ -46,9 +52,9 @@ def command(
     """Print a line per distinct stack of RUN-ID, `outermost;...;innermost STOPS`, as flamegraph.pl, inferno and
     speedscope read it.
 
-    Stops where --of UNWINDER refused or crashed stand under [refused: reason] and [crash: reason].  A run keeps counts,
-    not every trace: its images are executed again by the reference engine (about 20,000 instructions a second; choose
-    with --workload), and the counts must be the stored ones.  With several images the first frame names the image.
+    Stops where --of UNWINDER refused or crashed stand below frames [refused] or [crash] and their reason.  A run keeps
+    counts, not every trace: its images are executed again by the reference engine (some 20,000 instructions a second;
+    choose with --workload), and the counts must be the stored ones.  With several images the first frame names them.
     """
     from lab import store
     from lab.folded import MOST_STACKS, fold
@@ -56,6 +62,7 @@ def command(
     found = store.load_run(store.find_run(run, roots(root)), [])
     cells = _cells(found, of, {"arch": arches, "workload": workloads, "proposal": proposals, "mode": (mode,)})
     many = len(cells) > 1
+    _say_how_long(cells)
     printed: list[dict[str, object]] = []
     with progress() as show:
         for done, cell in enumerate(cells):
@@ -72,6 +79,14 @@ def command(
                 click.echo("\n".join(folded.lines(title if many else "")))
     if as_json:
         print_json({"run_id": found.run_id, "of": of, "cells": printed})
+
+
+def _say_how_long(cells: list[Cell]) -> None:
+    instructions = sum(cell.instructions for cell in cells)
+    if instructions > LONG:
+        took = f"{instructions:,} instructions in the reference engine take some {instructions // A_MINUTE} minutes"
+        mend = "--workload, --proposal and --arch choose; runs with --size small are short"
+        click.echo(f"unwindlab: {took}; {mend}", err=True)
 
 
 def _cells(run: Run, of: str, wanted: dict[str, tuple[str, ...]]) -> list[Cell]:

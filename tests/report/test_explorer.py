@@ -14,6 +14,7 @@ import pytest
 from lab import store
 from lab.report.html.data import page_data
 from lab.report.html.page import SCRIPTS, explorer, payload
+from tests.bench.explorer_page import big_run
 from tests.console import ROOT
 from tests.fake_run import fake_run
 from tests.report.hostile import CLOSING, HOSTILE, hostile_run
@@ -127,3 +128,12 @@ def test_an_older_run_without_code_has_a_page() -> None:
     (image, *_) = payload(explorer(run))["images"]
     assert image["raw"] == image["text"] == []
     assert image["modes"][0]["stops"]
+
+
+def test_the_page_that_is_timed_has_every_cell() -> None:
+    """``python -m tests.bench.explorer_page`` opens such a page of 200,000 instructions."""
+    (image,) = payload(explorer(big_run(instructions=300, unwinders=8)))["images"]
+    assert len(image["pcs"]) == len(image["text"]) == 300
+    (mode,) = image["modes"]
+    assert [len(cells) for cells in mode["cells"]] == [300] * 8
+    assert None not in mode["cells"][7]
