@@ -1,13 +1,16 @@
 /*
  * title: Alternatives patched in, under metadata of the original
  * rows: 12 20
- * fails: dwarf call at roomier; fp call at frameless
+ * fails: fp call at frameless; fp-reliable call at frameless on aarch64; fp-x86-reliable call at frameless on x86_64
+ * refuses: dwarf call at roomier on aarch64; sframe call at roomier on aarch64;
+ *       fp-validated call at frameless on aarch64; fp-validated call at roomier on aarch64
  * survives: fp call at roomier; dwarf call at frameless; hw-shadow boundary
  * expect: small 0x87a96dc63bcf17af large 0x24c87816e30bdf6a
  *
  * While the program runs it patches both routines at their marked instructions, one after the other, and runs each in
  * between.  The alternative of the first moves SP where the original does not, that of the second has no frame pointer;
- * the unwind tables are still those of the originals.
+ * the unwind tables are still those of the originals.  On x86-64 what the stale row of the first finds in the room is an
+ * address that was live before: an extra frame, and no refusal.
  */
 #include "asm.h"
 #include "rt.h"
