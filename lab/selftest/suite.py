@@ -81,7 +81,7 @@ def _plan(level: str) -> dict[str, list[Case]]:
             "kernel": of(SMALL[:1], ("base",), Form.BRIEF),
         }
     if level == ALL:
-        return dict.fromkeys(CHECKS, every()) | {"kernel": all_workloads(form=Form.KERNEL)}
+        return dict.fromkeys(CHECKS, every()) | {"kernel": [*all_workloads(form=Form.KERNEL), *every(Form.BRIEF)]}
     writing = [*all_workloads(), *of(_STORING, registry.names().default_proposals)]
     some = of(_SOME, _SHADOWED)
     return {
