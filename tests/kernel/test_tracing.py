@@ -1,4 +1,4 @@
-"""Function tracing in the small kernel: both engines say the same of it, and look-ups in the return stack match frames."""
+"""Function tracing in the small kernel: both engines say the same, look-ups in the return stack match frames."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_both_engines_agree_where_text_and_return_addresses_change(
 
 @pytest.mark.parametrize("arch", ARCH_NAMES)
 def test_the_sites_are_as_linux_patches_them_and_stop_being_calls_again(arch: str) -> None:
-    """At the end the program has untraced all: the sites' calls are NOPs once more, and calls were made through them."""
+    """At the end the program has untraced all: the sites' calls are NOPs again, and calls were made through them."""
     built = image(arch, "ftracesite")
     said = case(built, [unwinder("oracle")], ("call",), limits=LIMITS).native()
     entries = {f.start: f.name for f in built.functions if f.name in {"leaf", "outer"}}
