@@ -1,4 +1,4 @@
-"""Function tracing in the small kernel: both engines say the same of it, and look-ups in the return stack match frames."""
+"""Function tracing in the small kernel: both engines say the same of it, look-ups in the return stack match frames."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.engine.native.agreement import assert_agree, case
 from tests.support import ARCH_NAMES
 
 DESIGNS = {
-    "aarch64": ("oracle", "fp+graph", "fp-reliable+graph+kretprobe", "dwarf+kretprobe", "fp"),
-    "x86_64": ("oracle", "fp-x86-reliable+graph", "orc+graph+kretprobe", "dwarf+kretprobe", "fp"),
+    "aarch64": ("oracle", "fp+graph+kretprobe", "fp-reliable+graph+kretprobe", "dwarf", "fp"),
+    "x86_64": ("oracle", "fp+graph+kretprobe", "orc+graph+kretprobe", "dwarf", "fp"),
 }
 LIMITS = Limits(100_000, 120.0)
 
@@ -51,8 +51,8 @@ def test_both_engines_agree_where_text_and_return_addresses_change(
 
 
 @pytest.mark.parametrize("arch", ARCH_NAMES)
-def test_the_sites_are_as_linux_patches_them_and_stop_being_calls_again(arch: str) -> None:
-    """At the end the program has untraced all: the sites' calls are NOPs once more, and calls were made through them."""
+def test_the_sites_are_at_the_entries_of_traced_functions(arch: str) -> None:
+    """Calls are made directly behind the entries of the functions that were traced, and only there."""
     built = image(arch, "ftracesite")
     said = case(built, [unwinder("oracle")], ("call",), limits=LIMITS).native()
     entries = {f.start: f.name for f in built.functions if f.name in {"leaf", "outer"}}
