@@ -130,8 +130,8 @@ class HardwareStacks:
         return self._push(pointer, (GCS_RECORD, pc, state, self._machine.registers()[arch.lr]))
 
     def _push(self, pointer: int, words: tuple[int, ...]) -> int:
-        base, _ = self._places[self.now]
-        if pointer - 8 * len(words) < base:
+        base, limit = self._places[self.now]
+        if not base <= pointer - 8 * len(words) < limit:
             self.faults += 1
             return pointer
         pointer -= 8 * len(words)
@@ -142,8 +142,8 @@ class HardwareStacks:
         """A return from an exception has gone to *pc*; the pointer afterwards."""
         if not self.mapped or self._stacks[self._on].kind is StackKind.USER:
             return pointer
-        _, limit = self._places[self.now]
-        for at in range(pointer, limit, 8):
+        base, limit = self._places[self.now]
+        for at in range(pointer, limit, 8) if base <= pointer else ():
             found = self._record(at)
             if found is not None and found[0] == pc:
                 self.faults += at != pointer
@@ -165,13 +165,13 @@ class HardwareStacks:
         """Of a task that is switched out: the pointer as where it goes on, at *pc*, so without that entry."""
         if not self.mapped:
             return 0
-        pointer, (_, limit) = self._parked[index], self._places[index]
-        return popped(self._machine, pointer, limit, pc)[0]
+        return popped(self._machine, self._parked[index], self._places[index], pc)[0]
 
 
-def popped(machine: Machine, pointer: int, limit: int, pc: int) -> tuple[int, bool]:
-    """(the pointer after a return to *pc*, whether the processor would have done it)."""
-    if pointer == limit:
+def popped(machine: Machine, pointer: int, place: tuple[int, int], pc: int) -> tuple[int, bool]:
+    """(the pointer after a return to *pc*, whether the processor would have done it).  *place*: [base, limit)."""
+    base, limit = place
+    if not base <= pointer < limit:
         return pointer, False
     at = pointer
     while at < limit and machine.memory.load(at) != pc:
@@ -206,14 +206,14 @@ class HardwareShadow:
         if name in EXCEPTION_RETURNS:
             self.pointer = self._stacks.returned(pc, self.pointer)
         elif name:
-            self.pointer, fine = popped(self._machine, self.pointer, self._limit, pc)
+            self.pointer, fine = popped(self._machine, self.pointer, (self._base, self._limit), pc)
             self._faults += not fine
 
     def push(self, ra: int) -> None:
         """A call has retired."""
         if self._limit == 0:
             return
-        if self.pointer == self._base:
+        if not self._base < self.pointer <= self._limit:
             self._faults += 1
             return
         self.pointer -= 8

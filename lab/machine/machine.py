@@ -148,10 +148,10 @@ class Machine:
         """Have *callback*(address, size in bytes) called after every host write."""
         self._on_write.append(callback)
 
-    def on_delivery(self, *callbacks: Callable[[int, int], None]) -> None:
-        """Have each callback(return address, SP as before a call) called when a signal's handler is about to run: to
-        the stack that is a call, which no instruction made."""
-        self._on_delivery += callbacks
+    def on_delivery(self, callback: Callable[[int, int], None]) -> None:
+        """Have *callback*(return address, SP as before a call) called when a handler is about to run: once for each."""
+        assert callback not in self._on_delivery, "it would be told of each delivery twice"
+        self._on_delivery.append(callback)
 
     def forget_code(self, start: int, end: int) -> None:
         """The guest is about to write [start, end): decode it anew.  unicorn drops its own translations."""

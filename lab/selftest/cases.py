@@ -86,11 +86,11 @@ class Filters:
         return [case for case in wanted if case.exists]
 
 
-def every() -> list[Case]:
+def every(form: Form = Form.PLAIN) -> list[Case]:
     """Every workload under every proposal but the variants on every architecture, by workload; some do not exist."""
     names = registry.names()
     return [
-        Case(arch, workload, proposal)
+        Case(arch, workload, proposal, form)
         for workload, _, _ in names.workloads
         for arch in names.arches
         for proposal in names.default_proposals

@@ -19,6 +19,8 @@ EACH_PC = Injection(each=1, every=TICK_EVERY, seed=1)
 """An interrupt at the first execution of every pc, nested ones included; and the timer's, after which tasks change."""
 SOME = Injection(every=499, seed=1)
 """For brief cases: interrupts by count only, so that a run has some dozens."""
+FEWER = replace(SOME, every=TICK_EVERY)
+"""The same where the kernel is rewritten: handlers may then take some 500 instructions, and nothing else would run."""
 
 
 def kernel(case: Case, subject: Subject) -> Part:
@@ -29,7 +31,8 @@ def kernel(case: Case, subject: Subject) -> Part:
     A brief case: without rules, in the two modes that only the kernel has, at few interrupts.
     """
     chosen, notes = unwinders_for(case.arch, shadow=subject.rewrite is not None)
-    plan = Plan(chosen, ("inject", "blocked"), LIMITS, STACKS, injection=SOME)
+    some = SOME if subject.rewrite is None else FEWER
+    plan = Plan(chosen, ("inject", "blocked"), LIMITS, STACKS, injection=some)
     if case.form is not Form.BRIEF:
         chosen += _ruled(case.arch, shadow=subject.rewrite is not None)
         plan = Plan(chosen, tuple(MODES), LIMITS, STACKS, injection=EACH_PC)

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from lab.engine.native.cells import S
 from lab.engine.native.engine import NativeEngine
 from lab.engine.plan import Execution, Injection
 from lab.engine.reference import ReferenceEngine
 from lab.images.image import Image
+from lab.machine.loading import HARDWARE_SHADOW
 from lab.registry import unwinder
 from lab.selftest.differences import differences
 from lab.unwind.api import BLOCKED, BOUNDARY, CALL, INJECT, Regs, Unwinder
@@ -113,3 +115,24 @@ def test_what_is_no_record_is_not_taken_for_one(arch: str) -> None:
     for word in (base, limit - 16, limit + 8):
         engine.machine.memory.write(limit - 16, word.to_bytes(8, "little"))
         assert HW.step(mem, (limit - 16,)) == (0, word, (limit - 8,)), hex(word)
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_a_pointer_that_is_elsewhere_is_a_fault_and_no_access(arch: str) -> None:
+    """Compiled code reaches host memory by the pointer.  0 is what SYSCALL leaves; told of an exception twice, the
+    engine once kept it for a task's, and the write below it ended the process."""
+    image = coroutines(arch)
+    asked = plan(HW, modes=("boundary", "call", "blocked"))
+    for pointer in (0, 8, HARDWARE_SHADOW - 8, HARDWARE_SHADOW + (1 << 40), (1 << 64) - 8):
+        native, reference = NativeEngine(image, None, asked), ReferenceEngine(image, None, asked)
+        native.state[S.HSSP] = reference.hardware.pointer = pointer
+        said, known = native.run(), reference.run()
+        assert said.notes == known.notes and "would have faulted" in known.notes[0], hex(pointer)
+        assert differences(image, asked.unwinders, ("native", said), ("reference", known)) == []
+
+
+def test_nobody_is_told_of_a_delivery_twice() -> None:
+    """A merge once left two lines that asked for it: each exception was pushed twice, and parked the pointer 0."""
+    engine = NativeEngine(coroutines("x86_64"), None, plan(HW, modes=("boundary",)))
+    with pytest.raises(AssertionError, match="told of each delivery twice"):
+        engine.machine.on_delivery(engine.asides.delivered)

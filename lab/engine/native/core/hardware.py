@@ -1,4 +1,8 @@
-"""The shadow stack that the processor itself would keep; its rules are in ``lab.engine.hardware``."""
+"""The shadow stack that the processor itself would keep; its rules are in ``lab.engine.hardware``.
+
+The pointer is the host's to set (exceptions, switches).  This code reads and writes host memory through it, and looks
+at both bounds each time: a pointer that is elsewhere is a fault of the processor, never one of the lab's own process.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ def popped(s, pc):
         call3(get(s, S.EVENT), Event.RETURNED, pc, 0)
         return 0
     pointer = get(s, S.HSSP)
-    if pointer == get(s, S.HW_LIMIT):
+    if pointer < get(s, S.HW_BASE) or pointer >= get(s, S.HW_LIMIT):
         put(s, S.HW_FAULTS, get(s, S.HW_FAULTS) + 1)
         return 0
     host = get(s, S.HW_HOST)
@@ -35,7 +39,7 @@ def popped(s, pc):
 def pushed_by_call(s, ra):
     """A call has retired."""
     pointer = get(s, S.HSSP)
-    if pointer == get(s, S.HW_BASE):
+    if pointer <= get(s, S.HW_BASE) or pointer > get(s, S.HW_LIMIT):
         put(s, S.HW_FAULTS, get(s, S.HW_FAULTS) + 1)
         return 0
     pointer = pointer - 8
