@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -79,12 +80,13 @@ class Fake:
 
 
 def test_the_newest_entry_of_the_frame_is_taken_and_those_above_it_are_done_with() -> None:
-    mem = Fake(0)
+    mem: Any = Fake(0)
+    arm: Any = Fake(296)
     assert graph.graph(mem, (0,), 0x44, 0xF2) == (FRAME, 0x44, (0,)), "only the entry address is replaced"
     assert graph.graph(mem, (0,), 0x40, 0xF2) == (FRAME, 0x20, (2,)), "a tail call's entry names the handler"
     assert graph.graph(mem, (2,), 0x40, 0xF1) == (FRAME, 0x10, (1,))
     assert graph.graph(mem, (2,), 0x40, 0xF2) == (FRAME, 0x40, (2,)), "x86-64 keeps what it does not find"
-    assert graph.graph(Fake(296), (2,), 0x40, 0xF2)[0] == Reason.NOT_RECORDED
+    assert graph.graph(arm, (2,), 0x40, 0xF2)[0] == Reason.NOT_RECORDED
     assert graph.kretprobe(mem, (0,), 0x80, 0xF4) == (FRAME, 0x50, (0x2018,))
     assert graph.kretprobe(mem, (0x2018,), 0x80, 0xF3)[0] == Reason.NOT_RECORDED
 
