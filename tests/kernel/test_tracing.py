@@ -94,3 +94,10 @@ def test_the_newest_entry_of_the_frame_is_taken_and_those_above_it_are_done_with
 def test_an_unwinder_that_does_not_say_where_its_frames_are_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match=r"^guess\+graph: guess does not say of which frame an address is"):
         unwinder("guess+graph")
+
+
+def test_the_x86_reliable_walk_ends_well_at_a_tasks_outermost_frame() -> None:
+    """It links to the task's own pt_regs (is_last_task_frame), which is no exception's."""
+    said = case(image("x86_64", "ftracesite"), [unwinder("fp-x86-reliable")], ("call",), limits=LIMITS).reference()
+    found = Counter(t.judgement.verdict.value for t in said.tallies for _ in range(t.stops))
+    assert found["exact"] > found["refused"]
