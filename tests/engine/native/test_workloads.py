@@ -7,13 +7,14 @@ the environment runs every workload under every proposal.
 from __future__ import annotations
 
 import os
+from functools import cache
 from itertools import cycle
 
 import pytest
 
 from lab.images.toolchain import compiler_names
 from lab.images.workloads import all_workloads
-from lab.job import Job, prepare
+from lab.job import Job, prepare, unsupported
 from lab.machine.machine import Limits
 from lab.registry import all_proposals, all_unwinders
 from tests.engine.native.agreement import assert_agree, case, in_turn
@@ -23,6 +24,7 @@ COMPILER = compiler_names()[0]
 ALL = os.environ.get("UNWINDLAB_ALL") == "1"
 
 
+@cache
 def pairs() -> list[tuple[str, str, str]]:
     """(architecture, workload, proposal)."""
     found = []
@@ -36,12 +38,16 @@ def pairs() -> list[tuple[str, str, str]]:
         else:
             rounds = range(max(len(workloads), len(proposals)))
             found += [(arch, w, p) for _, w, p in zip(rounds, cycle(workloads), cycle(proposals), strict=False)]
-    return found
+    return [triple for triple in found if unsupported(asked(*triple)) is None]
+
+
+def asked(arch: str, workload: str, proposal: str) -> Job:
+    return Job(arch, COMPILER, workload, proposal, (), (), "small", Limits(), 0)
 
 
 @pytest.mark.parametrize(("arch", "workload", "proposal"), pairs(), ids=["-".join(pair) for pair in pairs()])
 def test_workload(arch: str, workload: str, proposal: str) -> None:
-    job = Job(arch, COMPILER, workload, proposal, (), (), "small", Limits(), 0)
+    job = asked(arch, workload, proposal)
     chosen = next(p for p in all_proposals() if p.name == proposal)
     subject = prepare(job, chosen, next(w for w in all_workloads() if w.name == workload))
     unwinders = [u for u in all_unwinders() if u.unsupported(arch, subject.rewrite is not None) is None]
