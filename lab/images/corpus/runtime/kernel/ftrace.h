@@ -23,14 +23,21 @@
 #ifndef __ASSEMBLER__
 #include "kernel.h"
 
+/* gcc would let callers rely on what a function leaves alone; its trampolines do not (Linux: -fno-ipa-ra). */
+#if defined(__clang__)
+#define NOIPA
+#else
+#define NOIPA __attribute__((noipa))
+#endif
+
 /* A function that can be traced: NOPs at its entry, its address in the list of sites, in text that can be written. */
 #if defined(__aarch64__)
-#define TRACED __attribute__((noinline, section("traced"), patchable_function_entry(2)))
+#define TRACED NOIPA __attribute__((noinline, section("traced"), patchable_function_entry(2)))
 struct ftrace_regs {
 	u64 regs[9], unused, fp, lr, sp, pc;
 };
 #else
-#define TRACED __attribute__((noinline, section("traced"), patchable_function_entry(5)))
+#define TRACED NOIPA __attribute__((noinline, section("traced"), patchable_function_entry(5)))
 struct ftrace_regs {
 	u64 ax, cx, dx, si, di, r8, r9, bp, sp, ip, unused;
 };
