@@ -11,19 +11,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from lab import registry
+from lab.again import subject_again
 from lab.engine.plan import Plan
 from lab.engine.reference import ReferenceEngine
 from lab.engine.tally import Recorder, Said
-from lab.errors import EngineError, InputError
+from lab.errors import EngineError
 from lab.features import DynamicFeatures
 from lab.images.image import Image
-from lab.images.workloads import workload_by_name
-from lab.job import Job, check_outcome, prepare
-from lab.machine.machine import Limits
-from lab.store import VERDICTS, Cell, Run
+from lab.job import check_outcome
+from lab.store import Cell, Run
 from lab.unwind.api import END, MODES, Cursor, Mem, Regs, StepResult, Unwinder
 from lab.verdict import Judgement, Verdict
 
@@ -31,7 +29,7 @@ TRUE = "true"
 """``of``: the true stacks."""
 MOST_STACKS = 100_000
 """Distinct stacks of one cell; those that come later are counted together as OTHERS."""
-OTHERS = "[other stacks]"
+OTHERS = "[other_stacks]"
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,9 @@ def fold(run: Run, cell: Cell, of: str) -> Folded:
 
     InputError where the image is not what the run was made with; EngineError where the counts are not the stored ones.
     """
-    experiment = run.result.experiment
-    for file in experiment.files:
-        registry.add_file(Path(file))
-    limits = Limits(experiment.max_instructions, experiment.max_seconds)
-    modes = tuple(mode for mode in MODES if mode in {c.mode for c in run.result.cells if _image(c) == _image(cell)})
-    job = Job(cell.arch, cell.compiler, cell.workload, cell.proposal, (), modes, experiment.size, limits, 0,
-              seed=experiment.seed)  # fmt: skip
-    subject = prepare(job, registry.proposal(cell.proposal), workload_by_name(cell.workload))
-    then = next(i.sha256 for i in run.result.images if (i.arch, i.compiler, i.workload, i.proposal) == _image(cell))
-    if subject.image.sha256 != then:
-        raise InputError(f"run {run.run_id}: {job.title} is another image today; unwindlab rerun {run.run_id} says why")
-    asked = () if of == TRUE else (registry.unwinder(of),)
-    plan = Plan((_NOTHING, *asked), modes, limits, 1, seed=experiment.seed)
+    job, subject = subject_again(run, cell.key[:4])
+    asked = () if of == TRUE else (_design(run, of),)
+    plan = Plan((_NOTHING, *asked), job.modes, job.limits, 1, seed=job.seed)
     engine = ReferenceEngine(subject.image, subject.rewrite, plan)
     engine.recorder = recorder = _Folding(subject.image, MODES[cell.mode], bool(asked))
     check_outcome(subject, job, engine.run().outcome)
@@ -75,15 +63,22 @@ def fold(run: Run, cell: Cell, of: str) -> Folded:
     return Folded(cell, dict(recorder.folded), recorder.others)
 
 
-def _image(cell: Cell) -> tuple[str, str, str, str]:
-    return cell.arch, cell.compiler, cell.workload, cell.proposal
+def _design(run: Run, name: str) -> Unwinder:
+    """The run's unwinder that its cells call *name*: one from a file was asked for by that file."""
+    for asked in run.result.experiment.unwinders:
+        if ".py" in asked and (design := registry.unwinder(asked)).name == name:
+            return design
+    return registry.unwinder(name)
 
 
 def _compare(run: Run, cell: Cell, found: Counter[str]) -> None:
     stored = {"": cell.stops} if "" in found else {v: n for v, n in cell.verdicts.items() if n}
     if dict(found) != stored:
         where = "/".join(cell.key)
-        raise EngineError(f"run {run.run_id}: {where}: {dict(found)} stops now, {stored} stored; this is a fault")
+        raise EngineError(
+            f"run {run.run_id}: {where}: stops are {dict(found)} now, {stored} stored; "
+            f"unwindlab rerun {run.run_id} says what has changed (if nothing: a fault of the lab)"
+        )
 
 
 def _start(mode: int, pc: int, regs: Regs) -> Cursor:
@@ -103,7 +98,7 @@ class _Folding(Recorder):
     def __init__(self, image: Image, mode: int, reported: bool) -> None:
         super().__init__(0, dict)
         self._mode, self._reported = mode, reported
-        self._names = _names(image)
+        self._name = _names(image)
         self._below: dict[tuple[int, ...], str] = {}
         self._said: dict[int, Said] = {}
         self.folded: Counter[str] = Counter()
@@ -127,8 +122,8 @@ class _Folding(Recorder):
         judged = judgements[1]
         self.verdicts[judged.verdict.value] += 1
         if judged.verdict in {Verdict.REFUSED, Verdict.CRASH}:
-            what = f"[{judged.verdict.value}{f': {judged.reason}' if judged.reason else ''}]"
-            self._add(f"{_frame(what)};{_frame(self._names(at))}")
+            said_so = [judged.verdict.value, *([judged.reason] if judged.reason else [])]
+            self._add(";".join([*(f"[{_frame(what)}]" for what in said_so), self._name(at)]))
         else:
             self._add(self._stack(at, said[1].reported if 1 in said else truth))
 
@@ -143,27 +138,33 @@ class _Folding(Recorder):
         if below is None:
             if len(self._below) > MOST_STACKS:
                 self._below.clear()
-            below = self._below[trace] = "".join(f"{_frame(self._names(ra - 1))};" for ra in reversed(trace))
-        return below + _frame(self._names(pc))
+            below = self._below[trace] = "".join(f"{self._name(ra - 1)};" for ra in reversed(trace))
+        return below + self._name(pc)
 
 
 def _names(image: Image) -> Callable[[int], str]:
-    """Function names by address; an address outside every function is itself."""
+    """Frames by address; an address outside every function is itself, in brackets."""
     known: dict[int, str] = {}
 
     def name(address: int) -> str:
         if address not in known:
             function = image.function_at(address)
-            known[address] = function.name if function else f"[{max(address, 0):#x}]"
+            known[address] = _function(function.name) if function else f"[{max(address, 0):#x}]"
         return known[address]
 
     return name
 
 
+def _function(name: str) -> str:
+    """A function's frame; none looks like one of those in brackets, which are the lab's own."""
+    kept = _frame(name)
+    return f"_{kept}" if kept.startswith("[") else kept
+
+
 def _frame(name: str) -> str:
     """*name* without what separates frames and counts; names come from untrusted files."""
     kept = "".join(c if c.isprintable() and c not in "; " else "_" for c in name)
-    return kept or "[unnamed]"
+    return kept or "_"
 
 
-__all__ = ["MOST_STACKS", "TRUE", "VERDICTS", "Folded", "fold"]
+__all__ = ["MOST_STACKS", "OTHERS", "TRUE", "Folded", "fold"]

@@ -17,7 +17,7 @@ def instructions(image: Image, rewrite: RewriteMap | None, pcs: Iterable[int]) -
 
     The line tables of a rewritten image speak of the original's addresses; inserted code has no source line.
     """
-    lines, original = source_lines(image.path), _original(rewrite)
+    lines, original = source_lines(image.path), original_place(rewrite)
     for pc in pcs:
         home = next((s for s in image.segments if s.address <= pc < s.end), None)
         code = image.read(pc, min(image.arch.max_insn, home.end - pc)) if home else b""
@@ -26,7 +26,7 @@ def instructions(image: Image, rewrite: RewriteMap | None, pcs: Iterable[int]) -
         yield {"pc": pc, "raw": insn.raw.hex(), "text": insn.text, "source": "" if at is None else lines(at)}
 
 
-def _original(rewrite: RewriteMap | None) -> Callable[[int], int | None]:
+def original_place(rewrite: RewriteMap | None) -> Callable[[int], int | None]:
     """Where the instruction at an address stood before the rewrite; None for inserted code."""
     if rewrite is None:
         return lambda pc: pc

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from lab import pytest_plugin
 from lab.errors import InputError
 from lab.images.image import Image
 from lab.testing import assert_reliable
 from tests import probes
+from tests.console import environment
 from tests.support import compile_c
 
 PROGRAM = """
@@ -64,8 +66,37 @@ def test_what_does_not_exist_is_said(image: Image, tmp_path: Path) -> None:
         assert_reliable(tmp_path / "no.elf", "fp")
 
 
-def test_the_plugin_gives_it_as_a_fixture(request: pytest.FixtureRequest) -> None:
-    plugins = request.config.pluginmanager
-    if not plugins.is_registered(pytest_plugin):  # the package is not installed with its entry points
-        plugins.register(pytest_plugin)
-    assert request.getfixturevalue("assert_reliable") is assert_reliable
+TESTS = """
+from pathlib import Path
+
+HERE = Path({path!r})
+
+
+def test_the_truth(assert_reliable):
+    assert assert_reliable(HERE, "oracle", engine="reference").stops > 10
+
+
+def test_a_plain_walk(assert_reliable):
+    assert_reliable(HERE, "fp", engine="reference")
+"""
+
+
+def test_the_plugin_in_a_pytest_of_its_own(image: Image, tmp_path: Path) -> None:
+    """As a project uses it that does not install the lab's entry points: pytest -p lab.pytest_plugin."""
+    (tmp_path / "test_mine.py").write_text(TESTS.format(path=str(image.path)))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "lab.pytest_plugin",
+        "test_mine.py",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 failed, 1 passed" in done.stdout
+    assert "missing (at most 0)" in done.stdout
+    assert "  reported  " in done.stdout

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lab.commands.common import check_names, json_option, print_json, results_option, roots, run_and_store
+from lab.commands.common import (
+    check_names,
+    json_option,
+    print_json,
+    progress,
+    results_option,
+    roots,
+    run_and_store,
+    stdout_kept,
+)
 
 if TYPE_CHECKING:
     from lab.report.gates import Checked, Limit
@@ -50,15 +59,21 @@ def command(
     Without a limit MISSING and crash must be 0.  Exits with 1 where a cell breaks one, after writing the files asked
     for; a cell is one architecture, compiler, workload, proposal, unwinder and mode.
     """
-    from lab.errors import GateError
+    from lab.errors import GateError, InputError
     from lab.report import gates
     from lab.report.junit import junit
     from lab.report.sarif import sarif
 
     asked = {verdict: given[verdict] for verdict in gates.GATED if given[verdict] is not None}
     limits = [gates.limit(verdict, text) for verdict, text in (asked or gates.DEFAULT).items()]
+    for file in (junit_file, sarif_file):
+        if file and not file.parent.is_dir():  # said before a long run
+            raise InputError(f"{file}: there is no folder {file.parent}; make it first")
     run = _run(subject, root)
     checked = gates.check(run.result, limits, _cells(run, given))
+    if sarif_file and checked.broken:
+        run = _with_sources(run, checked)
+        checked = gates.check(run.result, limits, _cells(run, given))
     if junit_file:
         junit_file.write_text(junit(checked, run.run_id), encoding="utf-8")
     if sarif_file:
@@ -82,6 +97,19 @@ def _run(subject: str, root: Path) -> Run:
     for name in files_of(file):
         registry.add_file(Path(name))
     return run_and_store(read_experiment(file, {}, registry.names()), root)[0]
+
+
+def _with_sources(run: Run, checked: Checked) -> Run:
+    """*run* with the source lines of what broke: SARIF is for tools that show findings beside code."""
+    from lab.errors import LabError
+    from lab.sourced import with_sources
+
+    try:
+        with stdout_kept(), progress() as show:
+            return with_sources(run, {broken.cell.key[:4] for broken in checked.broken}, show)[0]
+    except LabError as error:  # another image, or no compiler: the findings stand without their lines
+        click.echo(f"unwindlab: warning: no source lines: {error}", err=True)
+        return run
 
 
 def _cells(run: Run, given: dict[str, Any]) -> Iterator[Cell]:

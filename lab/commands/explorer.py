@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.commands.common import json_option, print_json, roots
+from lab.commands.common import json_option, print_json, roots, with_source_lines
 
 if TYPE_CHECKING:
     from lab.store import Run
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @click.option("--arch", "arches", multiple=True, metavar="NAME", help="Only these; repeatable.")
 @click.option("--workload", "workloads", multiple=True, metavar="NAME", help="Only these; repeatable.")
 @click.option("--proposal", "proposals", multiple=True, metavar="NAME", help="Only these; repeatable.")
+@click.option("--source", "sourced", is_flag=True,
+              help="With source lines: builds every image once more, with line tables.")  # fmt: skip
 @click.option("--results", "root", type=click.Path(path_type=Path), default=Path("results"), metavar="DIR",
               help="Where runs are kept (default: ./results).")  # fmt: skip
 @json_option
@@ -31,19 +33,23 @@ def command(
     arches: tuple[str, ...],
     workloads: tuple[str, ...],
     proposals: tuple[str, ...],
+    sourced: bool,
     root: Path,
     as_json: bool,
 ) -> None:
     """Write RUN-ID as one self-contained HTML file: from a number to its instruction in three clicks.
 
     `unwindlab run` writes the same file as report.html beside its other results; this is for runs stored before it
-    did, for another place, and for a part of a run that is too large for one page.
+    did, for another place, for a part of a run that is too large for one page, and for source lines: measured images
+    have no debug information, so --source builds twins that have, and believes those whose code is the same.
     """
     from lab import store
     from lab.report.html.page import explorer
 
     path = store.find_run(run, roots(root))
     found = _part(store.load_run(path, []), arches, workloads, proposals)
+    if sourced:
+        found = with_source_lines(found)
     target = file or path / "report.html"
     page = explorer(found)
     target.write_bytes(page)

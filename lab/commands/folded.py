@@ -22,9 +22,17 @@ if TYPE_CHECKING:
     from lab.store.rows import Cell
 
 
+TRUE = "true"
+"""What --of calls the true stacks, as lab.folded does."""
+A_MINUTE = 1_200_000
+"""Instructions that the reference engine executes in one, more or less."""
+LONG = 2 * A_MINUTE
+"""Instructions for which a reader is told that they take long."""
+
+
 @click.command("folded", short_help="Print stacks of a stored run for flame graph tools.")
 @click.argument("run", metavar="RUN-ID")
-@click.option("--of", "of", default="true", show_default=True, metavar="true|UNWINDER",
+@click.option("--of", "of", default=TRUE, show_default=True, metavar="true|UNWINDER",
               help="True stacks, or those this unwinder of the run reports.")  # fmt: skip
 @click.option("--arch", "arches", multiple=True, metavar="NAME", help="Only these; repeatable.")
 @click.option("--workload", "workloads", multiple=True, metavar="NAME", help="Only these; repeatable.")
@@ -46,16 +54,18 @@ def command(
     """Print a line per distinct stack of RUN-ID, `outermost;...;innermost STOPS`, as flamegraph.pl, inferno and
     speedscope read it.
 
-    Stops where --of UNWINDER refused or crashed stand under [refused: reason] and [crash: reason].  A run keeps counts,
-    not every trace: its images are executed again by the reference engine (about 20,000 instructions a second; choose
-    with --workload), and the counts must be the stored ones.  With several images the first frame names the image.
+    Stops where --of UNWINDER refused or crashed stand below frames [refused] or [crash] and their reason.  A run keeps
+    counts, not every trace: its images are executed again by the reference engine (some 20,000 instructions a second;
+    choose with --workload), and the counts must be the stored ones.  With several images the first frame names them.
     """
     from lab import store
-    from lab.folded import MOST_STACKS, fold
 
     found = store.load_run(store.find_run(run, roots(root)), [])
     cells = _cells(found, of, {"arch": arches, "workload": workloads, "proposal": proposals, "mode": (mode,)})
+    from lab.folded import MOST_STACKS, fold  # slow to import: a mistake is said before
+
     many = len(cells) > 1
+    _say_how_long(cells)
     printed: list[dict[str, object]] = []
     with progress() as show:
         for done, cell in enumerate(cells):
@@ -74,11 +84,18 @@ def command(
         print_json({"run_id": found.run_id, "of": of, "cells": printed})
 
 
+def _say_how_long(cells: list[Cell]) -> None:
+    instructions = sum(cell.instructions for cell in cells)
+    if instructions > LONG:
+        took = f"{instructions:,} instructions in the reference engine take some {instructions // A_MINUTE} minutes"
+        mend = "--workload, --proposal and --arch choose; runs with --size small are short"
+        click.echo(f"unwindlab: {took}; {mend}", err=True)
+
+
 def _cells(run: Run, of: str, wanted: dict[str, tuple[str, ...]]) -> list[Cell]:
     """One cell an image: of the unwinder asked for, else the first that ran."""
     from lab.arch import arch_by_name
     from lab.errors import InputError
-    from lab.folded import TRUE
 
     cells = run.result.cells
     wanted = wanted | {"arch": tuple(arch_by_name(name).name for name in wanted["arch"])}

@@ -12,7 +12,8 @@ from lab.machine.stacks import GuestStack, StackKind, guest_stacks, tasks_of
 from lab.unwind.api import Regs
 from lab.unwind.reader import Reader
 
-_OF_TASKS = ("task", "task_flags", "task_regs", "task_ssp", "task_shadow_low", "task_shadow_high")
+_TRAMPOLINES = ("return_to_handler", "lab_kretprobe_trampoline")
+_OF_TASKS = ("task", "task_flags", "task_regs", "task_ssp", "task_shadow_low", "task_shadow_high", "task_trace")
 
 
 class Guest:
@@ -29,6 +30,8 @@ class Guest:
         interrupts = [stack for stack in self.stacks if stack.kind is StackKind.IRQ] or [GuestStack(0, 0)]
         names = ("irq_low", "irq_high", "irq_shadow_low", "irq_shadow_high")
         self._irq = dict(zip(names, interrupts[0][: len(names)], strict=True))
+        symbols = self.machine.image.symbols
+        self._trampolines = {name.removeprefix("lab_"): symbols.get(name, 0) for name in _TRAMPOLINES}
         self._order = sorted(range(len(self.stacks)), key=lambda index: self.stacks[index].low)
         self._lows = [self.stacks[index].low for index in self._order]
 
@@ -58,7 +61,7 @@ class Guest:
         low, high = self._shadow(index)
         hw_base, hw_limit = self.hardware.place(index)
         facts = {"shadow_base": low, "shadow_limit": high, "hw_base": hw_base, "hw_limit": hw_limit}
-        facts |= self._task_facts(index) | self._irq
+        facts |= self._task_facts(index) | self._irq | self._trampolines
         reader.enter((stack.low, stack.high), mapping.pages, mapping.start, facts)
 
     def _shadow(self, index: int) -> tuple[int, int]:
@@ -79,7 +82,15 @@ class Guest:
         regs = machine.memory.load(task + self.tasks.layout.regs) or 0
         final = regs + (machine.arch.pt_regs.metadata or 0)
         facts = {"final_record": final, "task": task, "task_flags": self.tasks.layout.flags, "task_regs": regs}
-        return facts | self._task_shadow(task)
+        return facts | self._task_shadow(task) | {"task_trace": self._trace_of(task)}
+
+    def _trace_of(self, task: int) -> int:
+        """Where function tracers keep *task*'s return addresses; 0 where the image has no tracers."""
+        symbols = self.machine.image.symbols
+        if "lab_task_trace" not in symbols or task not in self.owners:
+            return 0
+        size = self.machine.memory.load(symbols["lab_task_trace_size"]) or 0
+        return symbols["lab_task_trace"] + (self.owners[task] - 1) * size
 
     def _task_shadow(self, task: int) -> dict[str, int]:
         """Where *task*'s shadow-stack pointer is kept while another stack's is in use, and that shadow stack."""

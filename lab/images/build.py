@@ -66,6 +66,8 @@ def unbuildable(workload: Workload, arch: Arch, compiler: Compiler) -> str | Non
 _KERNEL_C = ("task.c", "irq.c", "user.c", "arch.c")
 # Through these calls of the runtime a workload now and then gives the processor away (user.c).
 _KERNEL_LINK_FLAGS = tuple(f"--wrap=lab_{name}" for name in ("mix", "mix_bytes", "mix_text", "next", "check"))
+# Of a workload that asks for them: the kernel's function tracing.
+_TRACING_C, _TRACING_HEADER = ("ftrace.c",), b'#include "kernel/ftrace.h"'
 _RUNTIME_C = ("mem.c", "str.c", "ctype.c", "alloc.c", "libc.c")
 _RUNTIME_FLOAT_C = ("fp.c",)
 
@@ -136,7 +138,10 @@ class _Shop:
         if runtime == "plain":
             return [self._object(RUNTIME / f"start_{self.arch.name}.S", ())]
         flags = (*base_flags(self.compiler, self.arch), *INTEGER_FLAGS, *self.design)
-        sources = [self._object(KERNEL / name, flags) for name in _KERNEL_C]
+        tracing = _TRACING_HEADER in _read(self.workload.path)
+        sources = [self._object(KERNEL / name, flags) for name in _KERNEL_C + (_TRACING_C if tracing else ())]
+        if tracing:
+            sources.append(self._object(KERNEL / f"ftrace_{self.arch.name}.S", ()))
         signed = any(flag.startswith("-mbranch-protection") and flag != "-mbranch-protection=bti" for flag in flags)
         patchable = ("-DLAB_PATCHABLE",) if signed else ()
         return [*sources, self._object(KERNEL / f"entry_{self.arch.name}.S", patchable)]

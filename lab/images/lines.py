@@ -18,7 +18,8 @@ def source_lines(path: Path) -> Lines:
     try:
         with path.open("rb") as file:
             elf = ELFFile(file)
-            rows = sorted(_rows(elf.get_dwarf_info())) if elf.has_dwarf_info() else []
+            # Linked: its relocations, kept by --emit-relocs, are applied already and must not be once more.
+            rows = sorted(_rows(elf.get_dwarf_info(relocate_dwarf_sections=False))) if elf.has_dwarf_info() else []
     except Exception:  # whatever a parser meets in bytes nobody vouches for
         rows = []
     starts = [start for start, _, _ in rows]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lab.report.bars import LETTER, SHOWN, Bar, BarRow, Panels, panels
+from lab.report.canvas import GREY, file_stem, heading, label, write_figure
 from lab.report.sums import group_sums
-from lab.report.text import arch_title, clean, mailable, share, wrap
+from lab.report.text import arch_title, mailable, share, wrap
 from lab.store.document import Run
 
 # Okabe-Ito colours; hatch and letter say the same without colour.
@@ -40,10 +39,8 @@ def write_figures(run: Run, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for shown in panels(group_sums(run.result.cells, run.result.verdicts)):
-        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"verdicts-{shown.arch}-{shown.compiler}")
-        text = folder / f"{stem}.txt"
-        text.write_text(ascii_figure(shown, run.run_id), encoding="ascii")
-        written += [*_draw(shown, run, folder / stem), text]
+        stem = folder / file_stem(f"verdicts-{shown.arch}-{shown.compiler}")
+        written += write_figure(stem, _size(shown), partial(_paint, shown, run), ascii_figure(shown, run.run_id))
     return written
 
 
@@ -82,47 +79,25 @@ def _captions(shown: Panels) -> list[str]:
     return said
 
 
-def _draw(shown: Panels, run: Run, stem: Path) -> list[Path]:
-    """The SVG and PNG files of one figure.  matplotlib's own defaults, not the user's matplotlibrc."""
-    _quiet_matplotlib()
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    fixed = {"svg.hashsalt": "unwindlab", "svg.fonttype": "path", "font.family": ["DejaVu Sans"], "font.size": 8.0}
-    defaults = {key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")}
-    with mpl.rc_context(defaults | fixed | {"hatch.linewidth": 0.6}):
-        slots = sum(max(1, len(row.bars)) + 0.6 for row in shown.rows) + _headings(shown)
-        figure = Figure(figsize=(10.0, MARGIN + SLOT * max(slots, 6)), layout=None)
-        FigureCanvasAgg(figure)
-        _paint(figure, shown, run)
-        svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
-        figure.savefig(svg, metadata={"Date": None, "Creator": None})
-        figure.savefig(png, dpi=150, metadata={"Software": None})
-    return [svg, png]
-
-
-def _quiet_matplotlib() -> None:
-    """No font-cache messages on stderr, and a place for that cache where the home folder cannot be written."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    if "MPLCONFIGDIR" not in os.environ and not os.access(Path.home(), os.W_OK):
-        os.environ["MPLCONFIGDIR"] = str(Path(tempfile.gettempdir()) / "unwindlab-matplotlib")
+def _size(shown: Panels) -> tuple[float, float]:
+    slots = sum(max(1, len(row.bars)) + 0.6 for row in shown.rows) + _headings(shown)
+    return 10.0, MARGIN + SLOT * max(slots, 6)
 
 
 def _headings(shown: Panels) -> float:
     return 1.1 * len({row.proposal for row in shown.rows})
 
 
-def _paint(figure: Any, shown: Panels, run: Run) -> None:
+def _paint(shown: Panels, run: Run, figure: Any) -> None:
     height = figure.get_size_inches()[1]
-    title = f"Where reported stacks differ from the true ones: {arch_title(shown.arch)}, {shown.compiler}"
-    figure.text(0.012, 1 - 0.26 / height, title, fontsize=11, fontweight="bold", va="center")
     about = (
         f"share of stops per proposal and unwinder, log axis; run {run.run_id}, unwindlab {run.provenance.unwindlab}"
     )
-    figure.text(0.012, 1 - 0.50 / height, about, fontsize=8, va="center", color="#444444")
+    heading(
+        figure, f"Where reported stacks differ from the true ones: {arch_title(shown.arch)}, {shown.compiler}", about
+    )
     for i, caption in enumerate(_captions(shown)):
-        figure.text(0.012, (0.34 - 0.14 * i) / height, caption, fontsize=7, va="center", color="#444444")
+        figure.text(0.012, (0.34 - 0.14 * i) / height, caption, fontsize=7, va="center", color=GREY)
     axes = figure.subplots(1, max(1, len(shown.modes)), sharey=True, squeeze=False)[0]
     figure.subplots_adjust(left=0.235, right=0.94, wspace=0.22, top=1 - 0.85 / height, bottom=0.75 / height)
     for i, axis in enumerate(axes):
@@ -141,7 +116,7 @@ def _panel(axis: Any, shown: Panels, mode: int) -> None:
             _proposal_name(axis, y, proposal, mode)
             y += 1.1
         slots = max(1, len(row.bars))
-        ticks.append((y + slots / 2, _fit(row.unwinder)))
+        ticks.append((y + slots / 2, label(row.unwinder, NAME_MOST)))
         exact, stops = row.exact[mode]
         right = f"{share(exact, stops)}" if stops else "not run"
         axis.text(1.015, y + slots / 2, right, fontsize=6.5, va="center", transform=axis.get_yaxis_transform())
@@ -169,7 +144,7 @@ def _proposal_name(axis: Any, y: float, proposal: str, mode: int) -> None:
         axis.axhline(y - 0.15, color="#BBBBBB", linewidth=0.5)
     if mode == 0:
         transform = axis.get_yaxis_transform()
-        axis.text(-0.012, y + 0.5, _fit(proposal), fontsize=7.5, fontweight="bold", ha="right", va="center",
+        axis.text(-0.012, y + 0.5, label(proposal, NAME_MOST), fontsize=7.5, fontweight="bold", ha="right", va="center",
                   transform=transform)  # fmt: skip
 
 
@@ -197,9 +172,3 @@ def _legend(figure: Any, height: float) -> None:
     ]
     figure.legend(handles=patches, ncols=4, loc="upper right", bbox_to_anchor=(0.995, 1 - 0.36 / height),
                   frameon=False, fontsize=7.5, borderaxespad=0)  # fmt: skip
-
-
-def _fit(name: str) -> str:
-    """A label that fits the margin; the table has the whole name."""
-    plain = clean(name).replace("$", r"\$")
-    return plain if len(plain) <= NAME_MOST else f"{plain[: NAME_MOST - 3]}..."

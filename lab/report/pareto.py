@@ -43,7 +43,7 @@ class Pareto:
 
 
 def paretos(groups: Sequence[GroupSums], costs: Sequence[CostRow]) -> list[Pareto]:
-    """One a group of cells that has points at two costs at least."""
+    """One a group of cells that has points at two costs at least, and a MISSING stop."""
     found = []
     for group in groups:
         arch, compiler, mode = group.group
@@ -54,7 +54,7 @@ def paretos(groups: Sequence[GroupSums], costs: Sequence[CostRow]) -> list[Paret
             for one in group.sums.values()
             if one.proposal in prices and one.stops and one.unwinder != ORACLE
         ]  # fmt: skip
-        if len({point.cost for point in points}) < 2:
+        if len({point.cost for point in points}) < 2 or not any(point.missing for point in points):
             continue
         order = sorted(points, key=lambda p: (p.cost, Fraction(p.missing, p.stops), p.proposal, p.unwinder))
         front = tuple(p for p in order if not any(other.beats(p) for other in points))

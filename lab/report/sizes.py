@@ -64,14 +64,16 @@ def _added(value: int) -> str:
     return f"{value:+d}" if value else "0"
 
 
-def _densities(rows: Sequence[CostRow]) -> tuple[str, ...]:
+def densities(rows: Sequence[CostRow]) -> dict[str, Fraction | None]:
+    """Bytes per KiB of code by format, summed over *rows*; None where some image's could not be told."""
     text = sum(row.text_bytes for row in rows)
+    found: dict[str, Fraction | None] = {}
+    for name in FORMATS:
+        known = [(row.formats or {}).get(name) for row in rows]
+        sizes = [size for size in known if size is not None]
+        found[name] = Fraction(1024 * sum(sizes), text) if text and len(sizes) == len(rows) else None
+    return found
 
-    def density(name: str) -> str:
-        found = [(row.formats or {}).get(name) for row in rows]
-        known = [size for size in found if size is not None]
-        if len(known) < len(rows) or not text:
-            return "n/a"
-        return f"{float(Fraction(1024 * sum(known), text)):.1f}"
 
-    return tuple(density(name) for name in FORMATS)
+def _densities(rows: Sequence[CostRow]) -> tuple[str, ...]:
+    return tuple("n/a" if value is None else f"{float(value):.1f}" for value in densities(rows).values())

@@ -37,6 +37,8 @@ BOUNDARY = 0
 CALL = 1
 INJECT = 2
 BLOCKED = 3
+NOWHERE = -1
+"""No word of the cursor."""
 MODES = {"boundary": BOUNDARY, "call": CALL, "inject": INJECT, "blocked": BLOCKED}
 
 
@@ -66,6 +68,7 @@ class Reason(enum.IntEnum):
     TOO_MANY = 22  # more frames than the consumer has room for
     # said by rules (lab.unwind.rules)
     INTERRUPTED = 50  # the task's flag says that it was preempted at the end of an interrupt
+    NOT_RECORDED = 52  # a tracer replaced the return address, and its return stack has none for the frame
     NOT_AT_END = 53  # the walk ended elsewhere than at the task's own FINAL record
     LR_MAY_BE_LIVE = 54  # the interrupted instruction lies where the return address may be in LR alone
 
@@ -90,7 +93,8 @@ class Mem(Protocol):
 
     ``task`` is the struct of the task whose trace is wanted, ``task_regs`` the task's own pt_regs, at the end of its
     stack, and ``task_flags`` the offset of its flags word; ``irq_low`` to ``irq_shadow_high`` the interrupt stack and
-    its shadow stack.  All of them are 0 in an image without tasks.
+    its shadow stack.  ``task_trace`` is where function tracers keep the task's return addresses that they have replaced
+    by those of their trampolines (``lab.unwind.rules.graph``).  All of them are 0 in an image without tasks.
     """
 
     stack_low: int
@@ -119,6 +123,9 @@ class Mem(Protocol):
     task_ssp: int
     task_shadow_low: int
     task_shadow_high: int
+    task_trace: int
+    return_to_handler: int
+    kretprobe_trampoline: int
 
     def load(self, address: int) -> int: ...
     def row(self, pc: int) -> tuple[int, int]: ...
@@ -207,8 +214,10 @@ class Unwinder:
     images with a shadow stack; ``oracle`` that the engine answers with the truth (it checks the harness).
 
     ``tables``: the rule tables it looks up; no others are there.  ``hardware``: it reads the shadow stack that the
-    hardware would keep.  ``cap``: it reports that many return addresses at most; where there is one more the walk
-    ends with ``cap_status`` (END or a Reason) instead.  0: no limit.
+    hardware would keep.  ``resumes``: which words of its cursor are, after a frame, (the address to look up, NOWHERE
+    where it looks up none; the caller's FP; on x86-64 the address after the return address).  ``cap``: it reports that
+    many return addresses at most; where there is one more the walk ends with ``cap_status`` (END or a Reason) instead.
+    0: no limit.
     """
 
     name: str
@@ -222,6 +231,7 @@ class Unwinder:
     origin: str = ""
     tables: tuple[int, ...] = ()
     hardware: bool = False
+    resumes: tuple[int, int, int] | None = None
     cap: int = 0
     cap_status: int = END
 

@@ -27,4 +27,12 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     return frame(mem, Format.DWARF, row, (sp, fp, lr, stale, 1))
 
 
-UNWINDER = Unwinder("dwarf", "DWARF call frame information", "DWARF 5 section 6.4", start, step, tables=(Format.DWARF,))
+UNWINDER = Unwinder(
+    "dwarf",
+    "DWARF call frame information",
+    "DWARF 5 section 6.4",
+    start,
+    step,
+    tables=(Format.DWARF,),
+    resumes=(0, 2, 1),
+)

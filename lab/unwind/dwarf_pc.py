@@ -26,5 +26,11 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
 
 
 UNWINDER = Unwinder(
-    "dwarf-pc", "DWARF looked up at the return address", "DWARF 5 section 6.4", start, step, tables=(Format.DWARF,)
+    "dwarf-pc",
+    "DWARF looked up at the return address",
+    "DWARF 5 section 6.4",
+    start,
+    step,
+    tables=(Format.DWARF,),
+    resumes=(0, 2, 1),
 )

@@ -13,7 +13,7 @@ over: see ``kunwind``.
 
 from __future__ import annotations
 
-from lab.unwind.api import END, FRAME, Cursor, Mem, Regs, StepResult, Unwinder, load64, strip
+from lab.unwind.api import END, FRAME, NOWHERE, Cursor, Mem, Regs, StepResult, Unwinder, load64, strip
 from lab.unwind.kunwind import PT_REGS, RECORD, WITH_TYPE, lies_on, may_move
 
 
@@ -45,4 +45,11 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     return FRAME, strip(mem, ra), (next_fp, fp + RECORD, here, left)
 
 
-UNWINDER = Unwinder("fp", "plain frame-pointer walk", "Linux v6.13 arm64 stacktrace.c, x86 unwind_frame.c", start, step)
+UNWINDER = Unwinder(
+    "fp",
+    "plain frame-pointer walk",
+    "Linux v6.13 arm64 stacktrace.c, x86 unwind_frame.c",
+    start,
+    step,
+    resumes=(NOWHERE, 0, 1),
+)

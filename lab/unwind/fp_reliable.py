@@ -22,6 +22,7 @@ from lab.unwind.api import (
     END,
     FRAME,
     GOES_ON,
+    NOWHERE,
     Cursor,
     Mem,
     Reason,
@@ -79,4 +80,5 @@ UNWINDER = Unwinder(
     start,
     step,
     arches=frozenset({"aarch64"}),
+    resumes=(NOWHERE, 1, 2),
 )

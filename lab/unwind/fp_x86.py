@@ -8,7 +8,7 @@ Source: Linux v6.13 arch/x86/kernel/unwind_frame.c.
 
 from __future__ import annotations
 
-from lab.unwind.api import END, FRAME, Cursor, Mem, Regs, StepResult, Unwinder, is_text
+from lab.unwind.api import END, FRAME, NOWHERE, Cursor, Mem, Regs, StepResult, Unwinder, is_text
 from lab.unwind.x86_frames import next_frame
 
 
@@ -32,4 +32,5 @@ UNWINDER = Unwinder(
     start,
     step,
     arches=frozenset({"x86_64"}),
+    resumes=(NOWHERE, 0, 1),
 )

@@ -15,6 +15,7 @@ from lab.unwind.api import (
     BOUNDARY,
     FRAME,
     GOES_ON,
+    NOWHERE,
     Cursor,
     Mem,
     Reason,
@@ -56,4 +57,5 @@ UNWINDER = Unwinder(
     start,
     step,
     arches=frozenset({"x86_64"}),
+    resumes=(NOWHERE, 1, 2),
 )

@@ -82,4 +82,5 @@ UNWINDER = Unwinder(
     step,
     arches=frozenset({"x86_64"}),
     tables=(ORC,),
+    resumes=(0, 2, 1),
 )

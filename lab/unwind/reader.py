@@ -54,6 +54,7 @@ OF_THE_STACK = (
     *("shadow_base", "shadow_limit", "hw_base", "hw_limit", "task", "task_flags", "task_regs"),
     *("irq_low", "irq_high", "irq_shadow_low", "irq_shadow_high"),
     *("task_ssp", "task_shadow_low", "task_shadow_high"),
+    *("task_trace", "return_to_handler", "kretprobe_trampoline"),
 )
 """Facts that change with the stack at hand, beside its bounds and ``final_record``."""
 
@@ -114,6 +115,7 @@ class Reader:
         self.task = self.task_flags = self.task_regs = 0
         self.irq_low = self.irq_high = self.irq_shadow_low = self.irq_shadow_high = 0
         self.task_ssp = self.task_shadow_low = self.task_shadow_high = 0
+        self.task_trace = self.return_to_handler = self.kretprobe_trampoline = 0
         self._exception_at = 0
         self._plain_low = self.stack_low
         self._frame: bytes | None = None

@@ -29,5 +29,11 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
 
 
 UNWINDER = Unwinder(
-    "sframe", "SFrame, every frame by its row", "SFrame version 2", start, step, tables=(Format.SFRAME,)
+    "sframe",
+    "SFrame, every frame by its row",
+    "SFrame version 2",
+    start,
+    step,
+    tables=(Format.SFRAME,),
+    resumes=(0, 2, 1),
 )

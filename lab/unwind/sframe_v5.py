@@ -16,7 +16,21 @@ arch/arm64/kernel/stacktrace.c for the rest.
 from __future__ import annotations
 
 from lab.metadata.rules import Format
-from lab.unwind.api import BOUNDARY, END, FRAME, GOES_ON, Cursor, Mem, Reason, Regs, StepResult, Unwinder, load64, rule
+from lab.unwind.api import (
+    BOUNDARY,
+    END,
+    FRAME,
+    GOES_ON,
+    NOWHERE,
+    Cursor,
+    Mem,
+    Reason,
+    Regs,
+    StepResult,
+    Unwinder,
+    load64,
+    rule,
+)
 from lab.unwind.kunwind import FINAL, PT_REGS, kind_of
 from lab.unwind.sframe_arm64 import by_record, by_sframe
 
@@ -81,5 +95,6 @@ UNWINDER = Unwinder(
     step,
     arches=frozenset({"aarch64"}),
     tables=(Format.SFRAME,),
+    resumes=(NOWHERE, 4, 5),
     cap=99,
 )

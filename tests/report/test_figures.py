@@ -81,8 +81,8 @@ def test_no_label_runs_into_the_next_column(tmp_path: Path, monkeypatch: pytest.
     ends: list[float] = []
     paint = figures._paint
 
-    def painted(figure: Any, shown: Any, run: Run) -> None:
-        paint(figure, shown, run)
+    def painted(shown: Any, run: Run, figure: Any) -> None:
+        paint(shown, run, figure)
         figure.canvas.draw()
         for axis in figure.axes:
             right = axis.get_window_extent().x1

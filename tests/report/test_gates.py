@@ -80,6 +80,7 @@ def test_misuse_is_one_line(stored: list[str]) -> None:
     )
     assert "--max-extra few: neither a count" in one_line(call("check", *stored, "--max-extra", "few"), 2)
     assert "unknown run" in one_line(call("check", "123456789abc", *stored[1:]), 2)
+    assert "there is no folder nowhere" in one_line(call("check", *stored, "--junit", "nowhere/junit.xml"), 2)
 
 
 def test_junit_counts_what_it_lists(stored: list[str], tmp_path: Path) -> None:
@@ -98,6 +99,39 @@ def test_junit_skips_pairs_that_do_not_exist_and_hostile_names_are_text() -> Non
     (suite,) = Xml.fromstring(text)
     assert suite.get("skipped") == str(len(suite.findall("testcase/skipped"))) == "10"
     assert any(HOSTILE in str(case.get("name")) for case in suite)
+
+
+SHAPE: dict[str, tuple[set[str], set[str], set[str]]] = {
+    "testsuites": (set(), {"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {"name"},
+        {"tests", "failures", "errors", "time", "disabled", "skipped", "timestamp", "hostname", "id", "package"},
+        {"properties", "testcase", "system-out", "system-err"},
+    ),
+    "testcase": (
+        {"name"},
+        {"assertions", "time", "classname", "status"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "failure": (set(), {"type", "message"}, set()),
+    "skipped": (set(), {"type", "message"}, set()),
+}
+"""Of Jenkins' junit-10.xsd: element -> (attributes it must have, others it may have, elements in it)."""
+
+
+@pytest.mark.parametrize("proposals", [("plain",), ("plain", "register")])
+def test_junit_has_the_shape_that_readers_ask_for(proposals: tuple[str, ...]) -> None:
+    run = fake_run(arches=("x86_64",), proposals=proposals, workloads=(HOSTILE,), insns=16)
+    root = Xml.fromstring(junit(check(run.result, [limit("missing", "0")], run.result.cells), run.run_id))
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        needed, allowed, children = SHAPE[element.tag]
+        assert needed <= set(element.keys()) <= needed | allowed
+        assert {child.tag for child in element} <= children
+    counts = {name: sum(int(suite.get(name, "0")) for suite in root) for name in ("tests", "failures")}
+    assert counts == {name: int(root.get(name, "-1")) for name in counts}
+    names = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+    assert len(set(names)) == len(names) > 0
 
 
 def test_sarif_has_a_result_for_each_place() -> None:

@@ -148,6 +148,9 @@ class S(enum.IntEnum):
     TASK_SSP = enum.auto()
     TASK_SHADOW_LOW = enum.auto()
     TASK_SHADOW_HIGH = enum.auto()
+    TASK_TRACE = enum.auto()
+    RETURN_TO_HANDLER = enum.auto()
+    KRETPROBE_TRAMPOLINE = enum.auto()
     # -- what an unwinder may look up
     RULES = enum.auto()  # for each rule table: host address of its rows, and how many there are besides row 0
     TEXT = enum.auto()  # [low, high) of executable code, in pairs

@@ -1,9 +1,9 @@
 """Compiled modules, kept in the user's cache folder by everything that goes into them.
 
 numba's own cache looks only at the file a function stands in, so a change in another file would give a stale
-hit.  Here a module is one generated text, and its folder is named by the hash of that text, of the text of
-``primitives`` and of the versions of numba and llvmlite: another source is another folder.  (numba itself keeps
-what it compiled apart by processor.)  The least recently used folders beyond KEPT are removed.
+hit.  Here a module is one generated text, and its folder is named by the hash of that text, of the texts of
+``primitives`` and ``inlining`` and of the versions of numba and llvmlite: another source is another folder.  (numba
+itself keeps what it compiled apart by processor.)  The least recently used folders beyond KEPT are removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numba
 import numpy as np
 from numba.core.errors import NumbaError
 
-from lab.engine.native import primitives
+from lab.engine.native import inlining, primitives
 from lab.engine.native.generate import evaluator_module, hook_module
 from lab.errors import InputError, LabError
 from lab.images.cache import cache_folder
@@ -109,8 +109,8 @@ def compiled(text: str) -> Compiled:
 
 def digest(text: str) -> str:
     """The name of the module *text*: a hash of all that what is compiled from it depends on."""
-    parts = (text, Path(primitives.__file__).read_text(encoding="utf-8"), numba.__version__, llvmlite.__version__)
-    whole = "\0".join((*parts, sys.version))
+    ours = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (primitives, inlining)]
+    whole = "\0".join((text, *ours, numba.__version__, llvmlite.__version__, sys.version))
     return hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 

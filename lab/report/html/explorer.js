@@ -69,7 +69,8 @@ function openStop(entry) {
   pane("stop-about").textContent = `${place}, ${count(mode.stops[entry])} ${mode.mode} stops`;
   const body = pane("stop-body");
   body.replaceChildren();
-  if (image.raw.length) body.append(element("p", "code insn", `0x${hex(image, at)}  ${text(image.text[at])}`));
+  if (image.raw.length) body.append(element("p", "code insn", `0x${hex(image, at)}  ${text(image.text[at])}`),
+    element("p", "quiet code", text(image.source[at])));
   body.append(verdictTable(mode, entry, S.unwinder, chooseUnwinder));
   body.scrollTop = 0;
   const kept = keptOf(entry, S.unwinder) || (worst(mode, S.unwinder, entry) === "exact" ? keptHere(entry)[0] : null);

@@ -39,8 +39,9 @@ function instructionColumns(image, mode) {
   return { bytes: image.raw.length > 0, sourced,
     template: ["9ch", `calc(${hex(image, image.pcs.length - 1).length}ch + 1em)`,
       image.raw.length ? `calc(${Math.min(longest, 22)}ch + 1em) minmax(24ch, 1fr)` : "1fr",
-      sourced ? "minmax(10ch, 16ch)" : "", "9ch", `repeat(${mode.unwinders.length}, 2em)`].filter(Boolean).join(" "),
-    least: `${66 + (sourced ? 14 : 0) + 3.4 * mode.unwinders.length}ch` };
+      sourced ? "minmax(9ch, 16ch)" : "", "8ch", `repeat(${mode.unwinders.length}, 2em)`].filter(Boolean).join(" "),
+    least: `${17 + hex(image, image.pcs.length - 1).length + (image.raw.length ? 27 + Math.min(longest, 22) : 4) +
+      (sourced ? 10 : 0) + 3.4 * mode.unwinders.length}ch` };
 }
 
 function instructionHead(mode, shown, unwinder) {
@@ -50,12 +51,23 @@ function instructionHead(mode, shown, unwinder) {
   if (shown.sourced) cells.push(element("span", "", "source"));
   cells.push(element("span", "number", "stops"));
   mode.unwinders.forEach((name, i) => {
-    const cell = cellWith(i === unwinder ? "upright focus" : "upright", element("span", "", name));
+    const cell = pinned(mode, i, cellWith(i === unwinder ? "upright focus" : "upright", element("span", "", name)));
     cell.title = name;
     cell.setAttribute("aria-label", name);
     cells.push(cell);
   });
   return cells;
+}
+
+const MOST_PINNED = 8, COLUMN = 24;
+
+// The verdicts stay in sight where the row is wider than its pane, unless they alone would fill it.
+function pinned(mode, i, cell) {
+  if (mode.unwinders.length <= MOST_PINNED) {
+    cell.classList.add("pinned");
+    cell.style.right = `${COLUMN * (mode.unwinders.length - 1 - i)}px`;
+  }
+  return cell;
 }
 
 function instructionRow(row, image, mode, shown, entry, unwinder) {
@@ -76,7 +88,7 @@ function instructionRow(row, image, mode, shown, entry, unwinder) {
   if (text(mode.region[entry]) !== "original") row.classList.add("written");
   mode.unwinders.forEach((name, i) => {
     const verdict = worst(mode, i, entry);
-    const cell = cellWith(i === unwinder ? "cell focus" : "cell", chip(verdict));
+    const cell = pinned(mode, i, cellWith(i === unwinder ? "cell focus" : "cell", chip(verdict)));
     cell.dataset.unwinder = i;
     cell.title = verdict ? `${name}: ${told(mode, i, entry)}` : `${name}: not run`;
     cell.setAttribute("aria-label", cell.title);

@@ -10,6 +10,12 @@ A rule is plain functions over unsigned 64-bit integers, as an unwinder is, and 
 that refuses with GOES_ON returns words with which it would not refuse again for the same cause: the walk then
 goes on with the step that was in doubt, and the lab sees whether the refusal was needless.
 
+    recover(mem, words, ra, frame) -> (status, ra, words)   FRAME and what each return address stands for, or a Reason
+
+``recover`` replaces addresses before ``after`` is told of them.  It is also told of which *frame* each is: the caller's
+frame pointer on AArch64, on x86-64 the address of the return address; it goes with unwinders that say where they
+have them (``Unwinder.resumes``).
+
 ``begin`` is one return of a tuple that is written out.  A rule knows nothing of the unwinder's cursor, so it
 goes with every unwinder; what it must know about frames it reads itself (``lab.unwind.rules.chain``).
 """
@@ -33,6 +39,9 @@ def keeps(mem: Any, words: Cursor, status: int, ra: int) -> tuple[int, Cursor]:
     return status, words
 
 
+Recover = Callable[[Any, Cursor, int, int], tuple[int, int, Cursor]]
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule.  ``needs_layout``: it asks the rewriter's layout, so the image must have a shadow stack;
@@ -47,3 +56,4 @@ class Rule:
     arches: frozenset[str] | None = None
     needs_layout: bool = False
     tables: tuple[int, ...] = ()
+    recover: Recover | None = None

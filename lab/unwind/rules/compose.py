@@ -18,8 +18,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from lab.errors import InputError
 from lab.lowering.source import NotLowerable, Source, take_apart
-from lab.unwind.api import Regs, Unwinder
+from lab.unwind.api import NOWHERE, Regs, Unwinder
 from lab.unwind.rules.api import Rule
 
 _STEP = '''
@@ -34,6 +35,18 @@ def step(mem, cursor):
     if kept == status:
         return status, ra, ({then}, {told})
     return kept, 0, ({own}, {told})
+'''
+_RECOVERED = '''
+def step(mem, cursor):
+    """One step of {inner}; where it finds a trampoline's address, {rule} says whose place it has taken."""
+    {own}, {words} = cursor
+    status, ra, ({then},) = inner(mem, ({own},))
+    if status != 0:
+        return status, ra, ({then}, {words})
+    said, found, ({told},) = recover(mem, ({words},), ra, {frame})
+    if said != 0:
+        return said, 0, ({own}, {told})
+    return 0, found, ({resumed}, {told})
 '''
 _START = '''
 def start(mode, pc, regs):
@@ -62,9 +75,11 @@ def wrap(unwinder: Unwinder, rule: Rule) -> Unwinder:
         "asked": _names("a", words),
         "told": _names("t", words),
     }
-    step = _function(f"{name} step", _STEP.format(**titles, **names), "step", {
-        "inner": unwinder.step, "before": rule.before, "after": rule.after,
-    })  # fmt: skip
+    text, scope = _STEP, {"inner": unwinder.step, "before": rule.before, "after": rule.after}
+    if rule.recover is not None:
+        text, scope = _RECOVERED, {"inner": unwinder.step, "recover": rule.recover}
+        names |= _places(unwinder, rule, own)
+    step = _function(f"{name} step", text.format(**titles, **names), "step", scope)
     return replace(
         unwinder,
         name=name,
@@ -76,6 +91,18 @@ def wrap(unwinder: Unwinder, rule: Rule) -> Unwinder:
         needs_shadow=unwinder.needs_shadow or rule.needs_layout,
         tables=tuple(sorted({*unwinder.tables, *rule.tables})),
     )
+
+
+def _places(unwinder: Unwinder, rule: Rule, own: int) -> dict[str, str]:
+    """The frame that ``recover`` is told of, and the unwinder's words with the recovered address in its place."""
+    if unwinder.resumes is None:
+        raise InputError(f"{unwinder.name}+{rule.name}: {unwinder.name} does not say of which frame an address is")
+    lookup, fp, above = unwinder.resumes
+    words = [f"v{number}" for number in range(own)]
+    frame = f"{words[above]} - 8 if mem.metadata_offset == 0 else {words[fp]}"
+    if lookup != NOWHERE:
+        words[lookup] = f"{words[lookup]} - ra + found"
+    return {"frame": frame, "resumed": ", ".join(words)}
 
 
 def _start(name: str, unwinder: Unwinder, rule: Rule, names: dict[str, str]) -> Callable[..., Any]:
