@@ -20,6 +20,7 @@ FILES = (
     "docs/explorer.md",
     "docs/gates.md",
     "docs/mutation.md",
+    "docs/sampling.md",
 )
 _RUN_ID = re.compile(r"unwindlab rerun ([0-9a-f]{12})")
 

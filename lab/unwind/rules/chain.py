@@ -33,10 +33,11 @@ def meta(mem: Mem, fp: int, low: int) -> int:
 
 
 def pt_regs(mem: Mem, fp: int, low: int) -> int:
-    """The address of the pt_regs that *fp* stands for, 0 where it stands for none."""
+    """The address of the pt_regs that *fp* stands for, 0 where it stands for none.  The task's own, at the end of its
+    stack, are no exception's in the kernel: arm64 has a FINAL record there, and x86 looks at their address."""
     if mem.metadata_offset == 0:
         regs = fp - 1
-        met = fp & 7 == 1 and regs >= low and on_stack(mem, regs, mem.regs_pc_offset + 16)
+        met = fp & 7 == 1 and regs >= low and regs != mem.task_regs and on_stack(mem, regs, mem.regs_pc_offset + 16)
         return regs if met else 0
     return fp - mem.metadata_offset if meta(mem, fp, low) == PT_REGS else 0
 
