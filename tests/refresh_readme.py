@@ -12,7 +12,15 @@ from pathlib import Path
 from tests.console import ROOT, blocks, matches, renewed, run, steps
 from tests.demo import BEGIN, END, EXCERPTS, excerpt, run_demo
 
-FILES = ("README.md", "CONTRIBUTING.md", "docs/cost.md", "docs/exit-codes.md", "docs/mutation.md")
+FILES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/cost.md",
+    "docs/exit-codes.md",
+    "docs/explorer.md",
+    "docs/gates.md",
+    "docs/mutation.md",
+)
 _RUN_ID = re.compile(r"unwindlab rerun ([0-9a-f]{12})")
 
 

@@ -18,6 +18,7 @@ from lab.bench.programs import (
     set_rounds,
 )
 from lab.cost.counts import count
+from lab.cost.native.programs import BODIES
 from lab.engine.reference import Plan, ReferenceEngine
 from lab.errors import EngineError, InputError, UnsupportedError
 from lab.images.image import Image, load_image
@@ -137,6 +138,6 @@ def test_rounds_for_a_number_of_instructions() -> None:
 
 
 def test_every_source_belongs_to_a_program() -> None:
-    used = {program.source for program in PROGRAMS}
+    used = {program.source for program in (*PROGRAMS, *BODIES)}
     found = {path.name for path in Path(SOURCES).iterdir() if path.suffix == ".c"}
     assert found == used
