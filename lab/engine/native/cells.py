@@ -173,12 +173,13 @@ class Changed(enum.IntEnum):
     LR = 2
     SSP = 4
     SP = 8
-    ROW = 16  # where() or rule() of the pc
+    ROW = 16  # where() or where_offset() of the pc
     TRUTH = 32  # the activations, or which functions the pc names
     MEMORY = 64  # a word that features depend on
     CFI = 128  # another .eh_frame row: matters to features
     UNSURE = 256  # some unwinder has to be asked again in any case
     HSSP = 512
+    RULE = 1024  # rule() of the pc, in some table
 
 
 class Place(enum.IntEnum):

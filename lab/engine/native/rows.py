@@ -20,8 +20,12 @@ from lab.unwind import api
 from lab.unwind.api import Unwinder
 
 NO_PC = -1
-_LOOKS_UP: dict[Any, int] = {api.where: 2, api.where_offset: 2, api.rule: 3}
-"""How many arguments those take that give the same throughout a span, the pc last."""
+_LOOKS_UP: dict[Any, tuple[int, Changed]] = {
+    api.where: (2, Changed.ROW),
+    api.where_offset: (2, Changed.ROW),
+    api.rule: (3, Changed.RULE),
+}
+"""How many arguments those take that give the same throughout a span, the pc last; and what notes that it does not."""
 
 
 def row_word(unwinder: Unwinder) -> int | None:
@@ -57,7 +61,14 @@ def reads(unwinder: Unwinder) -> tuple[int, int]:
     asked = {n.attr for n in ast.walk(start) if isinstance(n, ast.Attribute) and _is_name(n.value, regs)}
     registers = sum(Changed[name.upper()] for name in asked)
     tracked = reduce(or_, tracked_names(unwinder).values(), 0)
-    return registers | Changed.TRUTH | (0 if word == NO_PC else Changed.ROW), tracked
+    return registers | Changed.TRUTH | (0 if word == NO_PC else _rows(unwinder, word)), tracked
+
+
+def _rows(unwinder: Unwinder, word: int) -> int:
+    """The kinds of rows that *unwinder*, whose cursor has the pc as *word* and only looks it up, asks for."""
+    start, step = take_apart(unwinder.start), take_apart(unwinder.step)
+    asked = [*_look_ups(start), *_look_ups(step, _unpacked(step.node)[word])]
+    return reduce(or_, (_LOOKS_UP[function][1] for function, _ in asked), 0)
 
 
 def tracked_names(unwinder: Unwinder) -> dict[str, int]:
@@ -124,14 +135,18 @@ def _step_agrees(step: Source, word: int) -> bool:
 
 def _asked(source: Source, name: str | None = None) -> list[ast.expr]:
     """The arguments of ``where``, ``where_offset`` and ``rule`` that are just the pc (or *name*)."""
+    return [argument for _, argument in _look_ups(source, name)]
+
+
+def _look_ups(source: Source, name: str | None = None) -> Iterator[tuple[Any, ast.expr]]:
+    """(function, its last argument) of every such call."""
     wanted = name or source.node.args.args[1].arg
-    found = []
     for call in ast.walk(source.node):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args:
-            arguments = _LOOKS_UP.get(source.scope.get(call.func.id))
+            function = source.scope.get(call.func.id)
+            arguments, _ = _LOOKS_UP.get(function, (0, 0))
             if len(call.args) == arguments and _is_name(call.args[-1], wanted):
-                found.append(call.args[-1])
-    return found
+                yield function, call.args[-1]
 
 
 def _returned(node: ast.FunctionDef) -> Iterator[tuple[int, ast.expr]]:

@@ -38,6 +38,11 @@ def looks_up(mem: Mem, cursor: Cursor) -> StepResult:
     return rule(mem, 0, pc), rule_word(mem, 0, rule(mem, 0, pc), 1), (fp, pc)
 
 
+def asks_for_both(mem: Mem, cursor: Cursor) -> StepResult:
+    fp, pc = cursor
+    return where(mem, pc), rule(mem, 0, pc), (fp, pc)
+
+
 def as_table(mem: Mem, cursor: Cursor) -> StepResult:
     fp, pc = cursor
     return rule(mem, pc, pc), 0, (fp, pc)
@@ -208,3 +213,10 @@ def test_registers_that_cannot_be_tracked(start: object, step: object) -> None:
 def test_who_uses_the_pc_in_some_way_depends_on_everything() -> None:
     assert reads(made(plainly, compares)) == (sum(Changed), 0)
     assert reads(made(plainly, asks))[0] == Changed.FP | Changed.TRUTH | Changed.ROW
+
+
+def test_who_asks_for_one_kind_of_row_does_not_depend_on_the_other() -> None:
+    assert reads(made(plainly, looks_up))[0] == Changed.FP | Changed.TRUTH | Changed.RULE
+    assert reads(made(plainly, asks_for_both))[0] == Changed.FP | Changed.TRUTH | Changed.ROW | Changed.RULE
+    assert reads(unwinder("scs-lr"))[0] & (Changed.ROW | Changed.RULE) == Changed.ROW
+    assert reads(unwinder("dwarf"))[0] & (Changed.ROW | Changed.RULE) == Changed.RULE

@@ -25,6 +25,7 @@ from lab.engine.native.core.stop import boundary_stop, call_stop, watched
 from lab.engine.native.core.truth import before, push
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, call4, get, load64, put
+from lab.unwind.code_view import TABLES
 
 GROUP_MASK = (1 << GROUP_BITS) - 1
 GROUP_SHIFT = 2 * GROUP_BITS
@@ -165,9 +166,22 @@ def enter_span(s, own):
     if differ >> GROUP_BITS & GROUP_MASK:
         changed = changed | Changed.CFI
     if differ & GROUP_MASK:
-        changed = changed | Changed.ROW
+        changed = changed | looked_up(own, old)
     put(s, S.CHANGED, changed)
     return 0
+
+
+def looked_up(own, old):
+    """Which rows the spans at *own* and *old* differ in: the layout's, those of rule tables, or both."""
+    changed = 0
+    if get(own, Span.WHERE) != get(old, Span.WHERE) or get(own, Span.WHERE_OFFSET) != get(old, Span.WHERE_OFFSET):
+        changed = Changed.ROW
+    table = 0
+    while table < TABLES:
+        if get(own, Span.RULES + table) != get(old, Span.RULES + table):
+            changed = changed | Changed.RULE
+        table = table + 1
+    return changed
 
 
 def compared(s, pc, sp):
