@@ -1,6 +1,7 @@
 /*
  * title: Return addresses replaced by the function-graph tracer
  * rows: 6 12 37
+ * changes-code: yes
  * runtime: kernel
  * fails: fp call at untraced; fp-reliable call at untraced on aarch64; fp+graph+kretprobe call at return_to_handler;
  *       fp-reliable+graph+kretprobe call at return_to_handler on aarch64

@@ -1,6 +1,7 @@
 /*
  * title: Return addresses replaced by kretprobes
  * rows: 6 12 37
+ * changes-code: yes
  * runtime: kernel
  * fails: fp call at untraced; fp-reliable call at untraced on aarch64
  * refuses: dwarf call at untraced; fp+graph+kretprobe boundary at trampoline_probe_handler on aarch64
