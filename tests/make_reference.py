@@ -21,7 +21,7 @@ from tests.console import ROOT
 
 REFERENCE = ROOT / "results" / "reference"
 ARGV = ("demo",)
-MOST_BYTES = 3_000_000
+MOST_BYTES = 5_000_000
 
 
 def main() -> int:

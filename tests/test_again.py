@@ -6,16 +6,18 @@ import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from lab import folded, sourced, store
+from lab import folded, restacked, sourced, store
 from lab.errors import EngineError, InputError
 from lab.experiment import Experiment
 from lab.folded import TRUE, fold
 from lab.images.workloads import CORPUS
-from lab.job import Job, run_job
+from lab.job import Job, JobResult, run_job
 from lab.machine.machine import Limits
+from lab.restacked import with_stacks
 from lab.sourced import with_sources
 from lab.store import Cell, Run, RunResult, make_run
 from tests.commands.calls import call, one_line
@@ -140,6 +142,20 @@ def test_source_lines_come_from_a_twin_with_the_same_code(run: Run, monkeypatch:
     assert with_sources(run, only=())[0] == run
     monkeypatch.setattr(sourced, "LINE_TABLES", "-O1")
     assert with_sources(run) == (run, ["aarch64 clang longjmp base"])
+
+
+def test_more_stops_are_kept_of_every_function_that_fails(run: Run) -> None:
+    found = with_stacks(run, each=1).result.stacks
+    wanted = {(r.mode, r.unwinder, r.function) for r in run.result.verdicts if r.verdict != "exact" and r.function}
+    places = [(row.mode, row.unwinder, row.location.rpartition("+")[0]) for row in found]
+    assert len(places) == len(set(places)) > len({(r.mode, r.unwinder) for r in found})
+    assert wanted <= set(places)
+    cells = run.result.cells
+    verdicts = cells[0].verdicts | {"exact": 0, "extra": cells[0].verdicts["exact"] + cells[0].verdicts["extra"]}
+    changed = dataclasses.replace(cells[0], verdicts=verdicts, by_region={})
+    other = SimpleNamespace(run_id=run.run_id, result=SimpleNamespace(cells=[changed, *cells[1:]]))
+    with pytest.raises(InputError, match="other verdicts today"):
+        restacked._compare(other, JobResult(cells=cells))  # type: ignore[arg-type]
 
 
 def test_the_command_prints_lines_or_json_and_misuse_is_one_line(run: Run, tmp_path: Path) -> None:

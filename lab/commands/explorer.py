@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.commands.common import json_option, print_json, roots, with_source_lines
+from lab.commands.common import json_option, print_json, progress, roots, stdout_kept, with_source_lines
 
 if TYPE_CHECKING:
     from lab.store import Run
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @click.option("--proposal", "proposals", multiple=True, metavar="NAME", help="Only these; repeatable.")
 @click.option("--source", "sourced", is_flag=True,
               help="With source lines: builds every image once more, with line tables.")  # fmt: skip
+@click.option("--stacks", type=click.IntRange(min=1), metavar="K",
+              help="Keep K differing stops of every function: executes every image once more.")  # fmt: skip
 @click.option("--results", "root", type=click.Path(path_type=Path), default=Path("results"), metavar="DIR",
               help="Where runs are kept (default: ./results).")  # fmt: skip
 @json_option
@@ -34,29 +36,40 @@ def command(
     workloads: tuple[str, ...],
     proposals: tuple[str, ...],
     sourced: bool,
+    stacks: int | None,
     root: Path,
     as_json: bool,
 ) -> None:
     """Write RUN-ID as one self-contained HTML file: from a number to its instruction in three clicks.
 
     `unwindlab run` writes the same file as report.html beside its other results; this is for runs stored before it
-    did, for another place, for a part of a run that is too large for one page, and for source lines: measured images
-    have no debug information, so --source builds twins that have, and believes those whose code is the same.
+    did, for another place, for a part of a run that is too large for one page, and for more than a run keeps.
+    Measured images have no debug information: --source builds twins that have, and believes those whose code is the
+    same.  A run keeps the first stacks that differ of each image: --stacks has some of each function.
     """
     from lab import store
     from lab.report.html.page import explorer
 
     path = store.find_run(run, roots(root))
     found = _part(store.load_run(path, []), arches, workloads, proposals)
+    if stacks:
+        found = _with_stacks(found, stacks)
     if sourced:
         found = with_source_lines(found)
     target = file or path / "report.html"
-    page = explorer(found)
+    page = explorer(found, stacks)
     target.write_bytes(page)
     if as_json:
         print_json({"run_id": found.run_id, "path": str(target), "bytes": len(page)})
     else:
         click.echo(f"wrote {target} ({len(page):,} bytes); open it in a browser, no server is needed")
+
+
+def _with_stacks(run: Run, each: int) -> Run:
+    from lab.restacked import with_stacks
+
+    with stdout_kept(), progress() as show:
+        return with_stacks(run, each, show)
 
 
 def _part(run: Run, arches: tuple[str, ...], workloads: tuple[str, ...], proposals: tuple[str, ...]) -> Run:

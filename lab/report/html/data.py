@@ -20,16 +20,17 @@ Key = tuple[str, str, str, str]
 """(arch, compiler, workload, proposal): one image."""
 
 
-def page_data(run: Run, most: int = MOST_CELLS) -> dict[str, Any]:
-    """The data of *run*'s page.  Images beyond *most* cells are left out, those without a wrong verdict first;
-    ``left_out`` names them."""
+def page_data(run: Run, most: int = MOST_CELLS, each: int | None = None) -> dict[str, Any]:
+    """The data of *run*'s page; *each*: stops kept of every function, where they are not those the run kept.
+
+    Images beyond *most* cells are left out, those without a wrong verdict first; ``left_out`` names them."""
     found = run.result
     rows, stacks, code = _by_image(found.verdicts), _by_image(found.stacks), _by_image(found.code)
     shown, left_out = _chosen(found.cells, rows, most)
     table = _Table(found.cells)
     images = [_image(key, rows[key], code.get(key, ()), stacks.get(key, ()), table) for key in shown]
     return {
-        "run": {"id": run.run_id, "kept": found.experiment.stacks},
+        "run": {"id": run.run_id, "kept": found.experiment.stacks, "each": each},
         "images": images,
         "strings": list(table.strings),
         "kinds": [list(kind) for kind in table.kinds],

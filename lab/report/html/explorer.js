@@ -87,7 +87,7 @@ function showKept(body, kept, place) {
   body.append(element("h3", "", title), stackTable(place, kept.truth, said ? said.reported : kept.truth));
   body.append(element("h3", "", "Registers"), registerTable(kept));
   if (kept.words.length) body.append(element("h3", "", "Stack words"), wordTable(kept));
-  body.append(element("p", "quiet", `unwindlab explain ${D.run.id} 0x${hex(S.image, kept.at)}`));
+  if (!D.run.each) body.append(element("p", "quiet", `unwindlab explain ${D.run.id} 0x${hex(S.image, kept.at)}`));
 }
 
 function unkept(entry) {
@@ -95,8 +95,10 @@ function unkept(entry) {
   if (verdict === "exact" || !verdict) return [element("p", "quiet", verdict ? "Exact: what is reported is the true stack." : "Not run here.")];
   const name = S.mode.unwinders[S.unwinder];
   const others = S.image.stacks.filter((kept) => kept.mode === S.mode.mode && kept.said.some((said) => said.unwinder === name));
-  const note = element("p", "quiet", `A run keeps the first ${D.run.kept} stacks that differ of each image, mode and unwinder; none of ` +
-    `${name} is from this instruction (run --stacks K keeps more).${others.length ? " Kept in this image:" : ""}`);
+  const which = D.run.each ? `This page has the first ${D.run.each} stacks that differ of each function, mode and unwinder`
+    : `A run keeps the first ${D.run.kept} stacks that differ of each image, mode and unwinder`;
+  const note = element("p", "quiet", `${which}; none of ${name} is from this instruction ` +
+    `(unwindlab explorer ${D.run.id} --stacks K has K of each function).${others.length ? " Kept in this image:" : ""}`);
   const list = element("ul", "kept");
   others.forEach((kept) => {
     const where = S.mode.at.indexOf(kept.at);

@@ -39,9 +39,9 @@ function instructionColumns(image, mode) {
   return { bytes: image.raw.length > 0, sourced,
     template: ["9ch", `calc(${hex(image, image.pcs.length - 1).length}ch + 1em)`,
       image.raw.length ? `calc(${Math.min(longest, 22)}ch + 1em) minmax(24ch, 1fr)` : "1fr",
-      sourced ? "minmax(9ch, 16ch)" : "", "8ch", `repeat(${mode.unwinders.length}, 2em)`].filter(Boolean).join(" "),
+      sourced ? "minmax(15ch, 18ch)" : "", "8ch", `repeat(${mode.unwinders.length}, 2em)`].filter(Boolean).join(" "),
     least: `${17 + hex(image, image.pcs.length - 1).length + (image.raw.length ? 27 + Math.min(longest, 22) : 4) +
-      (sourced ? 10 : 0) + 3.4 * mode.unwinders.length}ch` };
+      (sourced ? 16 : 0) + 3.4 * mode.unwinders.length}ch` };
 }
 
 function instructionHead(mode, shown, unwinder) {

@@ -68,9 +68,11 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def explorer(run: Run) -> bytes:
-    """The page of *run*, UTF-8; the same bytes for the same run and the same zlib."""
-    data = page_data(run)
+def explorer(run: Run, each: int | None = None) -> bytes:
+    """The page of *run*, UTF-8; the same bytes for the same run and the same zlib.
+
+    *each*: *run* is from lab.restacked.with_stacks, with so many stops of every function."""
+    data = page_data(run, each=each)
     text = json.dumps(data, separators=(",", ":"))
     css, script = _asset("explorer.css"), _script()
     page: str = _template().render(
