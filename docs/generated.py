@@ -16,6 +16,7 @@ from lab.experiment import Experiment
 from lab.unwind.api import Unwinder
 from lab.unwind.rules.api import Rule
 
+_HERE = Path(__file__).parent
 _MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)")
 
@@ -131,10 +132,17 @@ def _announces(lines: Iterable[str]) -> bool:
     return bool(said) and said[-1].endswith("::")
 
 
+def others() -> str:
+    """Pages that the index does not name, so that each is on the site."""
+    named = (_HERE / "index.md").read_text(encoding="utf-8").split()
+    return "\n".join(sorted(page.stem for page in _HERE.glob("*.md") if page.stem not in (*named, "index")))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "experiment": experiment,
     "designs": designs,
     "rules": rules,
+    "others": others,
 }
 """What a page can ask for."""

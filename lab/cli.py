@@ -43,6 +43,7 @@ COMMANDS = {
     "shrink": "shrink",
     "verify": "verify",
     "mutate": "mutate",
+    "sample": "sample",
     "bench": "bench",
     "cost": "cost",
 }

@@ -19,7 +19,16 @@ from lab.images.workloads import all_workloads
 from tests.console import ROOT, blocks, matches, renewed, run, steps
 from tests.demo import BEGIN, END, EXCERPTS, excerpt, run_demo
 
-FILES = ("README.md", "CONTRIBUTING.md", "docs/cost.md", "docs/exit-codes.md", "docs/mutation.md")
+FILES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/cost.md",
+    "docs/exit-codes.md",
+    "docs/explorer.md",
+    "docs/gates.md",
+    "docs/mutation.md",
+    "docs/tutorial.md",
+)
 DESIGNS = ("<!-- designs:begin -->", "<!-- designs:end -->")
 _COUNTS = re.compile(r"corpus of(\s+)\d+ workloads, \d+ of them on musl")
 _RUN_ID = re.compile(r"unwindlab rerun ([0-9a-f]{12})")

@@ -14,7 +14,7 @@ from lab.report.mail import mail
 from lab.store import Run, compare, load_run, write_run
 from tests.console import ROOT
 from tests.demo import Demo, demo
-from tests.make_reference import MOST_BYTES, REFERENCE, folder_size, render_small, timeless
+from tests.make_reference import MOST_BYTES, REFERENCE, content, folder_size, render_small, timeless
 from tests.test_house import MACHINE_PATH
 
 __all__ = ["demo"]  # the fixture
@@ -68,7 +68,8 @@ def test_it_says_how_it_was_made_without_naming_a_machines_paths(reference: Run)
     assert not reference.provenance.unwinder_files
     texts = {text for row in reference.result.verdicts for text in (row.location, row.function, row.reason)}
     texts |= {text for row in reference.result.stacks for text in (*row.truth_text, *row.reported_text, row.reason)}
-    texts |= {path.read_text() for path in REFERENCE.rglob("*") if path.suffix in {".json", ".txt", ".svg"}}
+    kinds = {".json", ".txt", ".svg", ".html"}
+    texts |= {content(path).decode() for path in REFERENCE.rglob("*") if path.suffix in kinds}
     assert not [hit.group() for text in texts for hit in MACHINE_PATH.finditer(text.encode())]
 
 
@@ -79,4 +80,15 @@ def test_making_it_again_gives_the_same_bytes(demo: Demo, tmp_path: Path, refere
     kept = REFERENCE / reference.run_id
     names = sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file())
     assert names == sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
-    assert [name for name in names if (kept / name).read_bytes() != (made / name).read_bytes()] == []
+    assert [name for name in names if content(kept / name) != content(made / name)] == []
+
+
+def test_it_has_every_kind_of_report() -> None:
+    """Text, figures with their twins, and the page."""
+    (kept,) = (path.parent for path in REFERENCE.glob("*/run.json"))
+    names = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
+    assert names >= {"mail.txt", "report.html"}
+    for arch in ("aarch64", "x86_64"):
+        for figure in ("verdicts-{}-clang", "heat-{}-clang-boundary", "pareto-{}-clang-boundary", "ecdf-{}-clang",
+                       "metadata-{}-clang"):  # fmt: skip
+            assert names >= {f"fig/{figure.format(arch)}.{end}" for end in ("svg", "txt")}

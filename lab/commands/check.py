@@ -59,13 +59,16 @@ def command(
     Without a limit MISSING and crash must be 0.  Exits with 1 where a cell breaks one, after writing the files asked
     for; a cell is one architecture, compiler, workload, proposal, unwinder and mode.
     """
-    from lab.errors import GateError
+    from lab.errors import GateError, InputError
     from lab.report import gates
     from lab.report.junit import junit
     from lab.report.sarif import sarif
 
     asked = {verdict: given[verdict] for verdict in gates.GATED if given[verdict] is not None}
     limits = [gates.limit(verdict, text) for verdict, text in (asked or gates.DEFAULT).items()]
+    for file in (junit_file, sarif_file):
+        if file and not file.parent.is_dir():  # said before a long run
+            raise InputError(f"{file}: there is no folder {file.parent}; make it first")
     run = _run(subject, root)
     checked = gates.check(run.result, limits, _cells(run, given))
     if sarif_file and checked.broken:

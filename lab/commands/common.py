@@ -148,6 +148,19 @@ def run_and_store(experiment: Experiment, root: Path) -> tuple[Run, Path, list[s
     return run, stored.path, stored.warnings
 
 
+def with_source_lines(run: Run) -> Run:
+    """*run* with source lines for its instructions, from images built once more; on stderr, where there are none."""
+    from lab.sourced import with_sources
+
+    with stdout_kept(), progress() as show:
+        found, other = with_sources(run, progress=show)
+    for title in other:
+        click.echo(f"unwindlab: no source lines for {title}: its code is another with line tables", err=True)
+    if not any(row.source for row in found.result.code):
+        click.echo(f"unwindlab: run {run.run_id} keeps no instructions that a source line is known for", err=True)
+    return found
+
+
 def unwinder_files(experiment: Experiment) -> dict[str, str]:
     """sha256 of every file of the user's; unwinders are loaded once, so that a bad one stops the run early."""
     from lab import registry
@@ -226,6 +239,6 @@ def print_run(run: Run, path: Path, warnings: Sequence[str], as_json: bool) -> N
     from lab.report.mail import mail
 
     click.echo(mail(run))
-    for written in sorted(p for p in path.rglob("*") if p.is_file() and "verdicts" not in p.relative_to(path).parts):
-        click.echo(f"wrote {written}")
-    click.echo(f"wrote {path / 'verdicts'}/")
+    for written in sorted(path.iterdir(), key=lambda entry: (entry.is_dir(), entry.name)):
+        many = f"/ ({sum(p.is_file() for p in written.rglob('*'))} files)" if written.is_dir() else ""
+        click.echo(f"wrote {written}{many}")

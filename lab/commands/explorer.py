@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.commands.common import json_option, print_json, progress, roots, stdout_kept
+from lab.commands.common import json_option, print_json, roots, with_source_lines
 
 if TYPE_CHECKING:
     from lab.store import Run
@@ -49,7 +49,7 @@ def command(
     path = store.find_run(run, roots(root))
     found = _part(store.load_run(path, []), arches, workloads, proposals)
     if sourced:
-        found = _with_sources(found)
+        found = with_source_lines(found)
     target = file or path / "report.html"
     page = explorer(found)
     target.write_bytes(page)
@@ -57,18 +57,6 @@ def command(
         print_json({"run_id": found.run_id, "path": str(target), "bytes": len(page)})
     else:
         click.echo(f"wrote {target} ({len(page):,} bytes); open it in a browser, no server is needed")
-
-
-def _with_sources(run: Run) -> Run:
-    from lab.sourced import with_sources
-
-    with stdout_kept(), progress() as show:
-        found, other = with_sources(run, progress=show)
-    for title in other:
-        click.echo(f"unwindlab: no source lines for {title}: its code is another with line tables", err=True)
-    if not any(row.source for row in found.result.code):
-        click.echo(f"unwindlab: run {run.run_id} keeps no instructions that a source line is known for", err=True)
-    return found
 
 
 def _part(run: Run, arches: tuple[str, ...], workloads: tuple[str, ...], proposals: tuple[str, ...]) -> Run:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lab.store.rows import Cell
 
 
+TRUE = "true"
+"""What --of calls the true stacks, as lab.folded does."""
 A_MINUTE = 1_200_000
 """Instructions that the reference engine executes in one, more or less."""
 LONG = 2 * A_MINUTE
@@ -30,7 +32,7 @@ LONG = 2 * A_MINUTE
 
 @click.command("folded", short_help="Print stacks of a stored run for flame graph tools.")
 @click.argument("run", metavar="RUN-ID")
-@click.option("--of", "of", default="true", show_default=True, metavar="true|UNWINDER",
+@click.option("--of", "of", default=TRUE, show_default=True, metavar="true|UNWINDER",
               help="True stacks, or those this unwinder of the run reports.")  # fmt: skip
 @click.option("--arch", "arches", multiple=True, metavar="NAME", help="Only these; repeatable.")
 @click.option("--workload", "workloads", multiple=True, metavar="NAME", help="Only these; repeatable.")
@@ -57,10 +59,11 @@ def command(
     choose with --workload), and the counts must be the stored ones.  With several images the first frame names them.
     """
     from lab import store
-    from lab.folded import MOST_STACKS, fold
 
     found = store.load_run(store.find_run(run, roots(root)), [])
     cells = _cells(found, of, {"arch": arches, "workload": workloads, "proposal": proposals, "mode": (mode,)})
+    from lab.folded import MOST_STACKS, fold  # slow to import: a mistake is said before
+
     many = len(cells) > 1
     _say_how_long(cells)
     printed: list[dict[str, object]] = []
@@ -93,7 +96,6 @@ def _cells(run: Run, of: str, wanted: dict[str, tuple[str, ...]]) -> list[Cell]:
     """One cell an image: of the unwinder asked for, else the first that ran."""
     from lab.arch import arch_by_name
     from lab.errors import InputError
-    from lab.folded import TRUE
 
     cells = run.result.cells
     wanted = wanted | {"arch": tuple(arch_by_name(name).name for name in wanted["arch"])}

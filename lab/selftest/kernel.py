@@ -20,7 +20,7 @@ EACH_PC = Injection(each=1, every=TICK_EVERY, seed=1)
 SOME = Injection(every=499, seed=1)
 """For brief cases: interrupts by count only, so that a run has some dozens."""
 FEWER = replace(SOME, every=TICK_EVERY)
-"""The same where the kernel is rewritten: its handlers may then take 500 instructions, and nothing else would run."""
+"""The same where the kernel is rewritten: handlers may then take some 500 instructions, and nothing else would run."""
 
 
 def kernel(case: Case, subject: Subject) -> Part:

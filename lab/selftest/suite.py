@@ -81,7 +81,8 @@ def _plan(level: str) -> dict[str, list[Case]]:
             "kernel": of(SMALL[:1], ("base",), Form.BRIEF),
         }
     if level == ALL:
-        return dict.fromkeys(CHECKS, every()) | {"kernel": [*all_workloads(form=Form.KERNEL), *every(Form.BRIEF)]}
+        others = [case for case in every(Form.BRIEF) if case.proposal != "base"]
+        return dict.fromkeys(CHECKS, every()) | {"kernel": [*all_workloads(form=Form.KERNEL), *others]}
     writing = [*all_workloads(), *of(_STORING, registry.names().default_proposals)]
     some = of(_SOME, _SHADOWED)
     return {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from lab import store
 from lab.report.html.data import page_data
-from lab.report.html.page import SCRIPTS, explorer, payload
+from lab.report.html.page import SCRIPTS, explorer, payload, unpacked
 from tests.bench.explorer_page import big_run
 from tests.console import ROOT
 from tests.fake_run import fake_run
@@ -47,6 +49,15 @@ def read(page: bytes) -> Reader:
 def test_the_same_run_makes_the_same_bytes_fresh_or_loaded(tmp_path: Path) -> None:
     store.write_run(RUN, tmp_path, lambda _run, _folder: None)
     assert explorer(store.load_run(RUN.run_id, [tmp_path])) == PAGE == explorer(RUN)
+
+
+def test_unpacked_pages_are_compared_whatever_packed_them() -> None:
+    plain = unpacked(PAGE)
+    assert json.dumps(payload(PAGE), separators=(",", ":")).encode() in plain
+    packed = PAGE[PAGE.index(b'id="data">') + 10 :].partition(b"<")[0]
+    other = base64.b64encode(gzip.compress(gzip.decompress(base64.b64decode(packed)), 1, mtime=7))
+    assert other != packed
+    assert unpacked(PAGE.replace(packed, other)) == plain
 
 
 def test_the_policy_names_the_only_script_and_the_only_style() -> None:

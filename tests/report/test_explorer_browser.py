@@ -153,6 +153,24 @@ def test_light_and_dark(browser: Any, place: Path) -> None:
     assert grounds["dark"] != grounds["light"]
 
 
+def test_verdicts_stay_in_sight_on_a_telephone(browser: Any, place: Path) -> None:
+    """400 px wide: nothing scrolls the page sideways, and the cells stand at the right of their pane."""
+    seen = Seen(browser, place)
+    seen.page.set_viewport_size({"width": 400, "height": 800})
+    page = seen.open()
+    page.click("#summary tr[data-unwinder=fp] td.missing button")
+    page.click("#functions-grid .row >> nth=0")
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    cell = page.locator("#instructions-grid .row[aria-selected=true] .cell.focus")
+    box = cell.bounding_box()
+    assert cell.inner_text() == "M"
+    assert box is not None and box["x"] > 200 and box["x"] + box["width"] <= 400
+    page.locator("#instructions-grid").evaluate("(grid) => { grid.scrollLeft = 1e6; }")
+    assert cell.bounding_box()["x"] == pytest.approx(box["x"], abs=1)
+    seen.shot("explorer-400.png")
+    assert seen.clean(), (seen.console, seen.requests)
+
+
 def test_the_table_is_readable_without_javascript(browser: Any, place: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -80,6 +80,7 @@ def test_misuse_is_one_line(stored: list[str]) -> None:
     )
     assert "--max-extra few: neither a count" in one_line(call("check", *stored, "--max-extra", "few"), 2)
     assert "unknown run" in one_line(call("check", "123456789abc", *stored[1:]), 2)
+    assert "there is no folder nowhere" in one_line(call("check", *stored, "--junit", "nowhere/junit.xml"), 2)
 
 
 def test_junit_counts_what_it_lists(stored: list[str], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ everywhere, and Python counts the result.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.engine.guest import Guest, check_saved
@@ -49,6 +50,8 @@ class Asides:
         self._now: Aside | None = None
         self._kept: tuple[int, ...] = ()
         self._returns: set[int] = set()
+        self.listeners: list[Callable[[Aside, tuple[Judgement, ...]], None]] = []
+        """Told of each stop when it has been judged, while the stack it is for is at hand (``stacks.on``)."""
         self.counts: Counter[tuple[int, int, DynamicFeatures, tuple[Judgement, ...]]] = Counter()
         self.stops: Counter[int] = Counter()
 
@@ -158,6 +161,8 @@ class Asides:
     def end(self, judged: tuple[Judgement, ...]) -> None:
         """The stop under way has been judged."""
         now, state = self.now, self._state
+        for listener in self.listeners:
+            listener(now, judged)
         self.counts[now.mode, now.place, now.dynamic, judged] += 1
         self.stops[now.mode] += 1
         self._now = None

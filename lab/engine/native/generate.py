@@ -41,8 +41,7 @@ _OWN: dict[Any, Any] = {
 }
 _NAMES = (*("load8", "load32", "load64", "store8", "store32", "store64", "get", "put", "call2", "call3", "call4"),)
 _OUT_OF_LINE: frozenset[object] = frozenset({memory.read_elsewhere, memory.read_overlaid, judge.judgement})
-"""Called from many places and seldom run: inlined into each of them they are most of a design's machine code, and of
-the time that it takes to make it."""
+"""Called from many places and seldom run: inlined they would be most of a design's machine code."""
 OURS = RESERVED
 """Begins every name that is not a function's own local variable."""
 

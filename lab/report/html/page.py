@@ -91,10 +91,21 @@ def explorer(run: Run) -> bytes:
 
 
 def payload(page: bytes) -> dict[str, Any]:
-    """The data that *page* holds: what two pages of one run have in common whatever zlib packed them."""
-    _, _, rest = page.partition(b'<script type="application/gzip" id="data">')
-    found: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(rest.partition(b"<")[0])))
+    """The data that *page* holds."""
+    found: dict[str, Any] = json.loads(_packed(page)[1])
     return found
+
+
+def unpacked(page: bytes) -> bytes:
+    """*page* with its data as plain JSON: what two pages of one run have in common whatever zlib packed them."""
+    return b"".join(_packed(page))
+
+
+def _packed(page: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands before the data, the data unpacked, and the rest."""
+    before, mark, rest = page.partition(b'<script type="application/gzip" id="data">')
+    data, end, after = rest.partition(b"<")
+    return before + mark, gzip.decompress(base64.b64decode(data)), end + after
 
 
 def _digest(text: str) -> str:

@@ -17,7 +17,7 @@
 #define FREGS_FP	56
 #define FREGS_SP	64
 #define FREGS_PC	72
-#define FREGS_SIZE	80
+#define FREGS_SIZE	88
 #endif
 
 #ifndef __ASSEMBLER__
@@ -32,7 +32,7 @@ struct ftrace_regs {
 #else
 #define TRACED __attribute__((noinline, section("traced"), patchable_function_entry(5)))
 struct ftrace_regs {
-	u64 ax, cx, dx, si, di, r8, r9, bp, sp, ip;
+	u64 ax, cx, dx, si, di, r8, r9, bp, sp, ip, unused;
 };
 #endif
 

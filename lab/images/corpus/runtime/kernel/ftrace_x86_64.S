@@ -1,6 +1,6 @@
 /*
- * The trampolines of function tracing.  The frames are those of CONFIG_FRAME_POINTER; ftrace_caller has the unwind
- * information that objtool makes of it, the trampolines that are returned to have none.
+ * The trampolines of function tracing.  The frames are those of CONFIG_FRAME_POINTER; ftrace_caller and the
+ * kretprobe trampoline have the unwind information that objtool makes of them, return_to_handler has none.
  */
 #include "kernel.h"
 #include "ftrace.h"
@@ -69,11 +69,10 @@
 	.cfi_endproc
 	endcode ftrace_caller
 
-	/* A traced function returns here; where it would have returned to is on the return stack alone.  Its slot, which
-	   holds this address, is taken back. */
+	/* A traced function returns here; where it would have returned to is on the return stack alone.  As up to v6.17, it
+	   is not unwound through: the slot that held this address is given up. */
 	code return_to_handler
-	sub	$8, %rsp
-	sub	$FREGS_SIZE, %rsp
+	sub	$FREGS_SIZE + 8, %rsp
 	mov	%rax, 0(%rsp)
 	mov	%rdx, 16(%rsp)
 	mov	%rbp, FREGS_FP(%rsp)
@@ -89,15 +88,21 @@
 	/* The same for a kretprobe (rethook): its address as if it had been called, and an encoded pt_regs. */
 	code lab_kretprobe_trampoline
 	push	$lab_kretprobe_trampoline
+	.cfi_startproc
 	push	$KERNEL_CS + 8
+	.cfi_def_cfa_offset 16
 	push	%rsp
+	.cfi_def_cfa_offset 24
 	pushfq
+	.cfi_def_cfa_offset 32
 	sub	$PT_REGS_SIZE - 24, %rsp
+	.cfi_def_cfa_offset 8 + PT_REGS_SIZE
 	mov	%rax, 80(%rsp)
 	mov	%rdx, 96(%rsp)
 	mov	%rbp, 32(%rsp)
 	movq	$KERNEL_CS, 136(%rsp)
 	movq	$lab_kretprobe_trampoline, 128(%rsp)
+	.cfi_rel_offset rbp, 32
 	lea	1(%rsp), %rbp
 	mov	%rsp, %rdi
 	call	trampoline_probe_handler
@@ -105,8 +110,11 @@
 	mov	80(%rsp), %rax
 	mov	96(%rsp), %rdx
 	mov	32(%rsp), %rbp
+	.cfi_restore rbp
 	add	$PT_REGS_SIZE, %rsp
+	.cfi_def_cfa_offset 8
 	ret
+	.cfi_endproc
 	endcode lab_kretprobe_trampoline
 
 	.section .note.GNU-stack, "", %progbits
