@@ -75,26 +75,31 @@ def _designs(text: str) -> str:
 
 
 def _examples(text: str, folder: Path) -> str:
-    """*text* with the output of every example renewed.  A run id that changes is renamed in all of the text."""
-    number = 0
-    while number < len(blocks(text)):
-        block = blocks(text)[number]
-        number += 1
-        done: list[str] = []
-        for step in steps(block):
-            got, status = run(step.command, folder)
-            if status:
-                print(f"line {step.line}: exit status {status}: {step.command}\n  " + "\n  ".join(got[-3:]))
-            if step.shown is None:
-                continue
-            lines = list(step.shown) if matches(step.shown, got) else renewed(step.shown, got)
-            done += [*step.source, *lines]
-            was, now = (_RUN_ID.findall("\n".join(shown)) for shown in (step.shown, got))
-            if was and now and was[0] != now[0]:
-                return _examples(text.replace(was[0], now[0]), folder)
-        if block.language == "console":
-            text = text[: block.start] + "\n".join(done) + "\n" + text[block.end :]
+    """*text* with the output of every example renewed.  A run id that changes is renamed in all of the text, also
+    in the commands that follow; it is as long as the old one, so blocks stay where they are."""
+    for number in range(len(blocks(text))):
+        text = _block(text, number, folder)
     return text
+
+
+def _block(text: str, number: int, folder: Path) -> str:
+    """*text* with the output of its block *number* renewed.  What a command that fails prints is not taken over."""
+    done: list[str] = []
+    for at in range(len(steps(blocks(text)[number]))):
+        step = steps(blocks(text)[number])[at]
+        got, status = run(step.command, folder)
+        if status:
+            print(f"line {step.line}: exit status {status}: {step.command}\n  " + "\n  ".join(got[-3:]))
+        was, now = (_RUN_ID.findall("\n".join(lines)) for lines in (step.shown or (), got))
+        if was and now and not status:
+            text = text.replace(was[0], now[0])
+            step = steps(blocks(text)[number])[at]
+        shown = step.shown or ()
+        done += [*step.source, *(shown if status or matches(shown, got) else renewed(shown, got))]
+    block = blocks(text)[number]
+    if block.language != "console":
+        return text
+    return text[: block.start] + "\n".join(done) + "\n" + text[block.end :]
 
 
 def _demo(text: str, folder: Path) -> str:
