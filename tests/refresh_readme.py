@@ -1,5 +1,5 @@
-"""``python -m tests.refresh_readme [FILE...]``: run every example of the documents in FILES (or those named), and the
-demo, and put what they print now in place of what is shown; then renew what the documents count and list.
+"""``python -m tests.refresh_readme [FILE...]``: run every example of the documents in FILES (or those named) and put
+what they print now in place of what is shown; then renew what the documents show of the reference run, count and list.
 
 Output that fits what is shown stays as it is, elided parts and all; commands are never rewritten.  A line that has
 elided parts (`` ... ``) keeps them where the rest of it is the same but for digits.  Read the difference before
@@ -17,7 +17,7 @@ from pathlib import Path
 from lab import registry
 from lab.images.workloads import all_workloads
 from tests.console import ROOT, blocks, matches, renewed, run, steps
-from tests.demo import BEGIN, END, EXCERPTS, excerpt, run_demo
+from tests.demo import BEGIN, END, EXCERPTS, excerpt, reference
 
 FILES = (
     "README.md",
@@ -31,6 +31,7 @@ FILES = (
 )
 DESIGNS = ("<!-- designs:begin -->", "<!-- designs:end -->")
 _COUNTS = re.compile(r"corpus of(\s+)\d+ workloads, \d+ of them on musl")
+_PICTURE = re.compile(r"(!\[[^\]]+\]\()results/reference/\w+/")
 _RUN_ID = re.compile(r"unwindlab rerun ([0-9a-f]{12})")
 
 
@@ -40,7 +41,7 @@ def main(names: Sequence[str]) -> int:
         path = ROOT / name
         old = path.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory(prefix="unwindlab-readme-") as folder:
-            new = _demo(_examples(old, Path(folder)), Path(folder))
+            new = with_reference(_examples(old, Path(folder)))
         path.write_text(new, encoding="utf-8")
         print(f"{name}: {'refreshed' if new != old else 'up to date'}")
     _rewrite(ROOT / "CHANGELOG.md", lambda text: _COUNTS.sub(_counted, text))
@@ -102,14 +103,22 @@ def _block(text: str, number: int, folder: Path) -> str:
     return text[: block.start] + "\n".join(done) + "\n" + text[block.end :]
 
 
-def _demo(text: str, folder: Path) -> str:
+def with_reference(text: str) -> str:
+    """*text* with the excerpts and pictures of the reference run as it is kept now."""
+    kept = reference()
+    text = _PICTURE.sub(rf"\1results/reference/{kept.name}/", text)
     parts = re.split(f"({re.escape(BEGIN)}.*?{re.escape(END)})", text, flags=re.DOTALL)
     if len(parts) == 1:
         return text
-    output = run_demo(folder).output
+    output = (kept / "mail.txt").read_text(encoding="ascii")
     for number, (begin, paragraphs) in enumerate(EXCERPTS):
         parts[2 * number + 1] = f"{BEGIN}\n```text\n{excerpt(output, begin, paragraphs)}```\n{END}"
     return "".join(parts)
+
+
+def refresh_reference() -> None:
+    """README.md with what the reference run says; ``make reference`` does it, too."""
+    _rewrite(ROOT / "README.md", with_reference)
 
 
 if __name__ == "__main__":
