@@ -16,6 +16,8 @@ from lab.experiment import Experiment
 from lab.unwind.api import Unwinder
 from lab.unwind.rules.api import Rule
 
+SHARED = ("by_rule", "kunwind", "shadow", "x86_frames")
+"""Modules of lab.unwind that the designs' texts name for an equation they share."""
 _HERE = Path(__file__).parent
 _MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)")
@@ -93,6 +95,11 @@ def rules() -> str:
     return "\n".join(_section(", ".join(names), module) for module, names in modules.items())
 
 
+def shared() -> str:
+    """A section for each module that several designs' texts refer to."""
+    return "\n".join(_section(name, f"lab.unwind.{name}") for name in SHARED)
+
+
 def _module_of(part: Unwinder | Rule) -> str:
     """The module that defines *part*: where its first function was written."""
     for value in (getattr(part, name, None) for name in ("start", "begin", "step")):
@@ -143,6 +150,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "experiment": experiment,
     "designs": designs,
     "rules": rules,
+    "shared": shared,
     "others": others,
 }
 """What a page can ask for."""
