@@ -154,6 +154,8 @@ def unsupported(job: Job) -> str | None:
         return reason
     if job.runtime == "kernel" and (reason := not_in_the_kernel(proposal)):
         return reason
+    if workload.changes_code and (proposal.rewrite or proposal.compiler):
+        return f"{workload.name} changes its own code while it runs: no shadow stack can be proved on it"
     if job.arch not in workload.arches:
         return f"{workload.name} exists on {', '.join(workload.arches)} only"
     arch = arch_by_name(job.arch)

@@ -20,7 +20,8 @@ for.  ``musl`` are sources linked in (of their symbols, only what is needed); ``
 program itself #includes to reach static functions: both are part of the cache key.  ``flags`` are further
 compiler flags, ``arches`` restricts the architectures, ``compilers`` the compilers (``gcc/aarch64``: gcc for that
 architecture only), ``float`` allows floating-point registers (the default
-is general registers only, as kernels are built).  ``runtime: kernel`` says that the program always runs in the small
+is general registers only, as kernels are built).  ``changes-code: yes``: the program writes its own code while it
+runs, which no rewrite of the image can follow.  ``runtime: kernel`` says that the program always runs in the small
 kernel.  ``fails``, ``refuses`` and ``survives`` say what designs make of it (lab.images.claims; entries are separated
 by ``;``).  ``expect`` is the result the program prints per input size,
 the same on every architecture.
@@ -49,7 +50,8 @@ ROWS = range(1, 50)
 RUNTIMES = ("plain", "kernel")
 """What a workload is linked with: a start stub, or a small kernel in which its main is a task (docs/kernel.md)."""
 
-_KEYS = ("title", "rows", "flags", "arches", "compilers", "float", "musl", "musl-include", "runtime", *KINDS, "expect")
+_KEYS = ("title", "rows", "flags", "arches", "compilers", "float", "musl", "musl-include", "runtime",
+         "changes-code", *KINDS, "expect")  # fmt: skip
 _REQUIRED = ("title", "rows", "expect")
 _SUFFIXES = (".c", ".S")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -77,6 +79,7 @@ class Workload:
     expect: Mapping[str, int]
     compilers: tuple[str, ...] = ()
     runtime: str = "plain"
+    changes_code: bool = False
     claims: tuple[Claim, ...] = ()
 
     @property
@@ -146,7 +149,8 @@ class _Header:
             rows=self._rows(),
             flags=self._flags(),
             arches=self._arches(),
-            floating=self._float(),
+            floating=self._yes("float"),
+            changes_code=self._yes("changes-code"),
             musl=self._sources("musl"),
             musl_included=self._sources("musl-include"),
             expect=self._expect(),
@@ -233,10 +237,10 @@ class _Header:
             raise self._error(number, f"'compilers' are of: {' '.join(known)}, or one of them for one architecture")
         return words
 
-    def _float(self) -> bool:
-        number, value = self.values.get("float", (0, "no"))
+    def _yes(self, key: str) -> bool:
+        number, value = self.values.get(key, (0, "no"))
         if value not in {"yes", "no"}:
-            raise self._error(number, "'float' is yes or no")
+            raise self._error(number, f"'{key}' is yes or no")
         return value == "yes"
 
     def _runtime(self) -> str:

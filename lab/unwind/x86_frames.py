@@ -6,7 +6,7 @@ Equation::
     (ra, bp) = (regs->ip, regs->bp), regs = bp - 1   where bit 0 is set: an exception's pt_regs (ENCODE_FRAME_POINTER)
 
 A frame that overlaps what was passed already on the same stack, or that lies on none, is an error.  The end is the last
-frame of the task, or pt_regs of user mode.
+frame of the task, which links to the task's own pt_regs, or pt_regs of user mode.
 
 Source: Linux v6.13 arch/x86/kernel/unwind_frame.c (update_stack_state, unwind_next_frame).
 """
@@ -25,7 +25,7 @@ def next_frame(mem: Mem, cursor: Cursor) -> StepResult:
     """The frame of a cursor (bp, lowest address not yet passed, the stack at hand and the one left before it); END, or
     a Reason for the walk's error."""
     bp, low, stack, left = cursor
-    if bp in (mem.final_record, mem.final_record - 8):
+    if bp in (mem.final_record, mem.final_record - 8) or (mem.task_regs != 0 and bp == mem.task_regs + 1):
         return END, 0, cursor
     at = bp & ~1
     size = REGS_SIZE if bp & 1 else RECORD

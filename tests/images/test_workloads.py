@@ -94,6 +94,7 @@ def test_a_short_header_has_defaults(tmp_path: Path) -> None:
         (header(**GOOD, arches="riscv64"), 5, "are of: aarch64 x86_64"),
         (header(**GOOD, compilers="clang tcc"), 5, "are of: clang gcc"),
         (header(**GOOD, float="maybe"), 5, "yes or no"),
+        (header(**GOOD, **{"changes-code": "maybe"}), 5, "yes or no"),
         (header(**GOOD, runtime="unikernel"), 5, "'runtime' is one of: plain kernel"),
         (header(**GOOD, fails="fp"), 5, "'fails' entry 'fp': write UNWINDER MODE [at FUNCTION]"),
         (header(**GOOD, fails="fp call;"), 5, "'fails' entry '': write UNW"),

@@ -29,7 +29,7 @@ class Fake:
         self.regs_sp_offset, self.regs_lr_offset = 248, 240
         self.shadow_kind, self.shadow_base, self.shadow_limit = SHADOW_REGISTER, OTHER_LOW, OTHER_HIGH
         self.shadow_distance = self.shadow_cell = 0
-        self.irq_shadow_low = self.task_ssp = self.task_shadow_low = self.task_shadow_high = 0
+        self.task_regs = self.irq_shadow_low = self.task_ssp = self.task_shadow_low = self.task_shadow_high = 0
 
     def load(self, address: int) -> int:
         return self.words.get(address, 0)

@@ -1,6 +1,7 @@
 /*
  * title: Alternatives patched in, under metadata of the original
  * rows: 12 20
+ * changes-code: yes
  * fails: fp call at frameless; fp-reliable call at frameless on aarch64; fp-x86-reliable call at frameless on x86_64
  * refuses: dwarf call at roomier on aarch64; sframe call at roomier on aarch64;
  *       fp-validated call at frameless on aarch64; fp-validated call at roomier on aarch64

@@ -1,13 +1,13 @@
 /*
  * title: Return addresses replaced by the function-graph tracer
  * rows: 6 12 37
+ * changes-code: yes
  * runtime: kernel
- * fails: fp call at untraced; fp-reliable call at untraced on aarch64; fp+graph call at return_to_handler;
- *       fp-reliable+graph call at return_to_handler on aarch64
- * refuses: dwarf call at untraced; dwarf+graph call at return_to_handler; orc+graph call at return_to_handler on x86_64;
- *       dwarf+graph boundary at return_to_handler
- * survives: fp+graph call at untraced; fp-reliable+graph call at untraced on aarch64; dwarf+graph call at untraced;
- *       orc+graph call at untraced on x86_64; orc+graph boundary at work on x86_64; dwarf+graph boundary at work
+ * fails: fp call at untraced; fp-reliable call at untraced on aarch64; fp+graph+kretprobe call at return_to_handler;
+ *       fp-reliable+graph+kretprobe call at return_to_handler on aarch64
+ * refuses: dwarf call at untraced; dwarf boundary at return_to_handler; orc+graph+kretprobe call at return_to_handler on x86_64
+ * survives: fp+graph+kretprobe call at untraced; orc+graph+kretprobe call at untraced on x86_64;
+ *       fp-reliable+graph+kretprobe call at untraced on aarch64; orc+graph+kretprobe boundary at work on x86_64
  * expect: small 0x7970cc92837d34a4 large 0xa8987d060f684bce
  *
  * The NOPs at the entry of each TRACED function become a call of ftrace_caller while the program runs.  The tracer

@@ -1,6 +1,7 @@
 /*
  * title: A function tracer's call site before the prologue
  * rows: 6 12 38
+ * changes-code: yes
  * runtime: kernel
  * fails: fp call at outer; fp boundary at ftrace_caller; guess boundary at ftrace_caller on aarch64
  * refuses: dwarf boundary at ftrace_caller on aarch64; dwarf call at ftrace_caller on aarch64

@@ -1,6 +1,7 @@
 /*
  * title: Code written at run time, without metadata
  * rows: 12 43
+ * changes-code: yes
  * fails: fp call at jitted_bare; fp-reliable call at jitted_bare on aarch64; fp boundary at jitted
  * refuses: dwarf call at jitted; dwarf call at jitted_bare; sframe call at jitted; orc boundary at jitted on x86_64;
  *       fp-validated call at jitted on aarch64

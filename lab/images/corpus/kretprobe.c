@@ -1,15 +1,14 @@
 /*
  * title: Return addresses replaced by kretprobes
  * rows: 6 12 37
+ * changes-code: yes
  * runtime: kernel
  * fails: fp call at untraced; fp-reliable call at untraced on aarch64
- * refuses: dwarf call at untraced; dwarf+kretprobe call at lab_kretprobe_trampoline on aarch64;
- *       fp+kretprobe boundary at trampoline_probe_handler on aarch64;
- *       fp-x86+kretprobe call at lab_kretprobe_trampoline on x86_64
- * survives: fp+kretprobe call at untraced; fp-reliable+kretprobe call at untraced on aarch64;
- *       dwarf+kretprobe call at untraced; orc+kretprobe call at untraced on x86_64;
- *       fp-reliable+kretprobe call at lab_kretprobe_trampoline on aarch64;
- *       orc+kretprobe call at lab_kretprobe_trampoline on x86_64
+ * refuses: dwarf call at untraced; fp+graph+kretprobe boundary at trampoline_probe_handler on aarch64
+ * survives: fp+graph+kretprobe call at untraced; orc+graph+kretprobe call at untraced on x86_64;
+ *       fp-reliable+graph+kretprobe call at untraced on aarch64;
+ *       fp-reliable+graph+kretprobe call at lab_kretprobe_trampoline on aarch64;
+ *       orc+graph+kretprobe call at lab_kretprobe_trampoline on x86_64
  * expect: small 0x7970cc92837d34a4 large 0xa8987d060f684bce
  *
  * As fgraph, with the trampoline of kretprobes: what it replaces is kept in a list of instances.  On arm64 it makes a
