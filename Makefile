@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= 2
 
-.PHONY: demo test lint types check setup lock reference real bench fuzz clean
+.PHONY: demo test lint types check setup lock reference docs real bench fuzz clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -37,6 +37,11 @@ $(READY): requirements.lock pyproject.toml
 # The small reference run that is kept in git: `unwindlab rerun` repeats it, a test compares with it.
 reference: $(READY)
 	$(BIN)/python -m tests.make_reference
+
+# The documentation as a site, in build/docs; warnings are errors.
+docs: $(READY)
+	$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
+	@echo "wrote build/docs/index.html"
 
 # Real static programs for the tests that skip without them: Debian's busybox and bash, and what compilers are there.
 real: $(READY)

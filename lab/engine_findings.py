@@ -22,7 +22,8 @@ from lab.images.cache import cache_folder
 
 SELF_TEST = (sys.executable, "-P", "-c", "from lab.cli import main; main()", "selftest", "--quick", "--json")
 """-P: a folder ``lab`` that happens to lie in the current one is not this package."""
-_TIMEOUT_S = 300
+_TIMEOUT_S = 900
+"""Long: on a busy machine with nothing compiled yet the quick self-tests take minutes."""
 
 
 def engine_findings() -> list[Finding]:

@@ -36,11 +36,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Step:
-    """One command and the lines shown below it (None in a ``sh`` block: output is not shown)."""
+    """One command and the lines shown below it (None in a ``sh`` block: output is not shown).  ``source``: the
+    command's own lines as they stand in a console block."""
 
     command: str
     shown: tuple[str, ...] | None
     line: int
+    source: tuple[str, ...] = ()
 
 
 def blocks(text: str) -> list[Block]:
@@ -67,7 +69,8 @@ def _console(lines: list[str], first: int) -> Iterator[Step]:
         command, rest = [lines[start][2:]], lines[start + 1 : end]
         while rest and rest[0].startswith(">"):
             command.append(rest.pop(0)[1:].removeprefix(" "))
-        yield Step("\n".join(command), tuple(rest), first + start)
+        source = tuple(lines[start : start + len(command)])
+        yield Step("\n".join(command), tuple(rest), first + start, source)
 
 
 def environment() -> dict[str, str]:
@@ -127,7 +130,8 @@ def renewed(shown: tuple[str, ...], got: list[str]) -> list[str]:
     got = _trimmed(got)
     pieces = _pieces(_trimmed(list(shown)))
     if len(pieces) == 1:
-        return got
+        old = pieces[0]
+        return [elided(*pair) for pair in zip(old, got, strict=True)] if len(old) == len(got) else got
     lines: list[str] = []
     at = 0
     for number, piece in enumerate(pieces):
@@ -139,9 +143,19 @@ def renewed(shown: tuple[str, ...], got: list[str]) -> list[str]:
             at = len(got) - len(piece)
         elif number:
             at = _nearest(piece[0], got, at)
-        lines += got[at : at + len(piece)]
+        lines += [elided(old, new) for old, new in zip(piece, got[at : at + len(piece)], strict=False)]
         at += len(piece)
     return lines
+
+
+def elided(old: str, new: str) -> str:
+    """*new* with what *old* leaves out (`` ... ``) left out again, if the two differ in digits alone; else *new*."""
+    plain, fresh = re.sub(r"\d+", "0", old), re.sub(r"\d+", "0", new)
+    if f" {ELLIPSIS}" not in old or re.fullmatch(_pattern(plain), fresh + "\n") is None:
+        return new
+    parts = [re.sub(r"\d+", r"\\d+", re.escape(part)) for part in old.split(f" {ELLIPSIS}")]
+    kept = re.fullmatch(" .*".join(f"({part})" for part in parts), new)
+    return f" {ELLIPSIS}".join(kept.groups()) if kept else new
 
 
 def _pieces(lines: list[str]) -> list[list[str]]:

@@ -61,6 +61,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         return run_demo(folder)
 
 
+def reference() -> Path:
+    """The folder of the one run that is kept in results/reference."""
+    (kept,) = (path.parent for path in (ROOT / "results" / "reference").glob("*/run.json"))
+    return kept
+
+
 def excerpt(output: str, begin: str, paragraphs: int) -> str:
     """The contiguous part of *output* that begins with the line *begin*... and has this many paragraphs."""
     at = output.index("\n" + begin) + 1

@@ -1,4 +1,5 @@
-"""``make reference``: run the demo's experiment and keep it in results/reference/, which git tracks.
+"""``make reference``: run the demo's experiment and keep it in results/reference/, which git tracks.  README.md then
+shows its tables and its picture.
 
 The content depends on the counts alone, but for the provenance in run.json: times are set to zero.  PNGs are left
 out, because a zlib of another version writes other bytes for the same picture; a page's data is compared unpacked.
@@ -18,6 +19,7 @@ from lab.experiment import read_experiment
 from lab.report.html.page import unpacked
 from lab.store import Run
 from tests.console import ROOT
+from tests.refresh_readme import refresh_reference
 
 REFERENCE = ROOT / "results" / "reference"
 ARGV = ("demo",)
@@ -33,6 +35,7 @@ def main() -> int:
             shutil.rmtree(old)
     size = folder_size(stored.path)
     print(f"wrote {stored.path.relative_to(ROOT)} ({size} bytes)")
+    refresh_reference()
     for warning in stored.warnings:
         print(warning, file=sys.stderr)
     if size > MOST_BYTES:

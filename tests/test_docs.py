@@ -13,7 +13,7 @@ from lab.unwind.host import STEP_BUDGET
 from lab.verdict import Doubt, Verdict
 from tests.console import ROOT
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results/README.md"])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "results/README.md"])
 DEFINITIONS = (ROOT / "docs/definitions.md").read_text(encoding="utf-8")
 EXAMPLES = {
     "lab/unwind/fp_lr.py",
@@ -80,6 +80,20 @@ def test_the_changelog_is_about_this_version_and_counts_the_corpus() -> None:
     workloads = all_workloads()
     assert (int(numbers[1]), int(numbers[2])) == (len(workloads), sum(w.foreign for w in workloads))
     assert all(f"`{name}`" in text for name in registry.names().unwinders)
+
+
+def test_the_changelog_names_every_command() -> None:
+    from lab.cli import COMMANDS
+
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"`{name}`" not in text] == []
+
+
+def test_the_design_lists_every_folder() -> None:
+    text = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    folders = [path.parent.relative_to(ROOT) for path in ROOT.glob("lab/*/__init__.py")]
+    assert len(folders) > 10
+    assert [str(folder) for folder in folders if f"    {folder}/" not in text] == []
 
 
 def test_every_exit_code_is_documented() -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.console import ROOT, Step, blocks, matches, renewed, run, steps
-from tests.demo import BEGIN, END, EXCERPTS, Demo, demo, excerpt
-from tests.refresh_readme import FILES
-
-__all__ = ["demo"]  # the fixture
+from tests.demo import BEGIN, END, EXCERPTS, reference
+from tests.refresh_readme import FILES, with_reference
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HOW_TO_MEND = "read the difference; if the program is right, run python -m tests.refresh_readme"
@@ -39,17 +37,22 @@ def _problem(name: str, step: Step, folder: Path) -> list[str]:
     return []
 
 
-def test_the_demo_tables_are_what_the_demo_prints(demo: Demo) -> None:
+def test_readme_shows_the_reference_run() -> None:
+    """``tests/test_reference.py`` holds that run against today's demo."""
+    assert with_reference(README) == README, "run make reference, or python -m tests.refresh_readme"
     shown = re.findall(f"{re.escape(BEGIN)}\n```text\n(.*?)```\n{re.escape(END)}", README, re.DOTALL)
+    mail = (reference() / "mail.txt").read_text(encoding="ascii")
     assert len(shown) == len(EXCERPTS)
-    for text, (begin, paragraphs) in zip(shown, EXCERPTS, strict=True):
-        assert text == excerpt(demo.output, begin, paragraphs), HOW_TO_MEND
-        assert text in demo.output, "an excerpt is one contiguous part"
+    assert all(text in mail for text in shown), "an excerpt is one contiguous part"
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert pictures
+    assert all((ROOT / picture).is_relative_to(reference()) and (ROOT / picture).is_file() for picture in pictures)
+    assert max(README.index(BEGIN), README.index(pictures[0])) < README.index("\n## ")
 
 
 def test_readme_is_short_and_plain() -> None:
     shown = sum(len(block.text.splitlines()) for block in blocks(README))
-    assert len(README.splitlines()) - shown <= 160, "of its own, without tables and examples"
+    assert len(README.splitlines()) - shown <= 150, "of its own, without tables and examples"
     assert README.isascii()
 
 
