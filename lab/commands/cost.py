@@ -10,6 +10,7 @@ import click
 from lab.commands.common import json_option, print_json, progress, stdout_kept
 
 if TYPE_CHECKING:
+    from lab.errors import LabError
     from lab.job import Job
 
 
@@ -19,6 +20,7 @@ class _Part:
 
     text: str
     value: dict[str, Any]
+    problem: LabError | None = None
 
 
 @click.command("cost", short_help="Say what proposals cost: per call, per byte, per core.")
@@ -39,7 +41,7 @@ def command(*, native: bool, pipeline: bool, unwind: str | None, as_json: bool, 
 
     Counts are exact: instructions, loads, stores, bytes, branches; every added instruction is found at the site that
     executes it, and what is not is said.  They are no times.  A pair that does not exist is left out.  With --check a
-    difference is an error (exit code 4).
+    difference is an error (exit code 4).  Pairs that fail are named at the end, after what the others cost.
 
     --native runs images of this machine's architecture on it, base and variants interleaved.  --aa N measures
     everything twice, and every base against itself N times.  --native, --pipeline and --unwind can be combined.
@@ -61,6 +63,9 @@ def command(*, native: bool, pipeline: bool, unwind: str | None, as_json: bool, 
         print_json(next(iter(values.values())) if len(values) == 1 else values)
     else:
         click.echo("\n".join(part.text for part in parts.values()), nl=False)
+    for part in parts.values():
+        if part.problem:
+            raise part.problem
 
 
 def _jobs(asked: dict[str, Any]) -> list[Job]:
@@ -70,13 +75,17 @@ def _jobs(asked: dict[str, Any]) -> list[Job]:
 
 
 def _counts(asked: dict[str, Any], show: Any) -> _Part:
-    from lab.cost.collect import collect
+    from lab.cost.collect import collect, failure
     from lab.cost.text import render, row_json
 
     functions = asked["functions"]
-    found = collect(_jobs(asked), show, check=asked["check"])
+    found, failed = collect(_jobs(asked), show, check=asked["check"])
+    problem = failure(failed)
+    if problem and not found:
+        raise problem
     rows = [row_json(one, functions=functions) for one in found]
-    return _Part(render(found, functions=functions), {"rows": rows, "size": asked["size"]})
+    value = {"rows": rows, "size": asked["size"], "failed": problem.lines if problem else []}
+    return _Part(render(found, functions=functions), value, problem)
 
 
 def _native(asked: dict[str, Any], show: Any) -> _Part:
