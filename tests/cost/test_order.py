@@ -34,10 +34,8 @@ def test_functions_that_both_change_are_compared_entry_by_entry(x86: list[Found]
     assert list(rows) == [PARALLEL.title, NOP_FILL.title]
     parallel = rows[PARALLEL.title]
     assert parallel.holds and parallel.holds_alike and parallel.entries > 0
-    assert (parallel.first_alike, parallel.second_alike) == (
-        7,
-        11,
-    )  # two sequences with their jumps, as they are written
+    # two sequences with their jumps, as they are written
+    assert [str(parallel.first_alike), str(parallel.second_alike)] == ["7", "11"]
     assert parallel.workloads == 1 and rows[NOP_FILL.title].holds_alike
 
 

@@ -149,7 +149,7 @@ def measure(todo: Sequence[Case], arch: Arch, samples: int, seed: int, show: Pro
 @dataclass(frozen=True)
 class Trust:
     """What repeating says of the benchmark itself.  ``alike``: per program, how many of ``runs`` A/A comparisons called
-    the same file different; ``pairs``: A/B pairs measured twice, of which ``agreed`` gave the same verdict;
+    two copies of the base different; ``pairs``: A/B pairs measured twice, of which ``agreed`` gave the same verdict;
     ``changed``: the others, with both verdicts."""
 
     runs: int
@@ -160,7 +160,7 @@ class Trust:
 
 
 def trust(todo: Sequence[Case], arch: Arch, samples: int, runs: int, show: Progress) -> tuple[Trust, list[NativeRow]]:
-    """A/A: the base against a copy of it, *runs* times for each program.  A/B: everything twice.  The rows are of the second
+    """A/A: two copies of the base, *runs* times for each program.  A/B: everything twice.  The rows are of the second
     time."""
     alike = dict.fromkeys((case.program for case in todo), 0)
     for step, (case, seed) in enumerate(_repeats(todo, runs)):
