@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from lab.cli import cli
 from lab.conformance.requirements import REQUIREMENTS
 from lab.conformance.table import ABSENT, HOLDS, OPEN, VIOLATED, Cell, Row, Table
-from lab.conformance.text import markdown, text
+from lab.conformance.text import text
 from lab.store.rows import VerdictRow
 from tests.conformance.refresh import FILES, committed, shown, wanted
 
