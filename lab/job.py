@@ -14,7 +14,7 @@ from lab.arch import arch_by_name
 from lab.engine.plan import AFTER_CALL, KERNEL_MODES, Execution, Plan
 from lab.engine.run import NATIVE, execute
 from lab.engine.tally import KeptStack, Tally
-from lab.errors import EngineError, InputError
+from lab.errors import EngineError, InputError, RefusedError
 from lab.features import Features, StaticFeatures
 from lab.images.build import base_flags, build, unbuildable
 from lab.images.cache import cache_folder
@@ -104,7 +104,12 @@ def run_job(job: Job) -> JobResult:
     if reason is not None:
         result.cells = [_unsupported(job, name, mode, reason) for name in job.unwinders for mode in job.modes]
         return result
-    subject = prepare(job, proposal, workload)
+    try:
+        subject = prepare(job, proposal, workload)
+    except RefusedError as error:  # by name and with its place: the other pairs are not to blame
+        said = "not rewritten: " + "; ".join(line.rpartition(".elf: ")[2] for line in error.lines)
+        result.cells = [_unsupported(job, name, mode, said) for name in job.unwinders for mode in job.modes]
+        return result
     unwinders = [registry.unwinder(name) for name in job.unwinders]
     usable = []
     for unwinder in unwinders:

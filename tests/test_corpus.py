@@ -79,3 +79,12 @@ def test_noreturn_last_is_exact_but_not_covered() -> None:
     for cell in of(result, "oracle"):
         assert cell.verdicts["exact"] == cell.stops
         assert cell.covers < cell.stops
+
+
+def test_what_the_rewriter_refuses_is_unsupported_with_its_reason_and_no_path() -> None:
+    cells = judged("aarch64", "stackswitch", "detour-register-record", ("fp", "scs")).cells
+    assert len(cells) == 4
+    for cell in cells:
+        assert cell.unsupported is not None
+        assert cell.unsupported.startswith("not rewritten: by_fp switches stacks: ")
+        assert "/" not in cell.unsupported

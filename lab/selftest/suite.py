@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from lab import registry
-from lab.errors import LabError
+from lab.errors import LabError, RefusedError
 from lab.job import Subject
 from lab.selftest.cases import SMALL, Case, Filters, Form, all_workloads, every, nothing_left, of
 from lab.selftest.counts import counts
@@ -98,7 +98,11 @@ def _plan(level: str) -> dict[str, list[Case]]:
 def perform(task: Task) -> Done:
     """Run one task.  What is wrong with the lab is a problem of its part; what is missing to build is raised."""
     began = time.monotonic()
-    subject = task.case.subject()
+    try:
+        subject = task.case.subject()
+    except RefusedError as error:  # by the rewriter, by name: there is no image to check
+        why = error.lines[0].rpartition(".elf: ")[2]
+        return Done(task, Part(notes=(f"no rewrite of {task.case.workload}: {why}",)), time.monotonic() - began)
     try:
         part = CHECKS[task.check](task.case, subject)
     except Exception as error:  # whatever the lab does wrong here is what is looked for

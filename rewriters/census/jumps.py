@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lab.arch.decode import Insn, Kind
 from rewriters.census.body import JumpKind, JumpShape
 from rewriters.census.origins import Made, Origins
-from rewriters.census.scan import Scan
+from rewriters.census.scan import Op, Scan
 from rewriters.census.unit import Place
 
 _N = r"(?:0x[0-9a-f]+|\d+)"
@@ -49,6 +49,7 @@ _RULES = {
         ),
     ),
 }
+_SETS_SP = frozenset({Op.SP_REG, Op.SP_MOVE, Op.SP_LOST, Op.SP_LOAD})
 _SIZES = {"qword": 8, "dword": 4, "word": 2, "byte": 1}
 _A64_SIZES = {"x": 8, "d": 8, "w": 4, "s": 4, "q": 16}
 
@@ -76,7 +77,7 @@ def jump_shape(origins: Origins, scan: Scan, place: Place) -> JumpShape | None:
     kind = None
     if rules.saved <= stored and not _enters_kernel(scan, place) and _stores_stack(origins, accesses):
         kind = JumpKind.SETJMP
-    elif rules.saved <= loaded and len(loaded & rules.context) <= rules.most and _ends_elsewhere(origins, place):
+    elif rules.saved <= loaded and len(loaded & rules.context) <= rules.most and _jumps(origins, scan, place):
         kind = JumpKind.LONGJMP
     if kind is None:
         return None
@@ -121,7 +122,12 @@ def _stores_stack(origins: Origins, accesses: list[_Access]) -> bool:
     )
 
 
-def _ends_elsewhere(origins: Origins, place: Place) -> bool:
-    """Whether the function leaves through a register or a return."""
-    kinds = {Kind.INDIRECT, Kind.RETURN}
-    return any(origins.insn(index).kind in kinds for index in range(place.low, place.high))
+def _jumps(origins: Origins, scan: Scan, place: Place) -> bool:
+    """Whether the function sets SP to what some register holds, and leaves through a register or a return.
+
+    What only loads as many registers as a longjmp, under pressure and from an array it was given, restores its own SP.
+    """
+    indices = range(place.low, place.high)
+    if not any(op[0] in _SETS_SP for index in indices for op in scan.effects.get(index, ())):
+        return False
+    return any(origins.insn(index).kind in {Kind.INDIRECT, Kind.RETURN} for index in indices)

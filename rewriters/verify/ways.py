@@ -173,6 +173,15 @@ class Ways:
                 return old
         return old
 
+    def padding(self, old: int, end: int) -> bool:
+        """Whether from *old* to *end*, the end of its function, there are only NOPs, or nothing."""
+        while old < end:
+            fact = self.pair.old_fact(old)
+            if fact is None or fact.mnemonic != "nop":
+                return False
+            old = fact.end
+        return True
+
     def _site(self, fact: Fact) -> bool:
         """Whether *fact* was overwritten without being carried elsewhere."""
         piece = self.pair.pieces.at(fact.address)
@@ -221,7 +230,7 @@ def _falls(ways: Ways, fact: Fact, end: int) -> Iterator[str]:
     """The way on behind *fact*, whose function ends at *end*."""
     way = ways.behind(fact)
     nothing = fact.kind is Kind.CALL or fact.mnemonic == "nop"  # a call that does not return, padding
-    if ways.same(way, fact.end) or (nothing and fact.end == end and way.to is not End.LOST):
+    if ways.same(way, fact.end) or (nothing and ways.padding(fact.end, end) and way.to is not End.LOST):
         return
     yield f"behind '{fact.text}' of {ways.pair.old.locate(fact.address)} control goes to {described(ways, way)}"
 

@@ -251,3 +251,13 @@ def test_overlapping_functions(arch: str) -> None:
     image, found = look(arch, f"FUNC one\n nop\n.type two, {mark}function\ntwo: ret\nEND one\n nop\n.size two, . - two")
     assert reason_of(image, found, "one") == "overlaps two"
     assert reason_of(image, found, "two") == "overlaps one"
+
+
+@pytest.mark.parametrize("arch", [A64, X86])
+def test_registers_loaded_from_an_array_are_no_longjmp(arch: str) -> None:
+    """SP stays the function's own, however many registers come from what the argument points at."""
+    text = jump_source(arch, "").replace("longjmp", "pressed")
+    kept = {A64: ("mov sp, ",), X86: (", %rsp",)}[arch]
+    lines = [line for line in text.splitlines() if not any(piece in line for piece in kept)]
+    assert len(lines) == len(text.splitlines()) - 1
+    assert set(shapes(arch, "\n".join(lines))) == {"setjmp"}
