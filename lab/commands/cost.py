@@ -10,6 +10,10 @@ import click
 from lab.commands.common import json_option, print_json, progress, stdout_kept
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.cost.native.measure import NativeRow
+    from lab.errors import LabError
     from lab.job import Job
 
 
@@ -19,6 +23,7 @@ class _Part:
 
     text: str
     value: dict[str, Any]
+    problem: LabError | None = None
 
 
 @click.command("cost", short_help="Say what proposals cost: per call, per byte, per core.")
@@ -31,25 +36,31 @@ class _Part:
 @click.option("--native", is_flag=True, help="Time the images on this machine instead; --workload names programs.")
 @click.option("--pipeline", is_flag=True, help="Cycles of prologue and epilogue by llvm-mca's models instead (arm64).")
 @click.option("--unwind", type=click.Choice(["call", "boundary"]), help="What walks read at such stops instead.")
+@click.option("--order", is_flag=True, help="Flavours and modes beside the literature's order instead; see --native.")
 @click.option("--samples", type=click.IntRange(min=10), default=20, metavar="N", help="With --native (default: 20).")
 @click.option("--aa", "runs", type=click.IntRange(min=1), metavar="N", help="With --native: how far to trust it.")
 @json_option
-def command(*, native: bool, pipeline: bool, unwind: str | None, as_json: bool, **asked: Any) -> None:
+def command(*, native: bool, pipeline: bool, unwind: str | None, order: bool, as_json: bool, **asked: Any) -> None:
     """Execute each workload with and without each proposal, on the same input, and count.
 
     Counts are exact: instructions, loads, stores, bytes, branches; every added instruction is found at the site that
     executes it, and what is not is said.  They are no times.  A pair that does not exist is left out.  With --check a
-    difference is an error (exit code 4).
+    difference is an error (exit code 4).  Pairs that fail are named at the end, after what the others cost.
 
     --native runs images of this machine's architecture on it, base and variants interleaved.  --aa N measures
-    everything twice, and every base against itself N times.  --native, --pipeline and --unwind can be combined.
+    everything twice, and every base against itself N times.  --order says whether parallel costs less than
+    memory-pointer, a NOP fill less than a detour, and insertion what the compiler's own does; with --native in time
+    too.  --native, --order, --pipeline and --unwind can be combined.
     """
     if asked["runs"] and not native:
         raise click.UsageError("--aa judges native time; give --native too")
     parts: dict[str, _Part] = {}
+    timed: Sequence[NativeRow] = ()
     with stdout_kept(), progress() as show:
         if native:
-            parts["native"] = _native(asked, show)
+            parts["native"], timed = _native(asked, show)
+        if order:
+            parts["order"] = _order(asked, timed, show)
         if pipeline:
             parts["pipeline"] = _pipeline(asked["arches"], asked["proposals"])
         if unwind:
@@ -61,6 +72,9 @@ def command(*, native: bool, pipeline: bool, unwind: str | None, as_json: bool, 
         print_json(next(iter(values.values())) if len(values) == 1 else values)
     else:
         click.echo("\n".join(part.text for part in parts.values()), nl=False)
+    for part in parts.values():
+        if part.problem:
+            raise part.problem
 
 
 def _jobs(asked: dict[str, Any]) -> list[Job]:
@@ -70,23 +84,45 @@ def _jobs(asked: dict[str, Any]) -> list[Job]:
 
 
 def _counts(asked: dict[str, Any], show: Any) -> _Part:
-    from lab.cost.collect import collect
+    from lab.cost.collect import collect, failure
     from lab.cost.text import render, row_json
 
     functions = asked["functions"]
-    found = collect(_jobs(asked), show, check=asked["check"])
+    found, failed = collect(_jobs(asked), show, check=asked["check"])
+    problem = failure(failed)
+    if problem and not found:
+        raise problem
     rows = [row_json(one, functions=functions) for one in found]
-    return _Part(render(found, functions=functions), {"rows": rows, "size": asked["size"]})
+    value = {"rows": rows, "size": asked["size"], "failed": problem.lines if problem else []}
+    return _Part(render(found, functions=functions), value, problem)
 
 
-def _native(asked: dict[str, Any], show: Any) -> _Part:
+def _native(asked: dict[str, Any], show: Any) -> tuple[_Part, Sequence[NativeRow]]:
     from lab.cost.native.run import Wanted, run_native
     from lab.cost.native.text import render, to_json
 
     names = (asked["arches"], asked["workloads"], asked["proposals"])
     found = run_native(Wanted(*names, asked["samples"], asked["runs"] or 0), show)
     what = (found.rows, found.todo, found.said, found.trusted)
-    return _Part(render(*what), to_json(*what))
+    return _Part(render(*what), to_json(*what)), found.rows
+
+
+def _order(asked: dict[str, Any], timed: Sequence[NativeRow], show: Any) -> _Part:
+    from lab import registry
+    from lab.cost.collect import chosen, collect, failure
+    from lab.cost.order import ordered, proposals
+    from lab.cost.order_text import render, to_json
+    from lab.errors import InputError
+
+    names = asked["proposals"] or proposals()
+    known = {name for name, _, _ in registry.names().workloads}
+    workloads = [name for name in asked["workloads"] if not timed or name in known]  # --native: programs too
+    found, failed = collect(chosen(asked["arches"], workloads, names, asked["size"]), show, check=asked["check"])
+    rows = ordered(found, timed)
+    problem = failure(failed)
+    if not rows:
+        raise problem or InputError(f"--order compares two of: {', '.join(proposals())}; name both, or none")
+    return _Part(render(rows, timed=bool(timed)), to_json(rows), problem)
 
 
 def _pipeline(arches: tuple[str, ...], proposals: tuple[str, ...]) -> _Part:

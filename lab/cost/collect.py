@@ -12,7 +12,7 @@ from lab.cost.functions import FunctionCost
 from lab.cost.jobs import measured_cost
 from lab.cost.sites import Site
 from lab.cost.sizes import Sizes
-from lab.errors import InputError
+from lab.errors import InputError, LabError
 from lab.images.workloads import workload_by_name
 from lab.job import Job, prepare, unsupported
 from lab.machine.machine import Limits
@@ -37,6 +37,19 @@ class Found:
     checked: Checked | None
     sizes: Sizes
     base_sizes: Sizes
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A pair without a cost, and why: it cannot be built, or its counts contradict each other."""
+
+    title: str
+    error: LabError
+
+    def titled(self) -> LabError:
+        """The error, every line of it with the pair's name."""
+        own = (line if line.startswith(self.title) else f"{self.title}: {line}" for line in self.error.lines)
+        return type(self.error)(*own)
 
 
 @dataclass(frozen=True)
@@ -65,19 +78,36 @@ def chosen(arches: Sequence[str], workloads: Sequence[str], proposals: Sequence[
     return [job for job, reason in reasons.items() if reason is None]
 
 
-def collect(jobs: Sequence[Job], progress: Progress, *, check: bool = False) -> list[Found]:
-    """What each of *jobs* costs, in their order; the first that fails ends it with its error."""
+def collect(jobs: Sequence[Job], progress: Progress, *, check: bool = False) -> tuple[list[Found], list[Failed]]:
+    """What each of *jobs* costs, and those that failed, both in their order: one that fails ends none of the others."""
     asked = [Asked(job, check) for job in jobs]
-    found: dict[int, Found] = {}
+    done: dict[int, Found | Failed] = {}
     workers = 1 if len(asked) <= FEW else 0
     for index, one in spread(measure_one, asked, lambda each: each.job.title, workers):
-        found[index] = one
-        progress(len(found), len(jobs), jobs[index].title)
-    return [found[index] for index in range(len(jobs))]
+        done[index] = one
+        progress(len(done), len(jobs), jobs[index].title)
+    every = [done[index] for index in range(len(jobs))]
+    return [one for one in every if isinstance(one, Found)], [one for one in every if isinstance(one, Failed)]
 
 
-def measure_one(asked: Asked) -> Found:
+def failure(failed: Sequence[Failed]) -> LabError | None:
+    """All of them in one error, of the gravest kind among them; None where there are none."""
+    if not failed:
+        return None
+    errors = [one.titled() for one in failed]
+    gravest = max(errors, key=lambda error: error.exit_code)
+    return type(gravest)(*(line for error in errors for line in error.lines))
+
+
+def measure_one(asked: Asked) -> Found | Failed:
     """Build, rewrite, execute, count, and check where that is asked for."""
+    try:
+        return _measured(asked)
+    except LabError as error:
+        return Failed(asked.job.title, error)
+
+
+def _measured(asked: Asked) -> Found:
     job = asked.job
     subject = prepare(job, registry.proposal(job.proposal), workload_by_name(job.workload))
     cost = measured_cost(job, subject)

@@ -71,3 +71,6 @@ def test_misuse_is_one_line() -> None:
     assert "unknown program 'tree2'" in one_line(call("cost", "--native", "--workload", "tree2"), 2)
     assert "for arm64" in one_line(call("cost", "--pipeline", "--arch", "amd64"), 2)
     assert call("cost", "--aa", "3").exit_code == 2
+    assert "--order compares two of" in one_line(
+        call("cost", "--order", "--workload", "smash", "--proposal", "base"), 2
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,7 +149,7 @@ def measure(todo: Sequence[Case], arch: Arch, samples: int, seed: int, show: Pro
 @dataclass(frozen=True)
 class Trust:
     """What repeating says of the benchmark itself.  ``alike``: per program, how many of ``runs`` A/A comparisons called
-    the same file different; ``pairs``: A/B pairs measured twice, of which ``agreed`` gave the same verdict;
+    two copies of the base different; ``pairs``: A/B pairs measured twice, of which ``agreed`` gave the same verdict;
     ``changed``: the others, with both verdicts."""
 
     runs: int
@@ -158,13 +160,13 @@ class Trust:
 
 
 def trust(todo: Sequence[Case], arch: Arch, samples: int, runs: int, show: Progress) -> tuple[Trust, list[NativeRow]]:
-    """A/A: the base against itself, *runs* times for each program.  A/B: everything twice.  The rows are of the second
+    """A/A: two copies of the base, *runs* times for each program.  A/B: everything twice.  The rows are of the second
     time."""
     alike = dict.fromkeys((case.program for case in todo), 0)
     for step, (case, seed) in enumerate(_repeats(todo, runs)):
         show(step, runs * len(todo), f"A/A {case.program}")
-        command = case.variants[0].command
-        found = interleaved([Variant("one", command), Variant("other", command)], samples, seed, case.times)
+        with _copies(case.variants[0].command) as pair:
+            found = interleaved(pair, samples, seed, case.times)
         alike[case.program] += compare(found["one"], found["other"]).differs
     first, second = (measure(todo, arch, samples, seed, show) for seed in (1, 2))
     both = list(zip(first, second, strict=True))
@@ -174,6 +176,19 @@ def trust(todo: Sequence[Case], arch: Arch, samples: int, runs: int, show: Progr
         if one.comparison.verdict != two.comparison.verdict
     )
     return Trust(runs, alike, len(both), len(both) - len(changed), changed), second
+
+
+@contextmanager
+def _copies(command: Command) -> Iterator[list[Variant]]:
+    """The program twice, as two files: base and variant also lie on pages of their own, whose places differ."""
+    with tempfile.TemporaryDirectory() as folder:
+        pair = []
+        for name in ("one", "other"):
+            path = Path(folder) / name / Path(command[0]).name  # busybox goes by its name
+            path.parent.mkdir()
+            shutil.copy(command[0], path)
+            pair.append(Variant(name, (str(path), *command[1:])))
+        yield pair
 
 
 def _repeats(todo: Sequence[Case], runs: int) -> Iterator[tuple[Case, int]]:

@@ -67,7 +67,7 @@ def _short(why: str) -> str:
 def _trust(found: Trust) -> list[str]:
     lines = ["", "How far to trust this"]
     for program, different in found.alike.items():
-        lines += wrap(f" A/A {program}: {different} of {found.runs} runs of the same file called different")
+        lines += wrap(f" A/A {program}: {different} of {found.runs} runs of two copies called different")
     total, runs = sum(found.alike.values()), found.runs * len(found.alike)
     lines += wrap(f" A/A in all: {total} of {runs} ({100 * total / runs:.1f}%)" if runs else " A/A: not run")
     share = 100 * found.agreed / found.pairs if found.pairs else 100.0

@@ -2,7 +2,7 @@
  * title: Seconds to dates and back
  * rows: 12 16 19
  * musl: time/__secs_to_tm.c time/__tm_to_secs.c time/__month_to_secs.c time/__year_to_secs.c time/strftime.c
- *       locale/langinfo.c stdio/snprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c stdio/__towrite.c
+ *       locale/langinfo.c stdio/snprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c stdio/__towrite.c math/__signbit.c math/__signbitl.c math/__fpclassify.c math/__fpclassifyl.c
  * float: yes
  * expect: small 0x40f546c386ff4f4d large 0x9b103a23fca3200c
  *

@@ -2,7 +2,7 @@
  * title: Internet addresses, text to binary and back
  * rows: 12 13 16 17
  * musl: network/inet_pton.c network/inet_ntop.c stdio/snprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c
- *       stdio/__towrite.c
+ *       stdio/__towrite.c math/__signbit.c math/__signbitl.c math/__fpclassify.c math/__fpclassifyl.c
  * float: yes
  * expect: small 0xedb66dfc4470cb9a large 0xce3ea6f1083b6455
  *

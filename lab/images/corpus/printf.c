@@ -1,7 +1,7 @@
 /*
  * title: printf formatting
  * rows: 12 13 16 17 25
- * musl: stdio/snprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c stdio/__towrite.c
+ * musl: stdio/snprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c stdio/__towrite.c math/__signbit.c math/__signbitl.c math/__fpclassify.c math/__fpclassifyl.c
  * float: yes
  * expect: small 0x1621d730b5086dcd large 0x914955e1d3db4b1d
  *

@@ -1,7 +1,7 @@
 /*
  * title: SHA-256 and its password hash
  * rows: 12 19 23 29
- * musl: stdio/sprintf.c stdio/vsprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c stdio/__towrite.c
+ * musl: stdio/sprintf.c stdio/vsprintf.c stdio/vsnprintf.c stdio/vfprintf.c stdio/fwrite.c stdio/__towrite.c math/__signbit.c math/__signbitl.c math/__fpclassify.c math/__fpclassifyl.c
  * musl-include: crypt/crypt_sha256.c
  * float: yes
  * expect: small 0xda1463b8706c2ef7 large 0xdcfdbc95f694a567
