@@ -8,6 +8,7 @@ from lab.cost.jobs import profiled
 from lab.cost.profile import Profile, profile_plainly
 from lab.cost.qemu import count_by_qemu, qemu_for
 from lab.errors import EngineError
+from lab.images.workloads import workload_by_name
 from lab.job import Job, Subject
 
 PLAIN = "plain hooks"
@@ -39,6 +40,8 @@ def check_job(job: Job, subject: Subject) -> Checked:
         why = f"qemu-{job.arch} is not installed"
     elif layout is not None and layout.provider != "image":
         why = "the environment has to provide the shadow stack"
+    elif workload_by_name(job.workload).runtime == "kernel":
+        why = "it runs in the small kernel, at a privilege that a user emulator has not"
     else:
         _check_by_qemu(job, native)
         by.append(f"qemu-{job.arch} {found[1]}")

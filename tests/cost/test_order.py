@@ -70,3 +70,9 @@ def test_a_pair_that_fails_ends_none_of_the_others() -> None:
     assert isinstance(error, EngineError) and error.lines == ["arm64 one base: no such file", "arm64 two base: differs"]
     one = measure_one(Asked(job("x86_64", "no-such", "base"), check=False))
     assert isinstance(one, Failed) and "no-such" in str(one.titled())
+
+
+def test_a_program_of_the_small_kernel_is_not_for_a_user_emulator() -> None:
+    one = measure_one(Asked(job("aarch64", "ftracesite", "base"), check=True))
+    assert isinstance(one, Found) and one.checked is not None
+    assert len(one.checked.by) == 1 and one.checked.without  # by plain hooks, and why not by qemu

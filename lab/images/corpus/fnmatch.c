@@ -3,7 +3,7 @@
  * rows: 12 13 16
  * musl: regex/fnmatch.c ctype/iswctype.c ctype/iswalnum.c ctype/iswalpha.c ctype/iswblank.c ctype/iswcntrl.c
  *       ctype/iswgraph.c ctype/iswlower.c ctype/iswprint.c ctype/iswpunct.c ctype/iswspace.c ctype/iswupper.c
- *       ctype/iswxdigit.c ctype/towctrans.c
+ *       ctype/iswxdigit.c ctype/iswdigit.c ctype/towctrans.c
  * compilers: clang gcc/aarch64
  * expect: small 0x6d54a57cc2704be5 large 0x26f61e4f01a72525
  *

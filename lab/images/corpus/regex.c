@@ -3,7 +3,7 @@
  * rows: 12 13 16 17 23 25
  * musl: regex/regcomp.c regex/regexec.c regex/tre-mem.c ctype/iswctype.c ctype/iswalnum.c ctype/iswalpha.c
  *       ctype/iswblank.c ctype/iswcntrl.c ctype/iswgraph.c ctype/iswlower.c ctype/iswprint.c ctype/iswpunct.c
- *       ctype/iswspace.c ctype/iswupper.c ctype/iswxdigit.c ctype/towctrans.c
+ *       ctype/iswspace.c ctype/iswupper.c ctype/iswxdigit.c ctype/iswdigit.c ctype/towctrans.c
  * expect: small 0x0be24b065ae0e240 large 0x64408149d762ed6f
  *
  * musl's TRE: a recursive parser, automata, and three matchers (parallel, backtracking, and one without submatches).
