@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lab.arch import AARCH64, ARCHES, X86_64, Arch
@@ -172,6 +172,8 @@ def test_damage_and_unknown_layouts_are_one_line(found: OrcSections, message: st
 @given(tables(), st.sampled_from(ARCHES), st.sampled_from(Layout))
 def test_what_a_layout_can_say_survives_it(table: RuleTable, arch: Arch, layout: Layout) -> None:
     said = to_orc(table, arch, layout)
+    kinds = {row.rule.kind for row in said.rows}
+    assume(layout is not Layout.V6_1 or Kind.REGS_PARTIAL not in kinds or Kind.NORMAL in kinds)  # else: not 6.1's
     found = write_orc(said, arch, layout, IP)
     again = read_orc(found, IP, END, arch, "x")
     assert again.rows == said.rows

@@ -104,7 +104,7 @@ def test_what_was_left_out_is_said() -> None:
 def test_a_design_of_the_users_is_asked_under_its_own_name(tmp_path: Path) -> None:
     file = tmp_path / "trusting.py"
     file.write_text(TRUSTING)
-    result = call("mutate", *SMALL[:6], "--kind", "rewrite", "--count", "1", "--unwinder", str(file), "--json")
+    result = call("mutate", *SMALL[:6], "--kind", "rewrite", "--count", "4", "--unwinder", str(file), "--json")
     assert result.exit_code == 0, result.stderr
     (table,) = json.loads(result.stdout)["tables"]
     assert [line["design"] for line in table["lines"]] == ["trusting"]
