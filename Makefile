@@ -14,7 +14,7 @@ demo: $(READY)
 	@$(BIN)/unwindlab demo
 
 test: $(READY) lint types
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

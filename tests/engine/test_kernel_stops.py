@@ -24,7 +24,7 @@ from tests.engine.kernel import ALL, FP, LIMITS, LR, kernel_image, plan
 from tests.engine.native.agreement import assert_agree, case, difference
 from tests.support import ARCH_NAMES, compile_c
 
-WORKLOADS = ("early", "longjmp")
+WORKLOADS = ("longjmp",)
 
 
 def usable(arch: str, *more: Unwinder) -> list[Unwinder]:
