@@ -73,7 +73,7 @@ def command(
     rows = [row for done in found for row in done.rows]
     left_out = list(dict.fromkeys(pair for done in found for pair in done.unsupported))
     left_out += [(done.task.title, "the image has no mutant of this kind") for done in found if not done.rows]
-    left_out += [(case.title, "there is no such image here") for case in cases if not case.exists]
+    left_out += [(case.title, reason) for case in cases if (reason := case.absent)]
     _print(rows, left_out, _repro(tasks, unwinders, count, seed), as_json)
 
 

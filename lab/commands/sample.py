@@ -66,7 +66,7 @@ def command(
     ]
     drawn = Model(**model)
     tasks = [Task(case, unwinders or _designs(case.arch), drawn) for case in dict.fromkeys(cases) if case.exists]
-    left_out = [(case.title, "there is no such image here") for case in dict.fromkeys(cases) if not case.exists]
+    left_out = [(case.title, reason) for case in dict.fromkeys(cases) if (reason := case.absent)]
     _check(tasks, [case.title for case in cases])
     found = _run(tasks, jobs or 0)
     _print(found, drawn, left_out, _repro(tasks, unwinders, drawn), as_json)

@@ -22,6 +22,8 @@ USER_MODE: Final = (
 alone, in the first instructions of that entry."""
 RUNTIME: Final = ({"function": ("_start", "lab_start", "lab_mix*", "lab_check", "lab_report", "lab_next")},)
 """Code beside a workload's own, where what the workload is about does not happen."""
+TRACED: Final = ("outer", "untraced", "work")
+"""Functions that tracers are seen from, in workloads of rows 37 and 38; not themselves trampolines."""
 UNUSUAL: Final = (14, 15, 18, 33, 34, 35, 36, 44)
 """Rows of workloads in which more goes wrong than that an interrupt comes."""
 OWN: Final = {"region": ("original",)}

@@ -38,8 +38,14 @@ def provokes(requirement: Requirement, workload: Workload) -> bool:
     if requirement.everywhere:
         return True
     rows = set(workload.rows)
-    by_row = bool(rows & set(requirement.rows)) and not rows & set(requirement.without)
+    else_wrong = bool(rows & set(requirement.without)) or (requirement.interrupts_alone and fails_at_calls(workload))
+    by_row = bool(rows & set(requirement.rows)) and not else_wrong
     return workload.name in requirement.workloads or by_row
+
+
+def fails_at_calls(workload: Workload) -> bool:
+    """Whether the header says that some design is wrong there without any interrupt."""
+    return any(claim.kind == "fails" and claim.mode == "call" for claim in workload.claims)
 
 
 def sites(requirement: Requirement, workload: Workload) -> frozenset[str]:
@@ -54,8 +60,12 @@ def experiments(
     rows: Sequence[Requirement] = REQUIREMENTS,
     size: Literal["small", "large"] = "small",
 ) -> tuple[Experiment, ...]:
-    """The experiments that *rows* need, for the named architectures and designs (none: all)."""
-    own = [workload for workload in all_workloads() if not workload.foreign]
+    """The experiments that *rows* need, for the named architectures and designs (none: all).
+
+    Of the workloads of foreign code, which take long to build, those alone that a row calls by name.
+    """
+    named = {name for row in rows for name in row.workloads}
+    own = [workload for workload in all_workloads() if not workload.foreign or workload.name in named]
     plain = [w.name for w in own if not _needs_kernel(w) and any(_wants_plain(row, w) for row in rows)]
     kernel = [w.name for w in own if any(_wants_kernel(row, w) for row in rows)]
     chosen = [name for name in unwinders or designs() if name != "oracle"]

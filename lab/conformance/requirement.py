@@ -36,14 +36,15 @@ class Requirement:
 
     ``id``: ``RS-<section of the document>-<word>``; ``title``: at most 42 characters; ``demand``: what is asked, in
     one sentence.  ``breaks``: keys of BREAKS.  ``modes``: the kinds of stop that count.  ``rows``: the field's rows
-    whose workloads provoke it, but for those that have a row of ``without`` too, where something else goes wrong;
+    whose workloads provoke it, but for those that have a row of ``without`` too, where something else goes wrong, and
+    with ``interrupts_alone`` but for those whose header says that a design fails at a call, where nothing interrupts;
     ``workloads``: further ones by name; neither: whatever the other requirements run.
     ``proposals``: images that a design without a shadow stack is looked at on; (): on all.  ``arches``: where the
     mechanism exists, and ``elsewhere``: why not on the others.  ``sited``: in a workload whose header claims
     something of functions, those alone count: the mechanism is there.  ``metadata``: it is about designs that read
-    metadata.  ``answers``: it asks for answers instead: broken where a design is nowhere exact and some of its
-    refusals were needless.  ``recommended``: the document says should.  ``lacking``: why the corpus has nothing for
-    it, where that is so.
+    metadata; ``shadow``: about those that read a shadow stack kept by inserted code.  ``answers``: it asks for answers
+    instead: broken where a design is nowhere exact and some of its refusals were needless.  ``recommended``: the
+    document says should.  ``lacking``: why the corpus has nothing for it, where that is so.
     """
 
     id: str
@@ -55,12 +56,14 @@ class Requirement:
     modes: tuple[str, ...] = ("boundary", "call", "inject", "blocked")
     rows: tuple[int, ...] = ()
     without: tuple[int, ...] = ()
+    interrupts_alone: bool = False
     workloads: tuple[str, ...] = ()
     proposals: tuple[str, ...] = ("base",)
     arches: tuple[str, ...] = ("aarch64", "x86_64")
     elsewhere: str = ""
     sited: bool = False
     metadata: bool = False
+    shadow: bool = False
     answers: bool = False
     recommended: bool = False
     lacking: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lab.conformance.conditions import CALLED, ENTRY, INSTRUMENTED, INTERRUPTED, OWN, RUNTIME, SWITCH, USER_MODE
+from lab.conformance.conditions import CALLED, ENTRY, INSTRUMENTED, INTERRUPTED, OWN, RUNTIME, SWITCH, TRACED, USER_MODE
 from lab.conformance.requirement import Requirement
 
 STACKS: Final = (
@@ -30,6 +30,7 @@ STACKS: Final = (
         breaks=("missing", "crash"),
         modes=CALLED,
         rows=(14,),
+        without=(15,),
         sited=True,
         unless=RUNTIME,
     ),
@@ -41,6 +42,7 @@ STACKS: Final = (
         modes=CALLED,
         rows=(4,),
         sited=True,
+        shadow=True,
         proposals=INSTRUMENTED,
     ),
     Requirement(
@@ -72,8 +74,8 @@ STACKS: Final = (
         title="SP moves outside prologue and epilogue",
         demand="In a body that pushes, pops, or makes room on the stack at run time: right or refused.",
         modes=("boundary", "call", "inject"),
-        rows=(17, 40),
-        where={"offset_class": ("body",), "record_complete": (True,), **OWN},
+        workloads=("alloca", "dynamicframe", "pushpop", "stackswitch"),
+        where={"offset_class": ("body",), **OWN},
         sited=True,
         unless=RUNTIME,
     ),
@@ -93,6 +95,7 @@ STACKS: Final = (
         demand="Where the tool that instruments code has left a site or a file out, right or refused.",
         rows=(5, 32, 34),
         sited=True,
+        shadow=True,
         unless=RUNTIME,
         proposals=INSTRUMENTED,
     ),
@@ -148,7 +151,6 @@ STACKS: Final = (
         rows=(43,),
         sited=True,
         unless=RUNTIME,
-        lacking="no workload of row 43 yet",
     ),
     Requirement(
         id="RS-4.2-trampoline",
@@ -156,8 +158,7 @@ STACKS: Final = (
         demand="In trampolines, and where code was patched at run time, the trace is right or is refused.",
         rows=(6, 20, 37, 38),
         sited=True,
-        unless=RUNTIME,
-        lacking="no workload of rows 6, 20, 37 and 38 yet",
+        unless=(*RUNTIME, {"function": TRACED}),
     ),
 )
 """In the document's order."""

@@ -42,14 +42,17 @@ class Counts:
 class Cell:
     """One design under one requirement.  ``state``: HOLDS, VIOLATED, ABSENT or OPEN; never HOLDS without a stop.
 
-    ``seen``: what met the requirement's condition; ``broken``: what broke it.  ``verdicts``: stops of ``seen`` by
-    verdict.  ``modes``: the kinds of stop that count here.  ``reason``: why ABSENT or OPEN.  ``left_out``: what could
-    not be run for this design, although other stops could.
+    ``seen``: what met the requirement's condition, ``workloads``: the programs it met it in; ``broken`` and
+    ``broken_in``: what broke it.  ``verdicts``: stops of ``seen`` by verdict.  ``modes``: the kinds of stop that count
+    here.  ``reason``: why ABSENT or OPEN.  ``left_out``: what could not be run for this design, although other stops
+    could.
     """
 
     state: str
     seen: Counts = Counts()
     broken: Counts = Counts()
+    workloads: tuple[str, ...] = ()
+    broken_in: tuple[str, ...] = ()
     verdicts: dict[str, int] = field(default_factory=dict)
     modes: tuple[str, ...] = ()
     reason: str = ""
@@ -149,6 +152,8 @@ class Table:
         if said.metadata and not _reads_metadata(design):
             return Cell(state=ABSENT, reason="it reads no metadata")
         found = _design(design)
+        if said.shadow and not _needs_shadow(design):
+            return Cell(state=ABSENT, reason="it reads no shadow stack of inserted code")
         if found is not None and (reason := found.unsupported(arch, has_shadow=True)):
             return Cell(state=ABSENT, reason=reason)
         known = [
@@ -189,16 +194,18 @@ class Table:
         verdicts = dict.fromkeys(VERDICTS, 0)
         for _, row in met:
             verdicts[row.verdict] += row.stops
+        cell = Cell(state=HOLDS, seen=_counts(met), workloads=_workloads(met), verdicts=verdicts)
+        if said.answers and verdicts["exact"]:
+            return cell
+        broken = [each for each in met if (each[1].doubt == "needless" if said.answers else said.broken_by(each[1]))]
+        if broken:
+            evidence = shown(self._kept, broken)
+            return replace(
+                cell, state=VIOLATED, broken=_counts(broken), broken_in=_workloads(broken), evidence=evidence
+            )
         if said.answers:
-            return _answered(met, verdicts)
-        broken = [(number, row) for number, row in met if said.broken_by(row)]
-        return Cell(
-            state=VIOLATED if broken else HOLDS,
-            seen=_counts(met),
-            broken=_counts(broken),
-            verdicts=verdicts,
-            evidence=shown(self._kept, broken) if broken else None,
-        )
+            return replace(cell, state=OPEN, reason="nowhere exact, and no refusal was found needless")
+        return cell
 
     def _wanted(self, said: Requirement, design: str, workload: str, proposal: str, mode: str) -> bool:
         """Whether stops of that mode in that image count."""
@@ -213,17 +220,6 @@ class Table:
         if not any(cell.unwinder == design for run in self.runs for cell in run.result.cells):
             return "no run has this design"
         return "no run has its workloads, modes and proposals"
-
-
-def _answered(met: list[tuple[int, VerdictRow]], verdicts: dict[str, int]) -> Cell:
-    """A cell of a requirement that asks for answers."""
-    needless = [(number, row) for number, row in met if row.doubt == "needless"]
-    cell = Cell(state=HOLDS, seen=_counts(met), verdicts=verdicts)
-    if verdicts["exact"]:
-        return cell
-    if not needless:
-        return replace(cell, state=OPEN, reason="nowhere exact, and no refusal was found needless")
-    return replace(cell, state=VIOLATED, broken=_counts(needless))
 
 
 @cache
@@ -259,6 +255,10 @@ def _counts(rows: list[tuple[int, VerdictRow]]) -> Counts:
         functions=len({(n, row.compiler, row.workload, row.proposal, row.function) for n, row in rows}),
         images=len(images),
     )
+
+
+def _workloads(rows: list[tuple[int, VerdictRow]]) -> tuple[str, ...]:
+    return tuple(sorted({row.workload for _, row in rows}))
 
 
 def _columns(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -121,6 +121,8 @@ def _details(row: Row) -> list[str]:
         lines += wrap("  No design breaks it: nothing shows that these workloads provoke it.", hang=0)
     for name, cell in row.cells.items():
         lines += wrap(f"  {name}: {cell.state}{_why(cell)}")
+        lines += wrap(f"    in {', '.join(cell.workloads)}") if cell.workloads else []
+        lines += wrap(f"    broken in {', '.join(cell.broken_in)}") if cell.broken_in else []
         lines += [line for reason in cell.left_out for line in wrap(f"    not counted: {reason}")]
         lines += _evidence(cell.evidence) if cell.evidence else []
     return lines
@@ -145,11 +147,17 @@ def _evidence(found: Evidence) -> list[str]:
     where = f"  {found.unwinder}: {_said(found.verdict)} at {found.location} in {found.workload}"
     lines = wrap(f"{where} ({found.proposal}, {found.mode})")
     if found.stop is None:
-        return [*lines, *wrap("    its stacks were not kept: the trace is exact, or others came first")]
+        return [*lines, *wrap(f"    its stacks were not kept: {_unkept(found)}")]
     own = [found.location]
     lines += wrap("    true      " + " <- ".join([*own, *found.truth]), hang=10)
     lines += wrap("    reported  " + " <- ".join([*own, *found.reported]), hang=10)
     return [*lines, f"    {clean(found.explain)}"]
+
+
+def _unkept(found: Evidence) -> str:
+    if found.verdict == "exact":
+        return "the trace is exact, but a live function holds none of its addresses"
+    return "others came first, or stops of that place and verdict differ in what is asked"
 
 
 def _said(verdict: str) -> str:

@@ -174,7 +174,8 @@ def tasks(cases: Sequence[Case], kinds: Sequence[str], unwinders: tuple[str, ...
     """One for each image and kind; InputError where no image is left."""
     chosen = [case for case in dict.fromkeys(cases) if case.exists]
     if not chosen:
-        raise InputError("mutate: none of these workloads exists under this proposal on this architecture")
+        reasons = "; ".join(dict.fromkeys(f"{case.title}: {case.absent}" for case in cases))
+        raise InputError(f"mutate: no image is left; take another workload, proposal or architecture ({reasons})")
     return [Task(case, kind, count, seed, unwinders) for case in chosen for kind in KINDS if kind in kinds]
 
 

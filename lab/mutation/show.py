@@ -51,8 +51,8 @@ def show(name: str, unwinders: tuple[str, ...]) -> Shown:
     """The mutant called *name*, judged by *unwinders*; InputError where there is no such one."""
     mutant = parse_id(name)
     registry.proposal(mutant.case.proposal)
-    if not mutant.case.exists:
-        raise InputError(f"{name}: there is no such image here: {mutant.case.title}")
+    if reason := mutant.case.absent:
+        raise InputError(f"{name}: there is no such image: {reason}")
     ground = Ground(mutant.case, unwinders)
     row = rows(ground, [mutant])[0]
     operator = operators()[kind_of(mutant.operator)][mutant.operator]

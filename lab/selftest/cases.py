@@ -43,7 +43,12 @@ class Case:
     @property
     def exists(self) -> bool:
         """Whether there is such an image: workload and proposal exist on the architecture, and their compiler here."""
-        return unsupported(self._job) is None
+        return self.absent is None
+
+    @property
+    def absent(self) -> str | None:
+        """Why there is no such image, None if there is one."""
+        return unsupported(self._job)
 
     def subject(self) -> Subject:
         """The image, from the cache or built; errors say what is missing."""

@@ -82,6 +82,9 @@ def test_every_cell_says_what_it_rests_on(rows: dict[tuple[str, str], Row]) -> N
     assert {cell.state for cell in cells} == {HOLDS, VIOLATED, ABSENT, OPEN}
     assert all(sound(cell) for cell in cells)
     for cell in cells:
+        assert bool(cell.workloads) == (cell.seen.stops > 0)
+        assert set(cell.broken_in) <= set(cell.workloads)
+        assert (cell.evidence is None) == (not cell.broken_in) == (cell.state != VIOLATED)
         assert sum(cell.verdicts.values()) == cell.seen.stops
         assert cell.broken.stops <= cell.seen.stops
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from lab import registry
-from lab.conformance.conditions import ENTRY, INSTRUMENTED, SWITCH, USER_MODE
+from lab.conformance.conditions import ENTRY, INSTRUMENTED, SWITCH, TRACED, USER_MODE
 from lab.conformance.planning import ALL_MODES, designs, experiments, provokes, sites
 from lab.conformance.requirement import BREAKS, Requirement
 from lab.conformance.requirements import REQUIREMENTS
@@ -22,6 +22,7 @@ BY_ID = {row.id: row for row in REQUIREMENTS}
 COLUMNS = {field.name for field in dataclasses.fields(VerdictRow)}
 VALUES: dict[str, set[object]] = {
     "arch": {"aarch64", "x86_64"},
+    "mode": set(ALL_MODES),
     "offset_class": {"prologue", "body", "epilogue", "none"},
     "region": {"original", "inserted", "trampoline", "handler"},
     "lr_live": {True, False, None},
@@ -67,7 +68,23 @@ def test_the_corpus_has_something_for_it_or_it_says_why_not(name: str) -> None:
     for workload in said.workloads:
         assert workload_by_name(workload).name == workload
     found = [workload.name for workload in all_workloads() if provokes(said, workload)]
-    assert found or said.lacking
+    assert bool(found) != bool(said.lacking)
+    planned = {name for experiment in experiments((), ("fp",), (said,)) for name in experiment.workloads}
+    assert said.everywhere or set(said.workloads) <= planned
+
+
+def test_interrupts_alone_leave_out_what_goes_wrong_at_calls() -> None:
+    """What no CFI row can say is wrong at a call already: no row about interrupts may show it as its own."""
+    said = BY_ID["RS-4.3-body"]
+    kept = {workload.name for workload in all_workloads() if provokes(said, workload)}
+    assert {"deep", "early", "tree"} <= kept
+    assert not kept & {"dynamicframe", "jitted", "alternative", "fgraph", "pushpop", "smash", "wrongcfi"}
+    assert provokes(dataclasses.replace(said, interrupts_alone=False), workload_by_name("dynamicframe"))
+
+
+def test_moving_sp_is_looked_at_in_every_program_that_says_where_it_does() -> None:
+    moving = {w.name for w in all_workloads() if {17, 40} & set(w.rows) and sites(BY_ID["RS-3-pushes"], w)}
+    assert moving == set(BY_ID["RS-3-pushes"].workloads)
 
 
 def test_functions_of_the_kernel_that_are_named_are_there() -> None:
@@ -76,6 +93,8 @@ def test_functions_of_the_kernel_that_are_named_are_there() -> None:
         words = set(re.findall(r"\w+", text))
         assert any(fnmatchcase(word, pattern) for word in words), pattern
     assert "length_odd" in workload_by_name("asmleaf").path.read_text(encoding="utf-8")
+    traced = "".join(workload_by_name(name).path.read_text(encoding="utf-8") for name in ("fgraph", "ftracesite"))
+    assert set(TRACED) <= set(re.findall(r"\w+", traced))
 
 
 def test_all_that_is_needed_is_planned_once() -> None:

@@ -69,6 +69,7 @@ def test_one_wrong_stop_violates_it_and_is_shown() -> None:
     assert found.evidence.stop == 1
     assert found.evidence.location in {row.location for row in rows[1:]}
     assert found.evidence.explain == f"unwindlab explain {run_of(rows).run_id} 1 --unwinder fp"
+    assert (found.workloads, found.broken_in) == (("tree",), ("tree",))
 
 
 def test_what_meets_no_condition_is_not_exercised() -> None:
@@ -109,7 +110,10 @@ def test_conditions_are_conjunctions_and_exceptions_are_alternatives() -> None:
 def test_asking_for_answers() -> None:
     said = replace(SAID, answers=True)
     refused = [replace(row, doubt="needless") for row in rows_with("refused", "refused")]
-    assert cell(refused, said).state == VIOLATED
+    violated = cell(refused, said)
+    assert (violated.state, violated.broken.stops) == (VIOLATED, 4)
+    assert violated.evidence is not None
+    assert violated.evidence.location == refused[0].location
     assert cell([*refused[:1], *rows_with("refused", "exact")[1:]], said).state == HOLDS
     assert cell(rows_with("refused", "refused"), said).state == OPEN
 
@@ -142,6 +146,8 @@ def test_what_does_not_exist_is_not_applicable() -> None:
         == "no such thing"
     )
     assert table.cell(replace(SAID, metadata=True), "aarch64", "fp").reason == "it reads no metadata"
+    shadow = table.cell(replace(SAID, shadow=True), "aarch64", "fp")
+    assert (shadow.state, shadow.reason) == (ABSENT, "it reads no shadow stack of inserted code")
     assert table.cell(SAID, "aarch64", "orc").state == ABSENT
     assert table.cell(SAID, "aarch64", "dwarf").reason == "no run has this design"
     assert table.cell(replace(SAID, rows=(41,)), "aarch64", "fp").state == OPEN

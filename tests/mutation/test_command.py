@@ -76,7 +76,7 @@ def test_text_is_of_seventy_columns_and_ends_with_the_line_to_do_it_again() -> N
         (("--workload", "no-such"), "unknown workload 'no-such'"),
         (("--unwinder", "no-such"), "unknown unwinder 'no-such'"),
         (("--proposal", "no-such"), "unknown proposal 'no-such'"),
-        (("--arch", "x86_64", "--proposal", "pac-register-use"), "none of these workloads"),
+        (("--arch", "x86_64", "--proposal", "pac-register-use"), "no image is left; take another workload, proposal"),
         (("--mutant", "nonsense"), "'nonsense': a mutant is named arch:workload:proposal:operator:numbers"),
         (("--mutant", "arm64:longjmp:xray-memory-record:row-dropped:1"), "no mutant '1' in this image"),
         (("--mutant", "arm64:no-such:base:row-dropped:1"), "unknown workload 'no-such'"),
