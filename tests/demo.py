@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +13,7 @@ import pytest
 
 from lab.store import Run, load_run
 from tests.console import ROOT, environment
+from tests.shared import locked, session_folder
 
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
 EXCERPTS = (("== arm64, boundary stops ==", 1), ("Cost added per executed call", 1))
@@ -53,11 +52,8 @@ def run_demo(folder: Path) -> Demo:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo's run; workers of one session share it."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo-run"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = session_folder(tmp_path_factory, "demo-run")
+    with locked(folder):
         return run_demo(folder)
 
 

@@ -84,6 +84,7 @@ def test_added_files_run(extended: Path) -> None:
     found = unwindlab(
         extended, "run", "--workload", "collatz", "--proposal", "base", "--proposal", "leaf-frames",
         "--unwinder", "fp", "--unwinder", "fp-lr", "--unwinder", "oracle", "--mode", "boundary",
+        "--size", "small",
     )  # fmt: skip
     arm = {"arch": "aarch64", "proposal": "base"}
     oracle = verdicts(found, unwinder="oracle")
@@ -110,7 +111,7 @@ def test_an_unwinder_file_runs_from_anywhere(tmp_path: Path) -> None:
     (tmp_path / "fp_lr.py").write_text(FILES["lab/unwind/fp_lr.py"], encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "lab.cli", "run", "--arch", "arm64", "--workload", "early", "--proposal", "base",
-         "--unwinder", "fp_lr.py", "--mode", "boundary", "--json"],
+         "--unwinder", "fp_lr.py", "--mode", "boundary", "--size", "small", "--json"],
         cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -122,7 +123,7 @@ def test_an_unwinder_file_runs_from_anywhere(tmp_path: Path) -> None:
 def test_an_added_flavour_does_what_its_author_wanted(extended: Path, tmp_path: Path) -> None:
     def command(flavour: str) -> tuple[str, ...]:
         return ("run", "--arch", "arm64", "--workload", "early", "--proposal", f"pac-{flavour}-record",
-                "--unwinder", "scs-lr", "--mode", "boundary")  # fmt: skip
+                "--unwinder", "scs-lr", "--mode", "boundary", "--size", "small")  # fmt: skip
 
     assert verdicts(unwindlab(extended, *command("parallel")))["extra"] > 0
     found = verdicts(unwindlab(extended, *command("parallel-cleared")))

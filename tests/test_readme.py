@@ -10,25 +10,29 @@ import pytest
 from tests.console import ELLIPSIS, ROOT, Step, blocks, matches, renewed, run, steps
 from tests.demo import BEGIN, END, EXCERPTS, reference
 from tests.refresh_readme import FILES, with_reference
+from tests.shared import SHARED, run_shared
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HOW_TO_MEND = "read the difference; if the program is right, run python -m tests.refresh_readme"
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_example_runs_and_prints_what_is_shown(name: str, tmp_path: Path) -> None:
+def test_every_example_runs_and_prints_what_is_shown(
+    name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     wrong = []
     count = 0
     for block in blocks((ROOT / name).read_text(encoding="utf-8")):
         for step in steps(block):
             count += 1
-            wrong += _problem(name, step, tmp_path)
+            shared = step.command in SHARED
+            done = run_shared(step.command, tmp_path_factory) if shared else run(step.command, tmp_path)
+            wrong += _problem(name, step, *done)
     assert count
     assert not wrong, "\n".join([*wrong, HOW_TO_MEND])
 
 
-def _problem(name: str, step: Step, folder: Path) -> list[str]:
-    got, status = run(step.command, folder)
+def _problem(name: str, step: Step, got: list[str], status: int) -> list[str]:
     where = f"{name}:{step.line}: {step.command}"
     if status:
         return [f"{where}: exit status {status}", *got[-5:]]

@@ -8,6 +8,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import FunctionType, MappingProxyType
 from typing import Any
 
@@ -20,7 +21,8 @@ class NotLowerable(Exception):  # noqa: N818  a property of the function, not an
 
 @dataclass(frozen=True)
 class Source:
-    """One function taken apart.  ``scope``: what each name that is not local stands for."""
+    """One function taken apart.  ``node``: shared by all who ask, not to be changed; ``scope``: what each name that is
+    not local stands for."""
 
     function: FunctionType
     node: ast.FunctionDef
@@ -36,6 +38,15 @@ def take_apart(function: Callable[..., Any]) -> Source:
     """The syntax tree of *function*, with the line numbers of its file; NotLowerable where there is none."""
     if not isinstance(function, FunctionType):
         raise NotLowerable(f"{getattr(function, '__name__', 'it')} is not a plain function")
+    node, local = _parsed(function)
+    around = inspect.getclosurevars(function)
+    scope = {**vars(builtins), **function.__globals__, **around.nonlocals}
+    return Source(function, node, local, MappingProxyType(scope))
+
+
+@cache
+def _parsed(function: FunctionType) -> tuple[ast.FunctionDef, frozenset[str]]:
+    """The tree of *function*, not to be changed, and its local names: read once, however many functions call it."""
     name = function.__name__
     try:
         lines, first = inspect.getsourcelines(function)
@@ -50,10 +61,7 @@ def take_apart(function: Callable[..., Any]) -> Source:
         raise NotLowerable(f"line {first}: {name} has other than plain positional parameters")
     ast.increment_lineno(node, first - 1)
     stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    local = frozenset(stored | {a.arg for a in arguments.args})
-    around = inspect.getclosurevars(function)
-    scope = {**vars(builtins), **function.__globals__, **around.nonlocals}
-    return Source(function, node, local, MappingProxyType(scope))
+    return node, frozenset(stored | {a.arg for a in arguments.args})
 
 
 class Dialect:

@@ -38,8 +38,10 @@ def stops(execution: Execution, mode: int) -> int:
 @pytest.mark.parametrize("workload", WORKLOADS)
 @pytest.mark.parametrize("arch", ARCH_NAMES)
 def test_both_engines_agree_in_all_four_modes_and_counts_sum(arch: str, workload: str) -> None:
+    """`guess` reads whole stacks at every stop, which takes as long as all the others: on one architecture."""
     image = kernel_image(arch, workload)
-    some = [u for u in usable(arch, FP, LR) if u.name in {"fp", "fp-reliable", "guess", "oracle", FP.name, LR.name}]
+    asked = {"fp", "fp-reliable", "oracle", FP.name, LR.name} | ({"guess"} if arch == "x86_64" else set())
+    some = [u for u in usable(arch, FP, LR) if u.name in asked]
     execution = assert_agree(case(image, some, ALL, limits=LIMITS, stacks=4))
     assert stops(execution, BOUNDARY) == execution.instructions
     assert stops(execution, INJECT) == execution.injections > 300

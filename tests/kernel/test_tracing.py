@@ -20,8 +20,8 @@ from tests.engine.native.agreement import assert_agree, case
 from tests.support import ARCH_NAMES
 
 DESIGNS = {
-    "aarch64": ("oracle", "fp+graph+kretprobe", "fp-reliable+graph+kretprobe", "dwarf", "fp"),
-    "x86_64": ("oracle", "fp+graph+kretprobe", "orc+graph+kretprobe", "dwarf", "fp"),
+    "aarch64": ("oracle", "fp+graph+kretprobe", "fp-reliable+graph+kretprobe", "dwarf"),
+    "x86_64": ("oracle", "fp+graph+kretprobe", "orc+graph+kretprobe", "dwarf"),
 }
 LIMITS = Limits(100_000, 120.0)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lab import kept, registry
+from lab import kept, registry, store
 from lab.cli import cli
 from lab.errors import InputError
 from lab.images.cache import cache_folder
@@ -166,7 +166,8 @@ def test_how_a_report_differs(truth: tuple[int, ...], reported: tuple[int, ...],
     assert relation(truth, reported) == said
 
 
-def test_mistakes_are_one_line_each(reference: Run, tmp_path: Path) -> None:
+def test_mistakes_are_one_line_each(reference: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "load_run", lambda *_: reference)
     there = tmp_path / "there.py"
     there.touch()
     number = str(stop_number(reference, "dns", "fp", "missing"))

@@ -12,6 +12,7 @@ that is returned still stands before the step, which is made again if the refusa
 from __future__ import annotations
 
 import ast
+import copy
 import linecache
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,7 +123,7 @@ def _elements(source: Source, prefix: str, scope: dict[str, Any]) -> str:
     """The elements of the one tuple that *source* returns, its parameters called as in ``_START`` and every other name
     prefixed and put into *scope*; NotLowerable where it is more than that."""
     body = source.node.body[1:] if ast.get_docstring(source.node) is not None else source.node.body
-    returned = body[0].value if len(body) == 1 and isinstance(body[0], ast.Return) else None
+    returned = copy.deepcopy(body[0].value) if len(body) == 1 and isinstance(body[0], ast.Return) else None
     parameters = [argument.arg for argument in source.node.args.args]
     if not isinstance(returned, ast.Tuple) or not returned.elts or len(parameters) != 3:
         raise NotLowerable(f"{source.node.name} is more than one tuple")

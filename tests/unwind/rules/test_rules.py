@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 
 import pytest
@@ -12,6 +13,7 @@ from lab.engine.plan import Execution, Plan
 from lab.engine.reference import ReferenceEngine
 from lab.errors import InputError
 from lab.experiment import unwinder_parts
+from lab.lowering.source import take_apart
 from lab.machine.machine import Limits
 from lab.registry import all_rules, unwinder
 from lab.selftest.cases import Case
@@ -42,6 +44,16 @@ def test_all_rules_together_say_the_same_in_every_engine(arch: str) -> None:
     names = ["+".join(["fp", *(rule.name for rule in PLAIN)]), *(f"fp+{rule.name}" for rule in PLAIN)]
     said = assert_agree(case(random_program(arch, 3), [*map(unwinder, names), *wrapped]), status=None)
     assert reasons(said, BOUNDARY, 0)["exception"]
+
+
+def test_composing_leaves_what_it_is_made_of_as_it_was() -> None:
+    """Trees are read once and shared: a design that was wrapped is the same design for the next rule."""
+    plain = unwinder("fp")
+    parts = (plain.start, plain.step, *(rule.begin for rule in PLAIN))
+    before = [ast.dump(take_apart(part).node) for part in parts]
+    for rule in PLAIN:
+        wrap(wrap(plain, rule), PLAIN[0])
+    assert [ast.dump(take_apart(part).node) for part in parts] == before
 
 
 @pytest.mark.parametrize("arch", ARCH_NAMES)
