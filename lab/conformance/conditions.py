@@ -15,11 +15,11 @@ ENTRY: Final = ("vector_*", "call_on_irq_stack", "ret_to_kernel", "ret_to_user")
 """Functions of the small kernel's entry assembly, the same on both architectures (docs/kernel.md)."""
 SWITCH: Final = ("cpu_switch_to", "ret_from_fork")
 USER_MODE: Final = (
-    {"region": ("handler",), "function": ("user_main", "user_round", "user_call")},
+    {"function": ("user_main*", "user_round*", "user_call*")},
     {"arch": ("x86_64",), "function": ("vector_sync_user",)},
 )
 """Stops on a user's stack, which no kernel's trace is asked for: in the user program and, since `syscall` leaves SP
-alone, in the first instructions of that entry."""
+alone, in the first instructions of that entry.  Instrumented, the program's sequences are its own code too."""
 RUNTIME: Final = ({"function": ("_start", "lab_start", "lab_mix*", "lab_check", "lab_report", "lab_next")},)
 """Code beside a workload's own, where what the workload is about does not happen."""
 TRACED: Final = ("outer", "untraced", "work")

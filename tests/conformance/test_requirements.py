@@ -93,6 +93,8 @@ def test_functions_of_the_kernel_that_are_named_are_there() -> None:
         words = set(re.findall(r"\w+", text))
         assert any(fnmatchcase(word, pattern) for word in words), pattern
     assert "length_odd" in workload_by_name("asmleaf").path.read_text(encoding="utf-8")
+    own = "".join(workload.path.read_text(encoding="utf-8") for workload in all_workloads())
+    assert not re.findall(r"\buser_(?:main|round|call)", own), "what runs in user mode is known by its name"
     traced = "".join(workload_by_name(name).path.read_text(encoding="utf-8") for name in ("fgraph", "ftracesite"))
     assert set(TRACED) <= set(re.findall(r"\w+", traced))
 
