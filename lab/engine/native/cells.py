@@ -164,6 +164,36 @@ class S(enum.IntEnum):
     HW_HOST = enum.auto()  # host address minus guest address
     RETURNING = enum.auto()  # the last instruction was a return, or EXCEPTION_RETURN
     HW_FAULTS = enum.auto()
+    # -- boundaries that are like an earlier one: see core.recall and core.chain
+    RECALL = enum.auto()  # 0 never; RECALLS; above it, boundaries until it is tried again
+    CREDIT = enum.auto()  # look-ups that may yet fail
+    BEHIND = enum.auto()  # the unwinders' blocks know nothing of the last boundary
+    ALL_CLEAN = enum.auto()  # at the last boundary that was judged
+    ALL_EXACT = enum.auto()
+    SHADOW_READ = enum.auto()  # end of the highest word of the shadow stack that the last walks read; 0 none
+    HW_READ = enum.auto()  # lowest word of the hardware's
+    STEP_SHADOW = enum.auto()  # the same of the step at hand
+    STEP_HW = enum.auto()
+    RECALL_KEY = enum.auto()  # words of the key at hand
+    RECALL_LENGTH = enum.auto()  # bytes
+    RECALL_ENTRIES = enum.auto()
+    NUMBERS = enum.auto()  # given so far
+    LINKS = enum.auto()  # records (before, one, two, number)
+    LEVEL_NUMBERS = enum.auto()  # by level, of which so many hold
+    LEVELS_HOLD = enum.auto()
+    SHADOW_NUMBERS = enum.auto()
+    SHADOW_HOLDS = enum.auto()
+    HW_NUMBERS = enum.auto()
+    HW_HOLDS = enum.auto()
+    STACK_SLOTS = enum.auto()  # of the stack at hand
+    SHADOW_LOW = enum.auto()  # of the shadow stack at hand, whose slots are SHADOW_SLOTS from SHADOW_SLOT on
+    SHADOW_SLOT = enum.auto()
+    SHADOW_SLOTS = enum.auto()
+    SHADOW_HOST = enum.auto()
+    HW_SLOT = enum.auto()
+    HW_SLOTS = enum.auto()
+    OTHER_SLOTS = enum.auto()  # pairs (slot, host address) of relevant words elsewhere
+    OTHER_COUNT = enum.auto()
 
 
 class Changed(enum.IntEnum):
@@ -200,6 +230,8 @@ class Record(enum.IntEnum):
     LOWEST = enum.auto()  # lowest stack address read: path: from here to the end; prefix: by this step
     FRAMES = enum.auto()  # path: return addresses from here to the end; prefix: whether the step is tainted
     SUMMARY = enum.auto()  # path: what the tail comes to; prefix: where its reads end in the log
+    SHADOW = enum.auto()  # S.SHADOW_READ, path: from here to the end; prefix: of this step
+    HARDWARE = enum.auto()  # S.HW_READ likewise
     CURSOR = enum.auto()
 
 
@@ -264,6 +296,15 @@ VERDICT_MASK = 7
 
 CRASH_STATUS = 0x200
 CRASH_OUTSIDE, CRASH_STEPS, CRASH_LOOPS = 0, 1, 2
+
+RELEVANT = 1 << 63  # in MASKS: some walk that was remembered has read the slot
+RECALLS = 1  # in S.RECALL
+CHAIN_LIMIT = 4096  # numbers of a sequence
+LINKS_SIZE = 1 << 14
+RECALL_SIZE = 1 << 13  # entries
+KEY_WORDS = 28  # of an entry
+RECALL_ENTRY = 32  # words
+OTHERS = 6
 
 PATH_LIMIT = 4096
 INDEX_SIZE = 8192

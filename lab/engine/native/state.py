@@ -12,16 +12,22 @@ import numpy.typing as npt
 
 from lab.engine.native.cells import (
     CALLED,
+    CHAIN_LIMIT,
     ENTRY_WORDS,
     FRAME_CONSTANT,
     FRAME_FLAGS,
     FRAME_PC,
     INDEX_SIZE,
+    KEY_WORDS,
+    LINKS_SIZE,
     LOG_LIMIT,
     MAP_WORDS,
     NODE_WORDS,
     NOWHERE,
+    OTHERS,
     PATH_LIMIT,
+    RECALL_ENTRY,
+    RECALL_SIZE,
     SITE_CALL,
     SITE_NONE,
     TAKEN,
@@ -69,6 +75,7 @@ class State:
             self[S[name.upper()]] = getattr(reader, name)
         self._set_lookups(reader)
         self._set_truth(spans.functions)
+        self._set_recall()
         self.unwinders: list[UnwinderState] = []
 
     def __getitem__(self, cell: S) -> int:
@@ -212,6 +219,40 @@ class State:
         self[S.TOP_AT_CALL] = NOWHERE
         self[S.KNOWS_FUNCTIONS] = any(f.symbol for f in self._machine.image.functions)
 
+    def _set_recall(self) -> None:
+        """Room for boundaries to be recalled."""
+        for cell, shape in (
+            (S.LINKS, (LINKS_SIZE, 4)),
+            (S.RECALL_ENTRIES, (RECALL_SIZE, RECALL_ENTRY)),
+            (S.RECALL_KEY, (KEY_WORDS + 1,)),
+            (S.OTHER_SLOTS, (OTHERS, 2)),
+            *((cell, (CHAIN_LIMIT + 1,)) for cell in (S.LEVEL_NUMBERS, S.SHADOW_NUMBERS, S.HW_NUMBERS)),
+        ):
+            self[cell] = self.array(cell.name.lower(), np.zeros(shape, np.uint64))
+        self[S.CREDIT] = 1 << 10
+        if self[S.HW_LIMIT]:
+            self[S.HW_SLOTS] = (self[S.HW_LIMIT] - self[S.HW_BASE]) >> 3
+            self[S.HW_SLOT] = self.mapped(self[S.HW_BASE])[1]
+        self.new_epoch()
+
+    def mapped(self, address: int) -> tuple[int, int]:
+        """Of the guest's memory at *address*: (host address minus guest address, number of its slot)."""
+        maps = self.arrays["maps"]
+        (row,) = maps[(maps[:, 0] <= address) & (address < maps[:, 1])].tolist()
+        start, _, host, slot = row
+        return host, slot + ((address - start) >> 3)
+
+    def new_epoch(self) -> None:
+        """What numbers stand for holds no more (see ``core.chain``)."""
+        self[S.NUMBERS] += 1
+        for name, hold in (
+            ("level_numbers", S.LEVELS_HOLD),
+            ("shadow_numbers", S.SHADOW_HOLDS),
+            ("hw_numbers", S.HW_HOLDS),
+        ):
+            self.arrays[name][0] = self[S.NUMBERS]
+            self[hold] = 0
+
     def set_unwinders(self, evaluators: list[tuple[int, int, int, int]], places: int) -> None:
         """(evaluator's address or 0 for the oracle, words of its cursor, P.READS, P.TRACKED) of each unwinder."""
         self.unwinders = [UnwinderState(index, evaluator, self.slots) for index, evaluator in enumerate(evaluators)]
@@ -247,6 +288,7 @@ class State:
     def forget(self) -> None:
         """Nothing memoised holds any more (the host has written)."""
         self[S.CHANGED] = _EVERYTHING
+        self.new_epoch()
         for unwinder in self.unwinders:
             unwinder.forget()
 
@@ -270,7 +312,7 @@ class UnwinderState:
         self.block[P.BIT] = 1 << index
         self.block[P.READS] = self.block[P.ACTIVE] = reads
         self.block[P.TRACKED] = tracked
-        self.block[P.LOWEST] = NOWHERE
+        self.block[P.LOWEST] = self.block[P.HW_READ] = NOWHERE
         self.block[P.START_COUNT] = MASK64
         self.block[P.LAST : P.LAST_BLOCKED + 1] = MASK64  # nothing said yet: the first stop makes a vector
         self.set_full(INJECT)

@@ -26,6 +26,8 @@ class P(enum.IntEnum):
     UNDER_WAY = enum.auto()  # walks begun and not ended
     DIRTY = enum.auto()  # a store has hit what the last walk read
     LOWEST = enum.auto()  # lowest stack address the last walk read
+    SHADOW_READ = enum.auto()  # S.SHADOW_READ and HW_READ of its last walk
+    HW_READ = enum.auto()
     START_SERIAL = enum.auto()  # of the marks of the last walk's first step
     STALE = enum.auto()  # walk anew; 0: only the truth has changed, and the last walk stands
     WALK_LEVEL = enum.auto()  # the last walk: where its first step arrived on the path (0: it ended), and what it said

@@ -6,6 +6,7 @@ from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MAS
 from lab.engine.native.core.features import VECTOR, dynamic
 from lab.engine.native.core.judge import oracle
 from lab.engine.native.core.memory import facts, span
+from lab.engine.native.core.recall import codes_taken_over, learn, recalled, taken_over, usable
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call2, call3, get, load8, load32, load64, put, store8, store32
 from lab.unwind.api import BLOCKED, BOUNDARY, CALL
@@ -43,12 +44,55 @@ def exception_at(s):
 def asked_again(s, place, own, changed):
     """A boundary at which *changed* is not as it was; UNSURE if the next one has to be looked at in any case."""
     put(s, S.MODE, BOUNDARY)
+    recalls = usable(s)
+    if recalls:
+        entry = recalled(s, own)
+        if entry != 0:
+            if taken_over(s, entry) == 0 and get(s, S.AUDIT) == 0:
+                return 0
+            at_boundary(s, own)
+            return looked_at(s, place)
+    at_boundary(s, own)
+    unsure = judged(s, place, BOUNDARY, changed)
+    if recalls:
+        learn(s, own)
+    return unsure
+
+
+def at_boundary(s, own):
+    """The rest of what unwinders are told of a boundary in span *own*."""
     end = exception_at(s)
     put(s, S.EXCEPTION_AT, end)
     put(s, S.PLAIN_LOW, max(end, get(s, S.STACK_LOW)))
     put(s, S.PC_NAMED, get(own, Span.NAMED))
     put(s, S.PC_RUNNING, get(own, Span.RUNNING))
-    return judged(s, place, BOUNDARY, changed)
+    return 0
+
+
+def looked_at(s, place):
+    """The verdicts that were taken over, for Python to keep their stacks or to audit; UNSURE as for ``judged``."""
+    codes_taken_over(s, BOUNDARY)
+    unsure = 0
+    at = get(s, S.UNWINDERS)
+    count = get(s, S.UNWINDER_COUNT)
+    index = 0
+    while index < count:
+        p = load64(at + index * 8)
+        verdict = get(p, P.LAST) & VERDICT_MASK
+        if verdict != EXACT and get(p, P.FULL) == 0:
+            unsure = Changed.UNSURE
+            keep_stack(s, place, BOUNDARY, index, verdict)
+        index = index + 1
+    audited(s)
+    return unsure
+
+
+def audited(s):
+    """Has Python compare this stop with the reference, if that is due."""
+    if get(s, S.AUDIT):
+        put(s, S.AUDIT, 0)
+        call3(get(s, S.EVENT), Event.AUDIT, 0, 0)
+    return 0
 
 
 def call_stop(s, place):
@@ -86,7 +130,12 @@ def judged(s, place, mode, changed):
     at = get(s, S.UNWINDERS)
     count = get(s, S.UNWINDER_COUNT)
     unsure = 0 if get(s, S.MEMO) else Changed.UNSURE
-    other = 0
+    behind = get(s, S.BEHIND) if mode == BOUNDARY else 0
+    other = behind
+    clean = 1
+    exact = 1
+    shadow = 0
+    hardware = NOWHERE
     lowest = NOWHERE
     ask = Changed.TRUTH | Changed.UNSURE
     index = 0
@@ -94,29 +143,40 @@ def judged(s, place, mode, changed):
         p = load64(at + index * 8)
         code = get(p, P.LAST + mode)
         new = code
+        if behind:
+            put(p, P.CLEAN, 0)
         if get(p, P.EVALUATE) == 0:
             new = oracle(s)
         elif stale(p, mode, changed, low):
             new = call2(get(p, P.EVALUATE), s, p)
             if get(p, P.CLEAN) == 0:
                 unsure = Changed.UNSURE
+                clean = 0
+        shadow = max(shadow, get(p, P.SHADOW_READ))
+        hardware = min(hardware, get(p, P.HW_READ))
         lowest = min(lowest, get(p, P.LOWEST))
         ask = ask | get(p, P.ACTIVE)
         if new != code:
             put(p, P.LAST + mode, new)
             other = 1
-        if new & VERDICT_MASK != EXACT and get(p, P.FULL + mode) == 0:
-            unsure = Changed.UNSURE
-            keep_stack(s, place, mode, index, new & VERDICT_MASK)
+        if new & VERDICT_MASK != EXACT:
+            exact = 0
+            if get(p, P.FULL + mode) == 0:
+                unsure = Changed.UNSURE
+                keep_stack(s, place, mode, index, new & VERDICT_MASK)
         index = index + 1
+    if mode == BOUNDARY:
+        put(s, S.BEHIND, 0)
+    put(s, S.ALL_CLEAN, clean)
+    put(s, S.ALL_EXACT, exact)
+    put(s, S.SHADOW_READ, shadow)
+    put(s, S.HW_READ, hardware)
     put(s, S.LOWEST_ALL, lowest)
     put(s, S.ASK, ask)
     put(s, S.FLOOR, get(s, S.DEPTH))
     if other:
         put(s, S.VECTOR + mode, vector(s, mode))
-    if get(s, S.AUDIT):
-        put(s, S.AUDIT, 0)
-        call3(get(s, S.EVENT), Event.AUDIT, 0, 0)
+    audited(s)
     return unsure
 
 

@@ -1,0 +1,184 @@
+"""What all unwinders said at an earlier boundary that was like this one in everything they depend on.
+
+The key of a boundary: the registers; what ``where`` and ``rule`` say of the pc, and which functions it names; the true
+stack and every word that a remembered walk has ever read, by the numbers of ``chain`` or by the words themselves.
+A walk is a function of these: it begins from the first, and each word that it reads is, from the first on, either
+equal to what was read then or not relevant, and was read then by no walk.  So equal keys, equal verdicts.
+
+Only boundaries are kept at which nobody read what the key does not tell: the exception's own words (such walks are
+never ``CLEAN``), or a shadow stack beyond its pointer.
+"""
+
+from __future__ import annotations
+
+from lab.engine.native.cells import (
+    KEY_WORDS,
+    RECALL_ENTRY,
+    RECALL_SIZE,
+    RECALLS,
+    RELEVANT,
+    P,
+    S,
+    Span,
+)
+from lab.engine.native.core.chain import MIX, MIX_ONE, hardware, level_slot, levels, new_epoch, shadow
+from lab.engine.native.core.features import shadow_pointer
+from lab.engine.native.primitives import get, load64, put, store64
+
+MOST_CREDIT = 4096  # lookups: as many more that fail than succeed, and it is left alone
+FIRST_CREDIT = 1024
+PAUSE = 1 << 16  # boundaries
+HEAD = 10  # words of a key that are always there
+REGION = 32  # slots of the innermost activation
+GROUP = ~(((1 << 21) - 1) << 21)  # in Span.GROUP: all but the .eh_frame row, which is features' alone
+
+# Of an entry, behind its key:
+VECTOR, ASK, LOWEST, LENGTH = KEY_WORDS, KEY_WORDS + 1, KEY_WORDS + 2, KEY_WORDS + 3
+NOT_ALL_EXACT = 1 << 32  # in ASK
+
+
+def recalled(s, own):
+    """The entry that says what all unwinders say at the boundary at hand, whose span is *own*; 0 without one."""
+    found = key(s, own)
+    if found != 0 and same(s, found):
+        put(s, S.CREDIT, min(get(s, S.CREDIT) + 1, MOST_CREDIT))
+        return found
+    credit = get(s, S.CREDIT) - 1
+    put(s, S.CREDIT, credit)
+    if credit == 0:
+        put(s, S.RECALL, PAUSE)
+    return 0
+
+
+def usable(s):
+    """Whether boundaries are to be looked up now.  True or false."""
+    pause = get(s, S.RECALL)
+    if pause <= RECALLS:
+        return pause == RECALLS
+    put(s, S.RECALL, pause - 1)
+    if pause - 1 == RECALLS:
+        put(s, S.CREDIT, FIRST_CREDIT)
+        new_epoch(s)  # stores were not looked at meanwhile
+    return False
+
+
+def pointer(s):
+    """The pointer of the shadow stack at hand; 0 without one that has a pointer."""
+    return shadow_pointer(s) if get(s, S.SHADOW_SLOTS) else 0
+
+
+def key(s, own):
+    """Writes the key of the boundary at hand; its entry, 0 where it has no key."""
+    words = get(s, S.RECALL_KEY)
+    number = levels(s)
+    on_shadow = shadow(s, pointer(s))
+    on_hardware = hardware(s)
+    if number == 0 or on_shadow == 0 or on_hardware == 0:
+        return 0
+    sp = get(s, S.SP)
+    fp = get(s, S.FP)
+    lr = get(s, S.LR)
+    ssp = get(s, S.SSP)
+    hssp = get(s, S.HSSP)
+    group = get(own, Span.GROUP) & GROUP
+    put(words, 0, number)
+    put(words, 1, on_shadow)
+    put(words, 2, on_hardware)
+    put(words, 3, sp)
+    put(words, 4, fp)
+    put(words, 5, lr)
+    put(words, 6, ssp)
+    put(words, 7, hssp)
+    put(words, 8, group)
+    mixed = (number * MIX ^ on_shadow * MIX_ONE) + (sp * (MIX + 2) ^ fp * (MIX_ONE + 2))
+    mixed = mixed + (lr * (MIX + 4) ^ group * (MIX_ONE + 4)) + (on_hardware * (MIX + 6) ^ ssp * (MIX_ONE + 6))
+    end = get(s, S.OTHER_COUNT)
+    others = get(s, S.OTHER_SLOTS)
+    to = words + HEAD * 8
+    other = 0
+    while other < end:
+        value = load64(load64(others + other * 16 + 8))
+        store64(to, value)
+        mixed = (mixed ^ value) * MIX_ONE
+        to = to + 8
+        other = other + 1
+    low = get(s, S.STACK_LOW)
+    slot = (max((sp - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1), low) - low) >> 3
+    last = min(level_slot(s, get(s, S.DEPTH)), get(s, S.STACK_SLOTS))
+    last = max(slot, last)
+    if last - slot > REGION:
+        return 0
+    host = get(s, S.STACK_HOST) + low
+    masks = get(s, S.MASKS) + get(s, S.STACK_SLOT) * 8
+    which = 1
+    limit = words + KEY_WORDS * 8
+    while slot < last:
+        which = which << 1
+        if load64(masks + slot * 8) & RELEVANT:
+            if to >= limit:
+                return 0
+            which = which | 1
+            value = load64(host + slot * 8)
+            store64(to, value)
+            mixed = (mixed ^ value) * MIX
+            to = to + 8
+        slot = slot + 1
+    put(words, 9, which << 8 | end)
+    mixed = (mixed ^ (mixed >> 32) ^ which) * MIX
+    put(s, S.RECALL_LENGTH, to - words)
+    return get(s, S.RECALL_ENTRIES) + ((mixed >> 40) & (RECALL_SIZE - 1)) * (RECALL_ENTRY * 8)
+
+
+def same(s, entry):
+    """Whether *entry* has the key just written.  True or false."""
+    words = get(s, S.RECALL_KEY)
+    length = get(s, S.RECALL_LENGTH)
+    if get(entry, LENGTH) != length:
+        return False
+    at = 0
+    while at < length:
+        if load64(words + at) != load64(entry + at):
+            return False
+        at = at + 8
+    return True
+
+
+def learn(s, own):
+    """All unwinders have been judged at the boundary at hand: keep that, if the key tells all that they depend on."""
+    if get(s, S.ALL_CLEAN) == 0 or get(s, S.SHADOW_READ) > pointer(s) or get(s, S.HW_READ) < get(s, S.HSSP):
+        return 0
+    entry = key(s, own)  # anew: what they read for the first time is relevant now
+    if entry == 0:
+        return 0
+    words = get(s, S.RECALL_KEY)
+    length = get(s, S.RECALL_LENGTH)
+    at = 0
+    while at < length:
+        store64(entry + at, load64(words + at))
+        at = at + 8
+    put(entry, VECTOR, get(s, S.VECTOR))
+    put(entry, ASK, get(s, S.ASK) | (0 if get(s, S.ALL_EXACT) else NOT_ALL_EXACT))
+    put(entry, LOWEST, get(s, S.LOWEST_ALL))
+    put(entry, LENGTH, length)
+    return 0
+
+
+def taken_over(s, entry):
+    """What *entry* says is so now; whether some unwinder's verdict is not EXACT."""
+    put(s, S.VECTOR, get(entry, VECTOR))
+    put(s, S.LOWEST_ALL, get(entry, LOWEST))
+    put(s, S.ASK, get(entry, ASK) & (NOT_ALL_EXACT - 1))
+    put(s, S.BEHIND, 1)
+    return get(entry, ASK) & NOT_ALL_EXACT
+
+
+def codes_taken_over(s, mode):
+    """The last codes of all unwinders, from the vector that was taken over."""
+    index = get(s, S.UNWINDER_COUNT)
+    unwinders = get(s, S.UNWINDERS)
+    node = get(s, S.NODES) + get(s, S.VECTOR) * 32
+    while index != 0:
+        index = index - 1
+        put(load64(unwinders + index * 8), P.LAST + mode, get(node, 0))
+        node = get(s, S.NODES) + get(node, 3) * 32
+    return 0
