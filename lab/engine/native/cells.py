@@ -166,6 +166,8 @@ class S(enum.IntEnum):
     HW_FAULTS = enum.auto()
     # -- boundaries that are like an earlier one: see core.recall and core.chain
     RECALL = enum.auto()  # 0 never; RECALLS; above it, boundaries until it is tried again
+    LOOKED_UP = enum.auto()  # boundaries so far
+    RECALLED = enum.auto()  # of these
     CREDIT = enum.auto()  # look-ups that may yet fail
     BEHIND = enum.auto()  # the unwinders' blocks know nothing of the last boundary
     ALL_CLEAN = enum.auto()  # at the last boundary that was judged
@@ -181,6 +183,10 @@ class S(enum.IntEnum):
     LINKS = enum.auto()  # records (before, one, two, number)
     LEVEL_NUMBERS = enum.auto()  # by level, of which so many hold
     LEVELS_HOLD = enum.auto()
+    LEVEL_BITS = enum.auto()  # by level: slots of which its number tells; NOWHERE all
+    HINTS = enum.auto()  # records (context, bits)
+    INNER_SLOT = enum.auto()  # the same of the last key, for what is inside all activations
+    INNER_BITS = enum.auto()
     SHADOW_NUMBERS = enum.auto()
     SHADOW_HOLDS = enum.auto()
     HW_NUMBERS = enum.auto()
@@ -301,6 +307,7 @@ RELEVANT = 1 << 63  # in MASKS: some walk that was remembered has read the slot
 RECALLS = 1  # in S.RECALL
 CHAIN_LIMIT = 4096  # numbers of a sequence
 LINKS_SIZE = 1 << 14
+HINTS_SIZE = 1 << 13
 RECALL_SIZE = 1 << 13  # entries
 KEY_WORDS = 28  # of an entry
 RECALL_ENTRY = 32  # words

@@ -17,6 +17,7 @@ from lab.engine.native.cells import (
     FRAME_CONSTANT,
     FRAME_FLAGS,
     FRAME_PC,
+    HINTS_SIZE,
     INDEX_SIZE,
     KEY_WORDS,
     LINKS_SIZE,
@@ -223,10 +224,11 @@ class State:
         """Room for boundaries to be recalled."""
         for cell, shape in (
             (S.LINKS, (LINKS_SIZE, 4)),
+            (S.HINTS, (HINTS_SIZE, 2)),
             (S.RECALL_ENTRIES, (RECALL_SIZE, RECALL_ENTRY)),
             (S.RECALL_KEY, (KEY_WORDS + 1,)),
             (S.OTHER_SLOTS, (OTHERS, 2)),
-            *((cell, (CHAIN_LIMIT + 1,)) for cell in (S.LEVEL_NUMBERS, S.SHADOW_NUMBERS, S.HW_NUMBERS)),
+            *((cell, (CHAIN_LIMIT + 1,)) for cell in (S.LEVEL_NUMBERS, S.LEVEL_BITS, S.SHADOW_NUMBERS, S.HW_NUMBERS)),
         ):
             self[cell] = self.array(cell.name.lower(), np.zeros(shape, np.uint64))
         self[S.CREDIT] = 1 << 10

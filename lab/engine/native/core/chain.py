@@ -6,13 +6,16 @@ what has been lost from the table costs only that equal contents are not seen to
 
 Three sequences are kept, each with as many of its numbers as are known to hold:
 
-* levels: for each activation from the outermost, its return address and SP, and then every *relevant* word of the
-  stack between its SP and that of the activation outside it;
+* levels: for each activation from the outermost, its return address and SP, and then words of the stack between its SP
+  and that of the activation outside it: which ones is *told* by a bit for each slot;
 * the shadow stack's relevant words, from its base to its pointer; and the hardware's, from its limit.
 
-A word is relevant once any walk that is remembered has read it, and stays so.  A store to a relevant word shortens
-the sequence that it is in.  Relevant words elsewhere are few, and looked at themselves; where there are more, a store
-to one of them begins an *epoch*, in which no number means what it meant before.
+A slot is *marked* while a walk that is remembered rests on it, and *relevant* once it ever was.  The numbers tell of
+all slots that are marked.  That they tell of others too, which were marked in an earlier activation of the same kind
+(``hinted``), is what makes them equal again before anything has been walked.
+
+A store to a slot that is told of shortens the sequence.  Relevant words elsewhere are few, and looked at themselves;
+where there are more, a store to one of them begins an *epoch*, in which no number means what it meant before.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from __future__ import annotations
 from lab.engine.native.cells import (
     CHAIN_LIMIT,
     EXCEPTION,
+    HINTS_SIZE,
     INTERRUPTED,
     LINKS_SIZE,
     NOWHERE,
@@ -29,11 +33,11 @@ from lab.engine.native.cells import (
     Truth,
 )
 from lab.engine.native.core.activation import activation
-from lab.engine.native.primitives import get, load64, put, store64
+from lab.engine.native.primitives import get, load8, load64, put, store64
 
 FLAGS = 1 << 63  # stands where an address or ~slot would, and is neither
 MIX, MIX_ONE, MIX_TWO = 0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9  # odd, and nothing else
-REGION_LIMIT = 64  # slots of one activation that are looked through
+REGION = 64  # slots of one activation that are looked at
 
 
 def fresh(s):
@@ -98,20 +102,47 @@ def level_link(s, number, level):
     flags = get(at, Truth.IS_FIRST) & (INTERRUPTED | EXCEPTION)
     if flags != 0:
         number = link(s, number, FLAGS, flags)
-    slots = get(s, S.STACK_SLOTS)
-    slot = level_slot(s, level)
-    end = min(level_slot(s, level - 1), slots)
-    if slot >= end:
+    first = level_slot(s, level)
+    end = min(level_slot(s, level - 1), get(s, S.STACK_SLOTS))
+    put(get(s, S.LEVEL_BITS), level, 0)
+    if first >= end:
         return number
-    if end - slot > REGION_LIMIT:
+    if end - first > REGION:
+        put(get(s, S.LEVEL_BITS), level, NOWHERE)
         return fresh(s)
+    hint = hinted(s, (get(at, Truth.RA) * MIX_ONE ^ first * MIX_TWO) + end)
+    bits = get(hint, 1) | marked(s, first, end)
+    put(hint, 1, bits)
+    put(get(s, S.LEVEL_BITS), level, bits)
     host = get(s, S.STACK_HOST) + get(s, S.STACK_LOW)
-    masks = get(s, S.MASKS) + get(s, S.STACK_SLOT) * 8
-    while slot < end:
-        if load64(masks + slot * 8) & RELEVANT:
-            number = link(s, number, ~slot, load64(host + slot * 8))
-        slot = slot + 1
+    while bits != 0:
+        if bits & 1:
+            number = link(s, number, ~first, load64(host + first * 8))
+        first = first + 1
+        bits = bits >> 1
     return number
+
+
+def hinted(s, context):
+    """The record (context, bits) of the words that matter in a region of the stack whose place and use are *context*'s;
+    without bits where nothing is known of it."""
+    mixed = (context ^ (context >> 32)) * MIX
+    at = get(s, S.HINTS) + ((mixed >> 40) & (HINTS_SIZE - 1)) * 16
+    if get(at, 0) != mixed:
+        put(at, 0, mixed)
+        put(at, 1, 0)
+    return at
+
+
+def marked(s, first, end):
+    """The slots of the stack from *first* to *end*, at most REGION of them, on which walks rest, from bit 0 on."""
+    masks = get(s, S.MASKS) + get(s, S.STACK_SLOT) * 8
+    bits = 0
+    slot = end
+    while slot > first:
+        slot = slot - 1
+        bits = bits << 1 | (1 if load64(masks + slot * 8) & ~RELEVANT else 0)
+    return bits
 
 
 def shadow(s, pointer):
@@ -153,15 +184,51 @@ def hardware(s):
     return load64(numbers + count * 8)
 
 
-def touched(s, slot):
-    """What lies in the relevant *slot* is about to change, or *slot* is relevant from now on."""
+def holder(s, at):
+    """The level whose number holds and whose region has slot *at* of the stack at hand; 0 where none does."""
+    level = min(get(s, S.LEVELS_HOLD), get(s, S.DEPTH))
+    if level == 0 or at < level_slot(s, level):
+        return 0
+    while level > 1 and at >= level_slot(s, level - 1):
+        level = level - 1
+    return level
+
+
+def told(s, level, at):
+    """Whether the number of *level* tells what slot *at*, which is in its region, holds.  True or false."""
+    bits = get(s, S.LEVEL_BITS) + level * 8
+    return load64(bits) == NOWHERE or has_bit(bits, at - level_slot(s, level))
+
+
+def has_bit(bits, index):
+    """Bit number *index*, below 64, of the word at address *bits*.  True or false."""
+    byte = load8(bits + (index >> 3))
+    left = index & 7
+    while left != 0:
+        byte = byte >> 1
+        left = left - 1
+    return byte & 1 != 0
+
+
+def overwritten(s, slot):
+    """A store is about to change *slot*; whether what was last said of all unwinders may rest on it.  True or false."""
     at = slot - get(s, S.STACK_SLOT)
     if at < get(s, S.STACK_SLOTS):
-        level = min(get(s, S.LEVELS_HOLD), get(s, S.DEPTH))
-        while level != 0 and at >= level_slot(s, level):
-            level = level - 1
-        put(s, S.LEVELS_HOLD, level)
-        return True
+        level = holder(s, at)
+        if level == 0:
+            at = at - get(s, S.INNER_SLOT)
+            return at < REGION and has_bit(s + S.INNER_BITS * 8, at)
+        if told(s, level, at):
+            put(s, S.LEVELS_HOLD, level - 1)
+            return True
+        return False
+    if not on_shadow_stack(s, slot) and not listed(s, slot):
+        new_epoch(s)
+    return True
+
+
+def on_shadow_stack(s, slot):
+    """Whether *slot* is on a shadow stack, the numbers of which do not hold from there on.  True or false."""
     at = slot - get(s, S.SHADOW_SLOT)
     if at < get(s, S.SHADOW_SLOTS):
         put(s, S.SHADOW_HOLDS, min(get(s, S.SHADOW_HOLDS), at))
@@ -173,37 +240,41 @@ def touched(s, slot):
     return False
 
 
-def overwritten(s, slot):
-    """A store is about to change the relevant *slot*."""
-    if touched(s, slot):
-        return 0
+def listed(s, slot):
+    """Whether *slot* is one of the relevant words elsewhere that keys hold.  True or false."""
     others = get(s, S.OTHER_SLOTS)
     index = get(s, S.OTHER_COUNT)
     while index != 0:
         index = index - 1
         if load64(others + index * 16) == slot:
-            return 0
-    return new_epoch(s)
+            return True
+    return False
 
 
-def relevant(s, slot):
-    """*slot* is relevant from now on."""
-    masks = get(s, S.MASKS) + slot * 8
-    store64(masks, load64(masks) | RELEVANT)
+def marks_begin(s, slot, mask):
+    """A walk rests on *slot* from now on, and none did; its mask was *mask*."""
+    at = slot - get(s, S.STACK_SLOT)
+    if at < get(s, S.STACK_SLOTS):
+        level = holder(s, at)
+        if level != 0 and not told(s, level, at):
+            put(s, S.LEVELS_HOLD, level - 1)
+    elif mask & RELEVANT == 0 and not on_shadow_stack(s, slot):
+        enlist(s, slot)
+    return 0
+
+
+def enlist(s, slot):
+    """Keys hold *slot*'s word from now on, if there is room."""
     count = get(s, S.OTHER_COUNT)
-    if touched(s, slot) or count >= OTHERS:
-        return 0
     at = get(s, S.MAPS)
     end = get(s, S.MAPS_END)
-    host = NOWHERE
-    while at < end:
+    while at < end and count < OTHERS:
         first = get(at, 3)
         if slot >= first and slot - first < (get(at, 1) - get(at, 0)) >> 3:
-            host = get(at, 2) + get(at, 0) + (slot - first) * 8
+            others = get(s, S.OTHER_SLOTS) + count * 16
+            store64(others, slot)
+            store64(others + 8, get(at, 2) + get(at, 0) + (slot - first) * 8)
+            put(s, S.OTHER_COUNT, count + 1)
+            return 0
         at = at + 32
-    if host != NOWHERE:
-        others = get(s, S.OTHER_SLOTS) + count * 16
-        store64(others, slot)
-        store64(others + 8, host)
-        put(s, S.OTHER_COUNT, count + 1)
     return 0

@@ -222,8 +222,7 @@ def stored(s, address, size):
         if mask != 0:
             store64(masks + slot * 8, mask & RELEVANT)
             forget_slot(s, mask & ~RELEVANT, slot)
-            if mask & RELEVANT and get(s, S.RECALL) == RECALLS:
-                overwritten(s, slot)
+            if mask & RELEVANT and get(s, S.RECALL) == RECALLS and overwritten(s, slot):
                 put(s, S.CHANGED, get(s, S.CHANGED) | Changed.UNSURE)
         slot = slot + 1
     return 0

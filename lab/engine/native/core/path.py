@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.engine.native.cells import CLEAN, PATH_LIMIT, RELEVANT, START_LEVEL, WORD, P, Record, S
-from lab.engine.native.core.chain import relevant
+from lab.engine.native.core.chain import marks_begin
 from lab.engine.native.core.cursors import copy_cursor, hash_cursor, hash_words, same_cursor
 from lab.engine.native.core.judge import continued, record
 from lab.engine.native.core.memory import shorten
@@ -104,9 +104,9 @@ def masked(s, p, slot):
     masks = get(s, S.MASKS) + slot * 8
     mask = load64(masks)
     if mask & get(p, P.BIT) == 0:
-        store64(masks, mask | get(p, P.BIT))
-        if mask & RELEVANT == 0:
-            relevant(s, slot)
+        store64(masks, mask | get(p, P.BIT) | RELEVANT)
+        if mask & ~RELEVANT == 0:
+            marks_begin(s, slot, mask)
     return 0
 
 

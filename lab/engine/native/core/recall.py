@@ -16,12 +16,22 @@ from lab.engine.native.cells import (
     RECALL_ENTRY,
     RECALL_SIZE,
     RECALLS,
-    RELEVANT,
     P,
     S,
     Span,
 )
-from lab.engine.native.core.chain import MIX, MIX_ONE, hardware, level_slot, levels, new_epoch, shadow
+from lab.engine.native.core.chain import (
+    MIX,
+    MIX_ONE,
+    REGION,
+    hardware,
+    hinted,
+    level_slot,
+    levels,
+    marked,
+    new_epoch,
+    shadow,
+)
 from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.primitives import get, load64, put, store64
 
@@ -29,7 +39,6 @@ MOST_CREDIT = 4096  # lookups: as many more that fail than succeed, and it is le
 FIRST_CREDIT = 1024
 PAUSE = 1 << 16  # boundaries
 HEAD = 10  # words of a key that are always there
-REGION = 32  # slots of the innermost activation
 GROUP = ~(((1 << 21) - 1) << 21)  # in Span.GROUP: all but the .eh_frame row, which is features' alone
 
 # Of an entry, behind its key:
@@ -39,9 +48,11 @@ NOT_ALL_EXACT = 1 << 32  # in ASK
 
 def recalled(s, own):
     """The entry that says what all unwinders say at the boundary at hand, whose span is *own*; 0 without one."""
-    found = key(s, own)
+    found = key(s, own, False)
+    put(s, S.LOOKED_UP, get(s, S.LOOKED_UP) + 1)
     if found != 0 and same(s, found):
         put(s, S.CREDIT, min(get(s, S.CREDIT) + 1, MOST_CREDIT))
+        put(s, S.RECALLED, get(s, S.RECALLED) + 1)
         return found
     credit = get(s, S.CREDIT) - 1
     put(s, S.CREDIT, credit)
@@ -67,7 +78,7 @@ def pointer(s):
     return shadow_pointer(s) if get(s, S.SHADOW_SLOTS) else 0
 
 
-def key(s, own):
+def key(s, own, learning):
     """Writes the key of the boundary at hand; its entry, 0 where it has no key."""
     words = get(s, S.RECALL_KEY)
     number = levels(s)
@@ -83,7 +94,6 @@ def key(s, own):
     group = get(own, Span.GROUP) & GROUP
     put(words, 0, number)
     put(words, 1, on_shadow)
-    put(words, 2, on_hardware)
     put(words, 3, sp)
     put(words, 4, fp)
     put(words, 5, lr)
@@ -93,6 +103,7 @@ def key(s, own):
     mixed = (number * MIX ^ on_shadow * MIX_ONE) + (sp * (MIX + 2) ^ fp * (MIX_ONE + 2))
     mixed = mixed + (lr * (MIX + 4) ^ group * (MIX_ONE + 4)) + (on_hardware * (MIX + 6) ^ ssp * (MIX_ONE + 6))
     end = get(s, S.OTHER_COUNT)
+    put(words, 2, on_hardware << 8 | end)
     others = get(s, S.OTHER_SLOTS)
     to = words + HEAD * 8
     other = 0
@@ -104,27 +115,30 @@ def key(s, own):
         other = other + 1
     low = get(s, S.STACK_LOW)
     slot = (max((sp - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1), low) - low) >> 3
-    last = min(level_slot(s, get(s, S.DEPTH)), get(s, S.STACK_SLOTS))
-    last = max(slot, last)
+    last = max(slot, min(level_slot(s, get(s, S.DEPTH)), get(s, S.STACK_SLOTS)))
     if last - slot > REGION:
         return 0
+    hint = hinted(s, group * MIX_ONE + slot * MIX + last)
+    if learning:
+        put(hint, 1, get(hint, 1) | marked(s, slot, last))
+    bits = get(hint, 1)
+    put(words, 9, bits)
+    put(s, S.INNER_SLOT, slot)
+    put(s, S.INNER_BITS, bits)
+    mixed = mixed ^ bits * MIX_ONE
     host = get(s, S.STACK_HOST) + low
-    masks = get(s, S.MASKS) + get(s, S.STACK_SLOT) * 8
-    which = 1
     limit = words + KEY_WORDS * 8
-    while slot < last:
-        which = which << 1
-        if load64(masks + slot * 8) & RELEVANT:
+    while bits != 0:
+        if bits & 1:
             if to >= limit:
                 return 0
-            which = which | 1
             value = load64(host + slot * 8)
             store64(to, value)
             mixed = (mixed ^ value) * MIX
             to = to + 8
         slot = slot + 1
-    put(words, 9, which << 8 | end)
-    mixed = (mixed ^ (mixed >> 32) ^ which) * MIX
+        bits = bits >> 1
+    mixed = (mixed ^ (mixed >> 32)) * MIX
     put(s, S.RECALL_LENGTH, to - words)
     return get(s, S.RECALL_ENTRIES) + ((mixed >> 40) & (RECALL_SIZE - 1)) * (RECALL_ENTRY * 8)
 
@@ -147,7 +161,7 @@ def learn(s, own):
     """All unwinders have been judged at the boundary at hand: keep that, if the key tells all that they depend on."""
     if get(s, S.ALL_CLEAN) == 0 or get(s, S.SHADOW_READ) > pointer(s) or get(s, S.HW_READ) < get(s, S.HSSP):
         return 0
-    entry = key(s, own)  # anew: what they read for the first time is relevant now
+    entry = key(s, own, True)  # anew: what they read for the first time is relevant now
     if entry == 0:
         return 0
     words = get(s, S.RECALL_KEY)
