@@ -183,6 +183,7 @@ class S(enum.IntEnum):
     LINKS = enum.auto()  # records (before, one, two, number)
     LEVEL_NUMBERS = enum.auto()  # by level, of which so many hold
     LEVELS_HOLD = enum.auto()
+    LEVELS_SOUND = enum.auto()  # as many of these tell of all slots that are marked
     LEVEL_BITS = enum.auto()  # by level: slots of which its number tells; NOWHERE all
     HINTS = enum.auto()  # records (context, bits)
     INNER_SLOT = enum.auto()  # the same of the last key, for what is inside all activations

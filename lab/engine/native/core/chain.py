@@ -29,6 +29,9 @@ from lab.engine.native.cells import (
     NOWHERE,
     OTHERS,
     RELEVANT,
+    START_LEVEL,
+    P,
+    Record,
     S,
     Truth,
 )
@@ -79,23 +82,43 @@ def level_slot(s, level):
     return (get(activation(s, level), Truth.AT_CALL) - get(s, S.STACK_LOW)) >> 3
 
 
-def levels(s):
-    """The number of all live activations and what lies in them; 0 where they are too many."""
+def levels(s, learning):
+    """The number of all live activations and what lies in them; 0 where they are too many.
+
+    *learning*: it shall tell of all marked slots, else of those alone that it told of before.
+    """
     depth = get(s, S.DEPTH)
     if depth > CHAIN_LIMIT:
         return 0
     hold = get(s, S.LEVELS_HOLD)
+    sound = min(get(s, S.LEVELS_SOUND), hold)
+    if learning:
+        while sound < min(hold, depth):
+            if untold(s, sound + 1):
+                hold = sound
+            else:
+                sound = sound + 1
+        sound = depth
+    put(s, S.LEVELS_SOUND, sound)
     numbers = get(s, S.LEVEL_NUMBERS)
     if hold < depth:
         while hold < depth:
             number = load64(numbers + hold * 8)
             hold = hold + 1
-            store64(numbers + hold * 8, level_link(s, number, hold))
+            store64(numbers + hold * 8, level_link(s, number, hold, learning))
         put(s, S.LEVELS_HOLD, depth)
     return load64(numbers + depth * 8)
 
 
-def level_link(s, number, level):
+def untold(s, level):
+    """Whether a slot in the region of *level* is marked of which its number does not tell.  True or false."""
+    bits = get(get(s, S.LEVEL_BITS), level)
+    first = level_slot(s, level)
+    end = min(level_slot(s, level - 1), get(s, S.STACK_SLOTS))
+    return bits != NOWHERE and first < end and marked(s, first, end) & ~bits != 0
+
+
+def level_link(s, number, level, learning):
     """The number of the activations up to *level*, *number* being that of those outside it."""
     at = activation(s, level)
     number = link(s, number, get(at, Truth.RA), get(at, Truth.AT_CALL))
@@ -111,8 +134,9 @@ def level_link(s, number, level):
         put(get(s, S.LEVEL_BITS), level, NOWHERE)
         return fresh(s)
     hint = hinted(s, (get(at, Truth.RA) * MIX_ONE ^ first * MIX_TWO) + end)
-    bits = get(hint, 1) | marked(s, first, end)
-    put(hint, 1, bits)
+    if learning:
+        put(hint, 1, get(hint, 1) | marked(s, first, end))
+    bits = get(hint, 1)
     put(get(s, S.LEVEL_BITS), level, bits)
     host = get(s, S.STACK_HOST) + get(s, S.STACK_LOW)
     while bits != 0:
@@ -136,13 +160,37 @@ def hinted(s, context):
 
 def marked(s, first, end):
     """The slots of the stack from *first* to *end*, at most REGION of them, on which walks rest, from bit 0 on."""
-    masks = get(s, S.MASKS) + get(s, S.STACK_SLOT) * 8
+    base = get(s, S.STACK_SLOT)
+    masks = get(s, S.MASKS)
     bits = 0
-    slot = end
-    while slot > first:
+    slot = base + end
+    while slot > base + first:
         slot = slot - 1
-        bits = bits << 1 | (1 if load64(masks + slot * 8) & ~RELEVANT else 0)
+        mask = load64(masks + slot * 8)
+        if mask & ~RELEVANT != 0 and not rested_on(s, slot, mask & ~RELEVANT):
+            mask = RELEVANT
+            store64(masks + slot * 8, mask)
+        bits = bits << 1 | (1 if mask & ~RELEVANT else 0)
     return bits
+
+
+def rested_on(s, slot, mask):
+    """Whether a walk of one of the unwinders of *mask* rests on *slot*: what else was read there is forgotten.  True or
+    false."""
+    unwinders = get(s, S.UNWINDERS)
+    while mask != 0:
+        if mask & 1:
+            p = load64(unwinders)
+            mark = load64(get(p, P.MARKS) + slot * 8)
+            level = mark & 0xFFFF
+            if level == START_LEVEL:
+                if mark >> 16 == get(p, P.START_SERIAL):
+                    return True
+            elif level <= get(p, P.TOP) and get(get(p, P.PATH) + level * get(p, P.WIDTH), Record.SERIAL) == mark >> 16:
+                return True
+        mask = mask >> 1
+        unwinders = unwinders + 8
+    return False
 
 
 def shadow(s, pointer):

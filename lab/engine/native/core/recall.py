@@ -33,6 +33,7 @@ from lab.engine.native.core.chain import (
     shadow,
 )
 from lab.engine.native.core.features import shadow_pointer
+from lab.engine.native.core.memory import shorten
 from lab.engine.native.primitives import get, load64, put, store64
 
 MOST_CREDIT = 4096  # lookups: as many more that fail than succeed, and it is left alone
@@ -81,7 +82,7 @@ def pointer(s):
 def key(s, own, learning):
     """Writes the key of the boundary at hand; its entry, 0 where it has no key."""
     words = get(s, S.RECALL_KEY)
-    number = levels(s)
+    number = levels(s, learning)
     on_shadow = shadow(s, pointer(s))
     on_hardware = hardware(s)
     if number == 0 or on_shadow == 0 or on_hardware == 0:
@@ -161,6 +162,12 @@ def learn(s, own):
     """All unwinders have been judged at the boundary at hand: keep that, if the key tells all that they depend on."""
     if get(s, S.ALL_CLEAN) == 0 or get(s, S.SHADOW_READ) > pointer(s) or get(s, S.HW_READ) < get(s, S.HSSP):
         return 0
+    unwinders = get(s, S.UNWINDERS)
+    end = unwinders + get(s, S.UNWINDER_COUNT) * 8
+    while unwinders < end:
+        p = load64(unwinders)
+        shorten(p, get(p, P.WALK_LEVEL))  # what is left is what was said rests on
+        unwinders = unwinders + 8
     entry = key(s, own, True)  # anew: what they read for the first time is relevant now
     if entry == 0:
         return 0
