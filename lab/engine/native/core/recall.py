@@ -42,6 +42,8 @@ PAUSE = 1 << 16  # boundaries
 HEAD = 10  # words of a key that are always there
 GROUP = ~(((1 << 21) - 1) << 21)  # in Span.GROUP: all but the .eh_frame row, which is features' alone
 
+BESIDE = RECALL_ENTRY * 8  # bytes: there are two entries for a key
+
 # Of an entry, behind its key:
 VECTOR, ASK, LOWEST, LENGTH = KEY_WORDS, KEY_WORDS + 1, KEY_WORDS + 2, KEY_WORDS + 3
 NOT_ALL_EXACT = 1 << 32  # in ASK
@@ -51,10 +53,13 @@ def recalled(s, own):
     """The entry that says what all unwinders say at the boundary at hand, whose span is *own*; 0 without one."""
     found = key(s, own, False)
     put(s, S.LOOKED_UP, get(s, S.LOOKED_UP) + 1)
-    if found != 0 and same(s, found):
-        put(s, S.CREDIT, min(get(s, S.CREDIT) + 1, MOST_CREDIT))
-        put(s, S.RECALLED, get(s, S.RECALLED) + 1)
-        return found
+    if found != 0:
+        if not same(s, found):
+            found = found + BESIDE
+        if same(s, found):
+            put(s, S.CREDIT, min(get(s, S.CREDIT) + 1, MOST_CREDIT))
+            put(s, S.RECALLED, get(s, S.RECALLED) + 1)
+            return found
     credit = get(s, S.CREDIT) - 1
     put(s, S.CREDIT, credit)
     if credit == 0:
@@ -80,7 +85,7 @@ def pointer(s):
 
 
 def key(s, own, learning):
-    """Writes the key of the boundary at hand; its entry, 0 where it has no key."""
+    """Writes the key of the boundary at hand; the first of its two entries, 0 where it has no key."""
     words = get(s, S.RECALL_KEY)
     number = levels(s, learning)
     on_shadow = shadow(s, pointer(s))
@@ -141,7 +146,7 @@ def key(s, own, learning):
         bits = bits >> 1
     mixed = (mixed ^ (mixed >> 32)) * MIX
     put(s, S.RECALL_LENGTH, to - words)
-    return get(s, S.RECALL_ENTRIES) + ((mixed >> 40) & (RECALL_SIZE - 1)) * (RECALL_ENTRY * 8)
+    return get(s, S.RECALL_ENTRIES) + ((mixed >> 40) & (RECALL_SIZE - 2)) * BESIDE
 
 
 def same(s, entry):
@@ -171,6 +176,8 @@ def learn(s, own):
     entry = key(s, own, True)  # anew: what they read for the first time is relevant now
     if entry == 0:
         return 0
+    if get(entry, LENGTH) != 0 and (get(entry + BESIDE, LENGTH) == 0 or get(s, S.LOOKED_UP) & 1):
+        entry = entry + BESIDE
     words = get(s, S.RECALL_KEY)
     length = get(s, S.RECALL_LENGTH)
     at = 0
