@@ -181,16 +181,19 @@ def rested_on(s, slot, mask):
     while mask != 0:
         if mask & 1:
             p = load64(unwinders)
-            mark = load64(get(p, P.MARKS) + slot * 8)
-            level = mark & 0xFFFF
-            if level == START_LEVEL:
-                if mark >> 16 == get(p, P.START_SERIAL):
-                    return True
-            elif level <= get(p, P.TOP) and get(get(p, P.PATH) + level * get(p, P.WIDTH), Record.SERIAL) == mark >> 16:
+            if holds(p, load64(get(p, P.MARKS) + slot * 8)):
                 return True
         mask = mask >> 1
         unwinders = unwinders + 8
     return False
+
+
+def holds(p, mark):
+    """Whether *mark* is of a step that *p* remembers, or of the first step of its last walk.  True or false."""
+    level = mark & 0xFFFF
+    if level == START_LEVEL:
+        return mark >> 16 == get(p, P.START_SERIAL)
+    return 0 < level <= get(p, P.TOP) and get(get(p, P.PATH) + level * get(p, P.WIDTH), Record.SERIAL) == mark >> 16
 
 
 def shadow(s, pointer):

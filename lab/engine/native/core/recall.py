@@ -16,6 +16,7 @@ from lab.engine.native.cells import (
     RECALL_ENTRY,
     RECALL_SIZE,
     RECALLS,
+    START_LEVEL,
     P,
     S,
     Span,
@@ -26,6 +27,7 @@ from lab.engine.native.core.chain import (
     REGION,
     hardware,
     hinted,
+    holds,
     level_slot,
     levels,
     marked,
@@ -34,6 +36,7 @@ from lab.engine.native.core.chain import (
 )
 from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.core.memory import shorten
+from lab.engine.native.core.path import masked
 from lab.engine.native.primitives import get, load64, put, store64
 
 MOST_CREDIT = 4096  # lookups: as many more that fail than succeed, and it is left alone
@@ -163,6 +166,31 @@ def same(s, entry):
     return True
 
 
+def settle(s, p):
+    """Forget the steps that the last walk of *p* did not make, so that what is marked is what it rests on.
+
+    What its first step read may be marked as one of those steps' alone.  Which slots these are is known of one or two.
+    """
+    count = get(p, P.START_COUNT)
+    if count > 2:
+        return 0
+    shorten(p, get(p, P.WALK_LEVEL))
+    if count != 0:
+        mark_start_again(s, p, get(p, P.START_ONE))
+    if count == 2:
+        mark_start_again(s, p, get(p, P.START_TWO))
+    return 0
+
+
+def mark_start_again(s, p, slot):
+    """The first step of the last walk of *p* has read *slot*."""
+    masked(s, p, slot)
+    marks = get(p, P.MARKS) + slot * 8
+    if not holds(p, load64(marks)):
+        store64(marks, get(p, P.START_SERIAL) << 16 | START_LEVEL)
+    return 0
+
+
 def learn(s, own):
     """All unwinders have been judged at the boundary at hand: keep that, if the key tells all that they depend on."""
     if get(s, S.ALL_CLEAN) == 0 or get(s, S.SHADOW_READ) > pointer(s) or get(s, S.HW_READ) < get(s, S.HSSP):
@@ -170,8 +198,7 @@ def learn(s, own):
     unwinders = get(s, S.UNWINDERS)
     end = unwinders + get(s, S.UNWINDER_COUNT) * 8
     while unwinders < end:
-        p = load64(unwinders)
-        shorten(p, get(p, P.WALK_LEVEL))  # what is left is what was said rests on
+        settle(s, load64(unwinders))
         unwinders = unwinders + 8
     entry = key(s, own, True)  # anew: what they read for the first time is relevant now
     if entry == 0:
