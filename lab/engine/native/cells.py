@@ -169,8 +169,9 @@ class S(enum.IntEnum):
     LOOKED_UP = enum.auto()  # boundaries so far
     RECALLED = enum.auto()  # of these
     CREDIT = enum.auto()  # look-ups that may yet fail
-    BEHIND = enum.auto()  # the unwinders' blocks know nothing of the last boundary
-    ALL_CLEAN = enum.auto()  # at the last boundary that was judged
+    BEHIND = enum.auto()  # by mode: the unwinders' blocks know nothing of the last stop
+    BEHIND_CALL = enum.auto()
+    ALL_PLAIN = enum.auto()  # at the last stop that was judged
     ALL_EXACT = enum.auto()
     SHADOW_READ = enum.auto()  # end of the highest word of the shadow stack that the last walks read; 0 none
     HW_READ = enum.auto()  # lowest word of the hardware's

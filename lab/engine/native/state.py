@@ -314,6 +314,7 @@ class UnwinderState:
         self.block[P.BIT] = 1 << index
         self.block[P.READS] = self.block[P.ACTIVE] = reads
         self.block[P.TRACKED] = tracked
+        self.block[P.PLAIN] = evaluator == 0
         self.block[P.LOWEST] = self.block[P.HW_READ] = NOWHERE
         self.block[P.START_COUNT] = MASK64
         self.block[P.LAST : P.LAST_BLOCKED + 1] = MASK64  # nothing said yet: the first stop makes a vector

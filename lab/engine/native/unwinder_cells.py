@@ -23,6 +23,7 @@ class P(enum.IntEnum):
     TRACKED = enum.auto()  # those of them that alter it only if the first step takes the register from its cursor
     ACTIVE = enum.auto()  # which changes may alter the last walk
     CLEAN = enum.auto()  # LAST stands until something it reads changes, or DIRTY
+    PLAIN = enum.auto()  # the last walk rests on its start and on what is marked, and on nothing else
     UNDER_WAY = enum.auto()  # walks begun and not ended
     DIRTY = enum.auto()  # a store has hit what the last walk read
     LOWEST = enum.auto()  # lowest stack address the last walk read

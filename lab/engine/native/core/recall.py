@@ -1,12 +1,12 @@
-"""What all unwinders said at an earlier boundary that was like this one in everything they depend on.
+"""What all unwinders said at an earlier stop that was like this one in everything they depend on.
 
-The key of a boundary: the registers; what ``where`` and ``rule`` say of the pc, and which functions it names; the true
-stack and every word that a remembered walk has ever read, by the numbers of ``chain`` or by the words themselves.
-A walk is a function of these: it begins from the first, and each word that it reads is, from the first on, either
-equal to what was read then or not relevant, and was read then by no walk.  So equal keys, equal verdicts.
+The key of a stop: the registers; the pc, or at a boundary what ``where`` and ``rule`` say of it and which functions it
+names; and, by the numbers of ``chain`` or by the words themselves, the true stack and all memory on which the walks
+rested that were made at such a stop.  A walk is a function of these: it begins as that one did, and what it reads next
+is the same word, with the same value.  So equal keys, equal verdicts.
 
-Only boundaries are kept at which nobody read what the key does not tell: the exception's own words (such walks are
-never ``CLEAN``), or a shadow stack beyond its pointer.
+A stop is learnt only if every walk was plain, that is rested on nothing but marked words and its start, and none of
+them read what no key tells of: a shadow stack beyond its pointer, or at a call the stack below SP.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.core.memory import shorten
 from lab.engine.native.core.path import masked
 from lab.engine.native.primitives import get, load64, put, store64
+from lab.unwind.api import BOUNDARY, CALL
 
 MOST_CREDIT = 4096  # lookups: as many more that fail than succeed, and it is left alone
 FIRST_CREDIT = 1024
@@ -52,9 +53,9 @@ VECTOR, ASK, LOWEST, LENGTH = KEY_WORDS, KEY_WORDS + 1, KEY_WORDS + 2, KEY_WORDS
 NOT_ALL_EXACT = 1 << 32  # in ASK
 
 
-def recalled(s, own):
-    """The entry that says what all unwinders say at the boundary at hand, whose span is *own*; 0 without one."""
-    found = key(s, own, False)
+def recalled(s, mode, where):
+    """The entry that says what all unwinders say at the stop at hand; 0 without one.  *where*: the pc, or what of it counts."""
+    found = key(s, mode, where, False)
     put(s, S.LOOKED_UP, get(s, S.LOOKED_UP) + 1)
     if found != 0:
         if not same(s, found):
@@ -87,8 +88,8 @@ def pointer(s):
     return shadow_pointer(s) if get(s, S.SHADOW_SLOTS) else 0
 
 
-def key(s, own, learning):
-    """Writes the key of the boundary at hand; the first of its two entries, 0 where it has no key."""
+def key(s, mode, where, learning):
+    """Writes the key of the stop at hand; the first of its two entries, 0 where it has no key."""
     words = get(s, S.RECALL_KEY)
     number = levels(s, learning)
     on_shadow = shadow(s, pointer(s))
@@ -100,7 +101,6 @@ def key(s, own, learning):
     lr = get(s, S.LR)
     ssp = get(s, S.SSP)
     hssp = get(s, S.HSSP)
-    group = get(own, Span.GROUP) & GROUP
     put(words, 0, number)
     put(words, 1, on_shadow)
     put(words, 3, sp)
@@ -108,11 +108,11 @@ def key(s, own, learning):
     put(words, 5, lr)
     put(words, 6, ssp)
     put(words, 7, hssp)
-    put(words, 8, group)
+    put(words, 8, where)
     mixed = (number * MIX ^ on_shadow * MIX_ONE) + (sp * (MIX + 2) ^ fp * (MIX_ONE + 2))
-    mixed = mixed + (lr * (MIX + 4) ^ group * (MIX_ONE + 4)) + (on_hardware * (MIX + 6) ^ ssp * (MIX_ONE + 6))
+    mixed = mixed + (lr * (MIX + 4) ^ where * (MIX_ONE + 4)) + (on_hardware * (MIX + 6) ^ ssp * (MIX_ONE + 6))
     end = get(s, S.OTHER_COUNT)
-    put(words, 2, on_hardware << 8 | end)
+    put(words, 2, on_hardware << 8 | mode << 7 | end)
     others = get(s, S.OTHER_SLOTS)
     to = words + HEAD * 8
     other = 0
@@ -123,11 +123,13 @@ def key(s, own, learning):
         to = to + 8
         other = other + 1
     low = get(s, S.STACK_LOW)
-    slot = (max((sp - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1), low) - low) >> 3
+    if mode == BOUNDARY:
+        sp = max((sp - get(s, S.RED_ZONE)) & ~(get(s, S.EXCEPTION_ALIGN) - 1), low)
+    slot = (sp - low) >> 3
     last = max(slot, min(level_slot(s, get(s, S.DEPTH)), get(s, S.STACK_SLOTS)))
     if last - slot > REGION:
         return 0
-    hint = hinted(s, group * MIX_ONE + slot * MIX + last)
+    hint = hinted(s, where * MIX_ONE + slot * MIX + last)
     if learning:
         put(hint, 1, get(hint, 1) | marked(s, slot, last))
     bits = get(hint, 1)
@@ -191,16 +193,18 @@ def mark_start_again(s, p, slot):
     return 0
 
 
-def learn(s, own):
-    """All unwinders have been judged at the boundary at hand: keep that, if the key tells all that they depend on."""
-    if get(s, S.ALL_CLEAN) == 0 or get(s, S.SHADOW_READ) > pointer(s) or get(s, S.HW_READ) < get(s, S.HSSP):
+def learn(s, mode, where):
+    """All unwinders have been judged at the stop at hand: keep that, if the key tells all that they depend on."""
+    if get(s, S.ALL_PLAIN) == 0 or get(s, S.SHADOW_READ) > pointer(s) or get(s, S.HW_READ) < get(s, S.HSSP):
         return 0
+    if mode == CALL and get(s, S.LOWEST_ALL) < get(s, S.SP):
+        return 0  # nothing overlays the stack below SP
     unwinders = get(s, S.UNWINDERS)
     end = unwinders + get(s, S.UNWINDER_COUNT) * 8
     while unwinders < end:
         settle(s, load64(unwinders))
         unwinders = unwinders + 8
-    entry = key(s, own, True)  # anew: what they read for the first time is relevant now
+    entry = key(s, mode, where, True)  # anew: what they read for the first time is relevant now
     if entry == 0:
         return 0
     if get(entry, LENGTH) != 0 and (get(entry + BESIDE, LENGTH) == 0 or get(s, S.LOOKED_UP) & 1):
@@ -211,19 +215,20 @@ def learn(s, own):
     while at < length:
         store64(entry + at, load64(words + at))
         at = at + 8
-    put(entry, VECTOR, get(s, S.VECTOR))
+    put(entry, VECTOR, get(s, S.VECTOR + mode))
     put(entry, ASK, get(s, S.ASK) | (0 if get(s, S.ALL_EXACT) else NOT_ALL_EXACT))
     put(entry, LOWEST, get(s, S.LOWEST_ALL))
     put(entry, LENGTH, length)
     return 0
 
 
-def taken_over(s, entry):
-    """What *entry* says is so now; whether some unwinder's verdict is not EXACT."""
-    put(s, S.VECTOR, get(entry, VECTOR))
-    put(s, S.LOWEST_ALL, get(entry, LOWEST))
-    put(s, S.ASK, get(entry, ASK) & (NOT_ALL_EXACT - 1))
-    put(s, S.BEHIND, 1)
+def taken_over(s, mode, entry):
+    """What *entry* says is so now; not 0 if some unwinder's verdict is not EXACT."""
+    put(s, S.VECTOR + mode, get(entry, VECTOR))
+    put(s, S.BEHIND + mode, 1)
+    if mode == BOUNDARY:
+        put(s, S.LOWEST_ALL, get(entry, LOWEST))
+        put(s, S.ASK, get(entry, ASK) & (NOT_ALL_EXACT - 1))
     return get(entry, ASK) & NOT_ALL_EXACT
 
 
@@ -231,7 +236,7 @@ def codes_taken_over(s, mode):
     """The last codes of all unwinders, from the vector that was taken over."""
     index = get(s, S.UNWINDER_COUNT)
     unwinders = get(s, S.UNWINDERS)
-    node = get(s, S.NODES) + get(s, S.VECTOR) * 32
+    node = get(s, S.NODES) + get(s, S.VECTOR + mode) * 32
     while index != 0:
         index = index - 1
         put(load64(unwinders + index * 8), P.LAST + mode, get(node, 0))

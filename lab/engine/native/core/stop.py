@@ -6,7 +6,7 @@ from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MAS
 from lab.engine.native.core.features import VECTOR, dynamic
 from lab.engine.native.core.judge import oracle
 from lab.engine.native.core.memory import facts, span
-from lab.engine.native.core.recall import codes_taken_over, learn, recalled, taken_over, usable
+from lab.engine.native.core.recall import GROUP, codes_taken_over, learn, recalled, taken_over, usable
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call2, call3, get, load8, load32, load64, put, store8, store32
 from lab.unwind.api import BLOCKED, BOUNDARY, CALL
@@ -46,16 +46,16 @@ def asked_again(s, place, own, changed):
     put(s, S.MODE, BOUNDARY)
     recalls = usable(s)
     if recalls:
-        entry = recalled(s, own)
+        entry = recalled(s, BOUNDARY, get(own, Span.GROUP) & GROUP)
         if entry != 0:
-            if taken_over(s, entry) == 0 and get(s, S.AUDIT) == 0:
+            if taken_over(s, BOUNDARY, entry) == 0 and get(s, S.AUDIT) == 0:
                 return 0
             at_boundary(s, own)
-            return looked_at(s, place)
+            return looked_at(s, place, BOUNDARY)
     at_boundary(s, own)
     unsure = judged(s, place, BOUNDARY, changed)
     if recalls:
-        learn(s, own)
+        learn(s, BOUNDARY, get(own, Span.GROUP) & GROUP)
     return unsure
 
 
@@ -69,19 +69,19 @@ def at_boundary(s, own):
     return 0
 
 
-def looked_at(s, place):
+def looked_at(s, place, mode):
     """The verdicts that were taken over, for Python to keep their stacks or to audit; UNSURE as for ``judged``."""
-    codes_taken_over(s, BOUNDARY)
+    codes_taken_over(s, mode)
     unsure = 0
     at = get(s, S.UNWINDERS)
     count = get(s, S.UNWINDER_COUNT)
     index = 0
     while index < count:
         p = load64(at + index * 8)
-        verdict = get(p, P.LAST) & VERDICT_MASK
-        if verdict != EXACT and get(p, P.FULL) == 0:
+        verdict = get(p, P.LAST + mode) & VERDICT_MASK
+        if verdict != EXACT and get(p, P.FULL + mode) == 0:
             unsure = Changed.UNSURE
-            keep_stack(s, place, BOUNDARY, index, verdict)
+            keep_stack(s, place, mode, index, verdict)
         index = index + 1
     audited(s)
     return unsure
@@ -104,7 +104,14 @@ def call_stop(s, place):
     put(s, S.PLAIN_LOW, get(s, S.STACK_LOW))
     put(s, S.PC_NAMED, get(span(s, pc), Span.NAMED))
     put(s, S.PC_RUNNING, get(caller, Span.RUNNING))
-    judged(s, place, CALL, get(s, S.CHANGED))
+    recalls = usable(s)
+    entry = recalled(s, CALL, pc) if recalls else 0
+    if entry == 0:
+        judged(s, place, CALL, get(s, S.CHANGED))
+        if recalls:
+            learn(s, CALL, pc)
+    elif taken_over(s, CALL, entry) or get(s, S.AUDIT):
+        looked_at(s, place, CALL)
     counted(s, place, CALL, get(s, S.VECTOR_CALL) << VECTOR | dynamic(s, caller), 1)
     return 0
 
@@ -130,9 +137,9 @@ def judged(s, place, mode, changed):
     at = get(s, S.UNWINDERS)
     count = get(s, S.UNWINDER_COUNT)
     unsure = 0 if get(s, S.MEMO) else Changed.UNSURE
-    behind = get(s, S.BEHIND) if mode == BOUNDARY else 0
+    behind = get(s, S.BEHIND + mode) if mode <= CALL else 0
     other = behind
-    clean = 1
+    plain = 1
     exact = 1
     shadow = 0
     hardware = NOWHERE
@@ -151,7 +158,7 @@ def judged(s, place, mode, changed):
             new = call2(get(p, P.EVALUATE), s, p)
             if get(p, P.CLEAN) == 0:
                 unsure = Changed.UNSURE
-                clean = 0
+        plain = plain & get(p, P.PLAIN)
         shadow = max(shadow, get(p, P.SHADOW_READ))
         hardware = min(hardware, get(p, P.HW_READ))
         lowest = min(lowest, get(p, P.LOWEST))
@@ -165,9 +172,9 @@ def judged(s, place, mode, changed):
                 unsure = Changed.UNSURE
                 keep_stack(s, place, mode, index, new & VERDICT_MASK)
         index = index + 1
-    if mode == BOUNDARY:
-        put(s, S.BEHIND, 0)
-    put(s, S.ALL_CLEAN, clean)
+    if mode <= CALL:
+        put(s, S.BEHIND + mode, 0)
+    put(s, S.ALL_PLAIN, plain)
     put(s, S.ALL_EXACT, exact)
     put(s, S.SHADOW_READ, shadow)
     put(s, S.HW_READ, hardware)

@@ -40,7 +40,7 @@ from lab.engine.native.core.path import CURSOR, clamp, keep, known, mark_start
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load64, put
 from lab.lowering.plain import LOOP_BUDGET
-from lab.unwind.api import BOUNDARY, END, FRAME, GOES_ON, Reason
+from lab.unwind.api import BOUNDARY, CALL, END, FRAME, GOES_ON, Reason
 from lab.unwind.host import STEP_BUDGET
 
 REASONS = sum(1 << reason for reason in Reason)
@@ -59,7 +59,8 @@ def evaluate(s, p):
     put(s, S.FUEL, LOOP_BUDGET)
     pc = get(s, S.PC)
     cursor = start(s, get(s, S.MODE), pc, registers(s, pc))
-    lasting = 1 if get(s, S.MEMO) != 0 and get(s, S.MODE) == BOUNDARY and by_row(cursor, pc) else 0
+    mode = get(s, S.MODE)
+    lasting = 1 if get(s, S.MEMO) != 0 and (mode == CALL or (mode == BOUNDARY and by_row(cursor, pc))) else 0
     begin_step(s)
     put(s, S.LOGGED, 0)
     put(s, S.USED, 0)
@@ -83,7 +84,8 @@ def evaluate(s, p):
         level = get(p, P.WALK_LEVEL)
         lasting = lasting & get(p, P.KEPT)
     lasting = lasting if get(p, P.HUNG) == 0 else 0
-    put(p, P.CLEAN, lasting)
+    put(p, P.CLEAN, lasting if mode == BOUNDARY else 0)
+    put(p, P.PLAIN, lasting)
     if lasting:
         mark_start(s, p, logged)
         if level != 0:
