@@ -19,7 +19,6 @@ from lab.engine.native.cells import (
     START_LEVEL,
     P,
     S,
-    Span,
 )
 from lab.engine.native.core.chain import (
     MIX,
@@ -54,7 +53,10 @@ NOT_ALL_EXACT = 1 << 32  # in ASK
 
 
 def recalled(s, mode, where):
-    """The entry that says what all unwinders say at the stop at hand; 0 without one.  *where*: the pc, or what of it counts."""
+    """The entry that says what all unwinders say at the stop at hand; 0 without one.
+
+    *where*: the pc, or at a boundary what of it counts.
+    """
     found = key(s, mode, where, False)
     put(s, S.LOOKED_UP, get(s, S.LOOKED_UP) + 1)
     if found != 0:
