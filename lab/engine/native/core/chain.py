@@ -10,7 +10,7 @@ Three sequences are kept, each with as many of its numbers as are known to hold:
   and that of the activation outside it: which ones is *told* by a bit for each slot;
 * the shadow stack's relevant words, from its base to its pointer; and the hardware's, from its limit.
 
-A slot is *marked* while a walk that is remembered rests on it, and *relevant* once it ever was.  The numbers tell of
+A slot is *marked* while a walk that is remembered rests on it, and *relevant* once it was or was told of.  The numbers tell of
 all slots that are marked.  That they tell of others too, which were marked in an earlier activation of the same kind
 (``hinted``), is what makes them equal again before anything has been walked.
 
@@ -138,13 +138,22 @@ def level_link(s, number, level, learning):
         put(hint, 1, get(hint, 1) | marked(s, first, end))
     bits = get(hint, 1)
     put(get(s, S.LEVEL_BITS), level, bits)
-    host = get(s, S.STACK_HOST) + get(s, S.STACK_LOW)
     while bits != 0:
         if bits & 1:
-            number = link(s, number, ~first, load64(host + first * 8))
+            number = link(s, number, ~first, told_of(s, first))
         first = first + 1
         bits = bits >> 1
     return number
+
+
+def told_of(s, slot):
+    """What *slot* of the stack at hand holds, of which a number or a key tells: a store there has to be seen, though no
+    walk may have read it yet (the hint may be from another stack)."""
+    masks = get(s, S.MASKS) + (get(s, S.STACK_SLOT) + slot) * 8
+    mask = load64(masks)
+    if mask & RELEVANT == 0:
+        store64(masks, mask | RELEVANT)
+    return load64(get(s, S.STACK_HOST) + get(s, S.STACK_LOW) + slot * 8)
 
 
 def hinted(s, context):

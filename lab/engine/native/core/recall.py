@@ -32,6 +32,7 @@ from lab.engine.native.core.chain import (
     marked,
     new_epoch,
     shadow,
+    told_of,
 )
 from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.core.memory import shorten
@@ -139,13 +140,12 @@ def key(s, mode, where, learning):
     put(s, S.INNER_SLOT, slot)
     put(s, S.INNER_BITS, bits)
     mixed = mixed ^ bits * MIX_ONE
-    host = get(s, S.STACK_HOST) + low
     limit = words + KEY_WORDS * 8
     while bits != 0:
         if bits & 1:
             if to >= limit:
                 return 0
-            value = load64(host + slot * 8)
+            value = told_of(s, slot)
             store64(to, value)
             mixed = (mixed ^ value) * MIX
             to = to + 8
