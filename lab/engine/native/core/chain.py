@@ -10,9 +10,9 @@ Three sequences are kept, each with as many of its numbers as are known to hold:
   and that of the activation outside it: which ones is *told* by a bit for each slot;
 * the shadow stack's relevant words, from its base to its pointer; and the hardware's, from its limit.
 
-A slot is *marked* while a walk that is remembered rests on it, and *relevant* once it was or was told of.  The numbers tell of
-all slots that are marked.  That they tell of others too, which were marked in an earlier activation of the same kind
-(``hinted``), is what makes them equal again before anything has been walked.
+A slot is *marked* while a walk that is remembered rests on it, and *relevant* once it was, or was told of.  The numbers
+tell of all slots that are marked.  That they tell of others too, which were marked in an earlier activation of the same
+kind (``hinted``), is what makes them equal again before anything has been walked.
 
 A store to a slot that is told of shortens the sequence.  Relevant words elsewhere are few, and looked at themselves;
 where there are more, a store to one of them begins an *epoch*, in which no number means what it meant before.
