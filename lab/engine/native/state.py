@@ -18,7 +18,6 @@ from lab.engine.native.cells import (
     FRAME_FLAGS,
     FRAME_PC,
     HINTS_SIZE,
-    INDEX_SIZE,
     KEY_WORDS,
     LINKS_SIZE,
     LOG_LIMIT,
@@ -26,7 +25,6 @@ from lab.engine.native.cells import (
     NODE_WORDS,
     NOWHERE,
     OTHERS,
-    PATH_LIMIT,
     RECALL_ENTRY,
     RECALL_SIZE,
     SITE_CALL,
@@ -35,17 +33,16 @@ from lab.engine.native.cells import (
     TRUTH_WORDS,
     Changed,
     P,
-    Record,
     S,
     Truth,
 )
 from lab.engine.native.tables import Places, Span8
+from lab.engine.native.unwinder_state import UnwinderState
 from lab.machine.machine import Machine
 from lab.machine.registers import RegisterBlock
 from lab.metadata.rules import Field
-from lab.unwind.api import BLOCKED, BOUNDARY, CALL, INJECT, MASK64
+from lab.unwind.api import BOUNDARY, CALL, MASK64
 from lab.unwind.code_view import TABLES
-from lab.unwind.host import STEP_BUDGET
 from lab.unwind.reader import Reader
 
 Words = npt.NDArray[np.uint64]
@@ -56,8 +53,6 @@ _FACTS = (
 )
 _GROWN = {"truth": (S.TRUTH, S.TRUTH_LIMIT), "entries": (S.ENTRIES, S.ENTRY_LIMIT), "nodes": (S.NODES, S.NODE_LIMIT)}
 _EVERYTHING = sum(Changed)
-_PREFIX_STEPS = 3 * STEP_BUDGET + 64
-"""A walk makes at most a budget of steps that report, one of steps that refuse and go on, and one more."""
 
 
 class State:
@@ -293,44 +288,3 @@ class State:
         self.new_epoch()
         for unwinder in self.unwinders:
             unwinder.forget()
-
-
-class UnwinderState:
-    """The block ``P`` of one unwinder and everything it points to."""
-
-    def __init__(self, index: int, native: tuple[int, int, int, int], slots: int) -> None:
-        evaluator, words, reads, tracked = native
-        self.block = np.zeros(len(P), np.uint64)
-        width = Record.CURSOR + words
-        self._arrays: dict[P, npt.NDArray[Any]] = {
-            P.PATH: np.zeros((PATH_LIMIT + 1, width), np.uint64),
-            P.PREFIX: np.zeros((_PREFIX_STEPS if evaluator else 1, width), np.uint64),
-            P.INDEX: np.zeros(INDEX_SIZE, np.uint32),
-            P.MARKS: np.zeros(slots if evaluator else 1, np.uint64),
-        }
-        for cell, array in self._arrays.items():
-            self.block[cell] = array.ctypes.data
-        self.block[P.EVALUATE], self.block[P.WIDTH] = evaluator, 8 * width
-        self.block[P.BIT] = 1 << index
-        self.block[P.READS] = self.block[P.ACTIVE] = reads
-        self.block[P.TRACKED] = tracked
-        self.block[P.PLAIN] = evaluator == 0
-        self.block[P.LOWEST] = self.block[P.HW_READ] = NOWHERE
-        self.block[P.START_COUNT] = MASK64
-        self.block[P.LAST : P.LAST_BLOCKED + 1] = MASK64  # nothing said yet: the first stop makes a vector
-        self.set_full(INJECT)
-        self.set_full(BLOCKED)
-
-    def code(self, mode: int) -> int:
-        """What it said at the stop at hand."""
-        return int(self.block[P.LAST + mode])
-
-    def set_full(self, mode: int) -> None:
-        """As many stacks are kept as were asked for."""
-        self.block[P.FULL + mode] = 1
-
-    def forget(self) -> None:
-        """Nothing memoised holds."""
-        self.block[P.TOP] = self.block[P.EQUAL] = 0
-        self.block[P.DIRTY] = 1
-        self.block[P.VERSION] += np.uint64(1)

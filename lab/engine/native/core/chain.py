@@ -27,7 +27,6 @@ from lab.engine.native.cells import (
     INTERRUPTED,
     LINKS_SIZE,
     NOWHERE,
-    OTHERS,
     RELEVANT,
     START_LEVEL,
     P,
@@ -36,7 +35,7 @@ from lab.engine.native.cells import (
     Truth,
 )
 from lab.engine.native.core.activation import activation
-from lab.engine.native.primitives import get, load8, load64, put, store64
+from lab.engine.native.primitives import get, load64, put, store64
 
 FLAGS = 1 << 63  # stands where an address or ~slot would, and is neither
 MIX, MIX_ONE, MIX_TWO = 0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9  # odd, and nothing else
@@ -203,138 +202,3 @@ def holds(p, mark):
     if level == START_LEVEL:
         return mark >> 16 == get(p, P.START_SERIAL)
     return 0 < level <= get(p, P.TOP) and get(get(p, P.PATH) + level * get(p, P.WIDTH), Record.SERIAL) == mark >> 16
-
-
-def shadow(s, pointer):
-    """The number of what lies on the shadow stack up to *pointer*; 0 where that is not on it."""
-    offset = pointer - get(s, S.SHADOW_LOW)
-    count = offset >> 3
-    if offset & 7 or count > get(s, S.SHADOW_SLOTS) or count > CHAIN_LIMIT:
-        return 0
-    numbers = get(s, S.SHADOW_NUMBERS)
-    hold = get(s, S.SHADOW_HOLDS)
-    masks = get(s, S.MASKS) + get(s, S.SHADOW_SLOT) * 8
-    host = get(s, S.SHADOW_HOST) + get(s, S.SHADOW_LOW)
-    while hold < count:
-        number = load64(numbers + hold * 8)
-        if load64(masks + hold * 8) & RELEVANT:
-            number = link(s, number, hold, load64(host + hold * 8))
-        hold = hold + 1
-        store64(numbers + hold * 8, number)
-        put(s, S.SHADOW_HOLDS, hold)
-    return load64(numbers + count * 8)
-
-
-def hardware(s):
-    """The number of what lies on the hardware's shadow stack; 0 where its pointer is not on it."""
-    offset = get(s, S.HW_LIMIT) - get(s, S.HSSP)
-    count = offset >> 3
-    if offset & 7 or count > get(s, S.HW_SLOTS) or count > CHAIN_LIMIT:
-        return 0
-    numbers = get(s, S.HW_NUMBERS)
-    hold = get(s, S.HW_HOLDS)
-    last = get(s, S.HW_SLOT) + get(s, S.HW_SLOTS) - 1
-    while hold < count:
-        number = load64(numbers + hold * 8)
-        if load64(get(s, S.MASKS) + (last - hold) * 8) & RELEVANT:
-            number = link(s, number, hold, load64(get(s, S.HW_HOST) + get(s, S.HW_LIMIT) - hold * 8 - 8))
-        hold = hold + 1
-        store64(numbers + hold * 8, number)
-        put(s, S.HW_HOLDS, hold)
-    return load64(numbers + count * 8)
-
-
-def holder(s, at):
-    """The level whose number holds and whose region has slot *at* of the stack at hand; 0 where none does."""
-    level = min(get(s, S.LEVELS_HOLD), get(s, S.DEPTH))
-    if level == 0 or at < level_slot(s, level):
-        return 0
-    while level > 1 and at >= level_slot(s, level - 1):
-        level = level - 1
-    return level
-
-
-def told(s, level, at):
-    """Whether the number of *level* tells what slot *at*, which is in its region, holds.  True or false."""
-    bits = get(s, S.LEVEL_BITS) + level * 8
-    return load64(bits) == NOWHERE or has_bit(bits, at - level_slot(s, level))
-
-
-def has_bit(bits, index):
-    """Bit number *index*, below 64, of the word at address *bits*.  True or false."""
-    byte = load8(bits + (index >> 3))
-    left = index & 7
-    while left != 0:
-        byte = byte >> 1
-        left = left - 1
-    return byte & 1 != 0
-
-
-def overwritten(s, slot):
-    """A store is about to change *slot*; whether what was last said of all unwinders may rest on it.  True or false."""
-    at = slot - get(s, S.STACK_SLOT)
-    if at < get(s, S.STACK_SLOTS):
-        level = holder(s, at)
-        if level == 0:
-            at = at - get(s, S.INNER_SLOT)
-            return at < REGION and has_bit(s + S.INNER_BITS * 8, at)
-        if told(s, level, at):
-            put(s, S.LEVELS_HOLD, level - 1)
-            return True
-        return False
-    if not on_shadow_stack(s, slot) and not listed(s, slot):
-        new_epoch(s)
-    return True
-
-
-def on_shadow_stack(s, slot):
-    """Whether *slot* is on a shadow stack, the numbers of which do not hold from there on.  True or false."""
-    at = slot - get(s, S.SHADOW_SLOT)
-    if at < get(s, S.SHADOW_SLOTS):
-        put(s, S.SHADOW_HOLDS, min(get(s, S.SHADOW_HOLDS), at))
-        return True
-    at = slot - get(s, S.HW_SLOT)
-    if at < get(s, S.HW_SLOTS):
-        put(s, S.HW_HOLDS, min(get(s, S.HW_HOLDS), get(s, S.HW_SLOTS) - 1 - at))
-        return True
-    return False
-
-
-def listed(s, slot):
-    """Whether *slot* is one of the relevant words elsewhere that keys hold.  True or false."""
-    others = get(s, S.OTHER_SLOTS)
-    index = get(s, S.OTHER_COUNT)
-    while index != 0:
-        index = index - 1
-        if load64(others + index * 16) == slot:
-            return True
-    return False
-
-
-def marks_begin(s, slot, mask):
-    """A walk rests on *slot* from now on, and none did; its mask was *mask*."""
-    at = slot - get(s, S.STACK_SLOT)
-    if at < get(s, S.STACK_SLOTS):
-        level = holder(s, at)
-        if level != 0 and not told(s, level, at):
-            put(s, S.LEVELS_HOLD, level - 1)
-    elif mask & RELEVANT == 0 and not on_shadow_stack(s, slot):
-        enlist(s, slot)
-    return 0
-
-
-def enlist(s, slot):
-    """Keys hold *slot*'s word from now on, if there is room."""
-    count = get(s, S.OTHER_COUNT)
-    at = get(s, S.MAPS)
-    end = get(s, S.MAPS_END)
-    while at < end and count < OTHERS:
-        first = get(at, 3)
-        if slot >= first and slot - first < (get(at, 1) - get(at, 0)) >> 3:
-            others = get(s, S.OTHER_SLOTS) + count * 16
-            store64(others, slot)
-            store64(others + 8, get(at, 2) + get(at, 0) + (slot - first) * 8)
-            put(s, S.OTHER_COUNT, count + 1)
-            return 0
-        at = at + 32
-    return 0

@@ -19,7 +19,8 @@ from lab.engine.native.cells import (
     S,
     Span,
 )
-from lab.engine.native.core.chain import new_epoch, overwritten
+from lab.engine.native.core.chain import new_epoch
+from lab.engine.native.core.told import overwritten
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load8, load32, load64, put, store64
 

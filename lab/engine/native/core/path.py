@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lab.engine.native.cells import CLEAN, PATH_LIMIT, RELEVANT, START_LEVEL, WORD, P, Record, S
-from lab.engine.native.core.chain import marks_begin
 from lab.engine.native.core.cursors import copy_cursor, hash_cursor, hash_words, same_cursor
 from lab.engine.native.core.judge import continued, record
 from lab.engine.native.core.memory import shorten
+from lab.engine.native.core.told import marks_begin
 from lab.engine.native.primitives import get, load32, load64, put, store32, store64
 from lab.unwind.api import FRAME
 from lab.unwind.host import STEP_BUDGET

@@ -24,19 +24,18 @@ from lab.engine.native.core.chain import (
     MIX,
     MIX_ONE,
     REGION,
-    hardware,
     hinted,
     holds,
     level_slot,
     levels,
     marked,
     new_epoch,
-    shadow,
     told_of,
 )
 from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.core.memory import shorten
 from lab.engine.native.core.path import masked
+from lab.engine.native.core.shadows import hardware, shadow
 from lab.engine.native.primitives import get, load64, put, store64
 from lab.unwind.api import BOUNDARY, CALL
 
