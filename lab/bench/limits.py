@@ -22,8 +22,9 @@ MOST_START_S = 2.0
 class Finding:
     """One limit on one architecture and workload: ``value`` was found, ``limit`` is how much it may, or must, be.
 
-    ``name``: ``x_bare`` at most, with JUDGED, and ``x_bare_eight`` with EIGHT; ``depth``, cost at depth 1000 relative to that at depth 10, at most that far from 1;
-    ``x_python``, speed relative to the walk in plain Python, at least; ``start_s``, seconds at most.
+    ``name``: ``x_bare`` at most, with JUDGED, and ``x_bare_eight`` with EIGHT; ``depth``, cost at depth 1000 relative
+    to that at depth 10, at most that far from 1; ``x_python``, speed relative to the walk in plain Python, at least;
+    ``start_s``, seconds at most.
     """
 
     name: str
