@@ -115,7 +115,7 @@ class Beyond(ReferenceEngine):
 @pytest.mark.parametrize("arch", ARCH_NAMES)
 def test_boundary_and_inject_agree_beyond_the_interrupted_pc(arch: str) -> None:
     unwinders = [u for u in (FP, LR) if u.unsupported(arch, has_shadow=False) is None]
-    engine = Beyond(kernel_image(arch, "tree"), plan(*unwinders, injection=Injection(each=1)))
+    engine = Beyond(kernel_image(arch, "longjmp"), plan(*unwinders, injection=Injection(each=1)))
     execution = engine.run()
     assert execution.outcome.status == 0 and not engine.waiting
     assert engine.compared["truth"] > 0.9 * execution.injections

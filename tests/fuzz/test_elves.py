@@ -14,7 +14,7 @@ from tests.fuzz.bases import Base, guest_bases, restricted
 from tests.fuzz.cases import LIMITS
 from tests.fuzz.elves import fuzz
 
-COUNT, SEED = 170, 1
+COUNT, SEED = 130, 1
 
 
 @pytest.fixture(scope="module")
