@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lab.conformance.conditions import CALLED, INSTRUMENTED, INTERRUPTED, NO_LR, OWN, RUNTIME, UNUSUAL
+from lab.conformance.conditions import CALLED, INSTRUMENTED, INTERRUPTED, NO_LR, OWN, RUNTIME, UNUSUAL, USER_MODE
 from lab.conformance.requirement import Requirement
 
 INTERRUPTS: Final = (
@@ -45,6 +45,7 @@ INTERRUPTS: Final = (
         demand="Interrupted in code that instrumentation has put in, the trace is right or is refused.",
         modes=INTERRUPTED,
         where={"region": ("inserted", "trampoline")},
+        unless=USER_MODE,
         workloads=("tree", "early", "shrinkwrap"),
         proposals=INSTRUMENTED,
     ),
