@@ -64,27 +64,27 @@ def start(mode: int, pc: int, regs: Regs) -> Cursor:
 def step(mem: Mem, cursor: Cursor) -> StepResult:
     """One entry."""
     pc, state, sp, lr, fp, low, stack, left = cursor
+    row = rule(mem, Format.SFRAME, pc)
     refused = 0
     if state == _REGS:
-        kind, ra, after, place = looked_up(mem, pc, (sp, lr, 1), (fp, low, stack, left))
+        kind, ra, after, place = looked_up(mem, row, (sp, lr, 1), (fp, low, stack, left))
         if kind != REJECTED:
             return told(mem, (kind, ra, after), sp, place)
-        refused = Reason.NO_ROW if rule(mem, Format.SFRAME, pc) == 0 else Reason.BAD_CFA
+        refused = Reason.NO_ROW if row == 0 else Reason.BAD_CFA
     kind, ra, after, place = by_record(mem, (fp, low, stack, left))
     if kind == FRAME:
         after = fp
     elif kind == REJECTED and state == _RECORD:
-        kind, ra, after, place = looked_up(mem, pc, (sp, 0, 0), (fp, low, stack, left))
+        kind, ra, after, place = looked_up(mem, row, (sp, 0, 0), (fp, low, stack, left))
     if refused != 0 and kind in (FRAME, PT_REGS):
         return refused | GOES_ON, 0, (0, _RECORD, sp, 0, fp, low, stack, left)
     return told(mem, (kind, ra, after), sp, place)
 
 
-def looked_up(mem: Mem, pc: int, registers: Cursor, place: Cursor) -> tuple[int, int, int, Cursor]:
+def looked_up(mem: Mem, row: int, registers: Cursor, place: Cursor) -> tuple[int, int, int, Cursor]:
     """As ``by_sframe``, and as ``by_type`` where there is no row; see there for *registers* and *place*."""
     if registers[0] & 7 or place[0] & 7:
         return REJECTED, 0, 0, place
-    row = rule(mem, Format.SFRAME, pc)
     return by_type(mem, place) if row == 0 else by_sframe(mem, row, registers, place, MISALIGNED)
 
 

@@ -25,15 +25,20 @@ USER = 3
 
 
 def last_frame(mem: Mem, bp: int) -> bool:
-    """Whether the frame at *bp* is the task's last one or a copy of it."""
-    last = mem.final_record
-    if bp == last:
-        return True
+    """Whether the frame at *bp* is the task's last one or a copy of it; its return address is still reported."""
+    if mem.task_regs == 0:
+        return False
+    last = mem.task_regs - RECORD
     if bp == last - 8:
         return load64(mem, bp + 8) == load64(mem, last + 8)
     if bp == last - 24:
         return load64(mem, bp) == load64(mem, bp + 16) and load64(mem, bp + 8) == load64(mem, bp + 32)
-    return False
+    return bp == last
+
+
+def ends(mem: Mem, bp: int) -> bool:
+    """Whether nothing lies beyond *bp*: what the last frame links to; in an image without tasks the final record."""
+    return bp == mem.task_regs + 1 if mem.task_regs != 0 else bp == mem.final_record
 
 
 def moves(mem: Mem, here: int, stack: int) -> bool:
@@ -47,7 +52,7 @@ def next_frame(mem: Mem, cursor: Cursor) -> StepResult:
     """The frame of a cursor (bp, lowest address not yet passed, the stack at hand: 0 while there is none); END, or a
     Reason for the walk's error."""
     bp, low, stack = cursor
-    if last_frame(mem, bp) or (mem.task_regs != 0 and bp == mem.task_regs + 1):
+    if ends(mem, bp):
         return END, 0, cursor
     at = bp & ~1
     size = REGS_SIZE if bp & 1 else RECORD
@@ -57,7 +62,8 @@ def next_frame(mem: Mem, cursor: Cursor) -> StepResult:
     if here == stack and at < low:
         return Reason.FP_CONSUMED, 0, cursor
     if bp & 1 == 0:
-        return FRAME, load64(mem, at + 8), (load64(mem, at), at + size, here)
+        after = mem.task_regs + 1 if last_frame(mem, bp) else load64(mem, at)
+        return FRAME, load64(mem, at + 8), (after, at + size, here)
     if load64(mem, at + CS) & USER == USER:
         return END, 0, cursor
     return FRAME, load64(mem, at + mem.regs_pc_offset), (load64(mem, at + mem.regs_fp_offset), at + size, here)

@@ -7,7 +7,7 @@ import pytest
 from lab.metadata.rules import CfaBase, Deref, Flag, FpPlace, Kind, RaPlace, Rule
 from lab.unwind.api import BOUNDARY, CALL, END, GOES_ON, Reason
 from tests.unwind.fake_mem import HIGH, IRQ_HIGH, IRQ_LOW, LOW, OTHER_LOW, PC, Fake, walked
-from tests.unwind.test_stacks import FINAL, RA, arm64_regs, records, x86
+from tests.unwind.test_stacks import RA, arm64_regs, records, x86
 
 CS, SP, IP, BP = 136, 152, 128, 32
 NO_ROW = Reason.NO_ROW | GOES_ON
@@ -78,25 +78,35 @@ def test_x86_frames_leave_the_irq_stack_for_the_one_it_was_entered_from() -> Non
     assert walked("fp-x86-reliable", back, LOW + 64, CALL) == (Reason.FP_OFF_STACK, [RA]), "not to the IRQ stack"
 
 
-@pytest.mark.parametrize(
-    ("copy", "is_end"),
-    [
-        ({FINAL: LOW, FINAL + 8: RA + 7, FINAL - 8: 0}, True),  # one word lower, the same return address
-        ({FINAL: LOW, FINAL + 8: RA + 6, FINAL - 8: 0}, False),
-    ],
-)
-def test_x86_the_last_frame_may_be_a_copy_that_a_realigned_stack_has(copy: dict[int, int], is_end: bool) -> None:
-    mem = x86({LOW + 64: FINAL - 8, LOW + 72: RA} | copy | {FINAL - 8: 0, FINAL: RA + 7})
-    mem.words[FINAL + 8] = copy[FINAL + 8]
-    assert walked("fp-x86-reliable", mem, LOW + 64, CALL)[0] == (END if is_end else Reason.FP_OFF_STACK)
+def with_task(words: dict[int, int]) -> Fake:
+    """A record at LOW + 64 that links to *words*, and a task whose own pt_regs are at TASK."""
+    mem = x86({LOW + 72: RA} | words)
+    mem.task_regs = mem.final_record = TASK
+    return mem
 
 
-def test_x86_the_last_frame_may_be_one_that_ftrace_has_made() -> None:
+TASK = HIGH - 0x400
+LAST = TASK - 16
+
+
+def test_x86_the_last_frame_is_reported_and_is_the_end_wherever_it_links_to() -> None:
+    mem = with_task({LOW + 64: LAST, LAST: 3, LAST + 8: RA + 7})
+    assert walked("fp-x86-reliable", mem, LOW + 64, CALL) == (END, [RA, RA + 7])
+
+
+@pytest.mark.parametrize(("again", "is_end"), [(RA + 7, True), (RA + 6, False)])
+def test_x86_the_last_frame_may_be_a_copy_that_a_realigned_stack_has(again: int, is_end: bool) -> None:
+    """One word lower, with the same return address."""
+    mem = with_task({LOW + 64: LAST - 8, LAST - 8: 3, LAST: again, LAST + 8: RA + 7})
+    assert walked("fp-x86-reliable", mem, LOW + 64, CALL) == (END if is_end else Reason.FP_OFF_STACK, [RA, again])
+
+
+@pytest.mark.parametrize(("saved", "is_end"), [(3, True), (4, False)])
+def test_x86_the_last_frame_may_be_one_that_ftrace_has_made(saved: int, is_end: bool) -> None:
     """bp, parent, bp, function, parent, pt_regs."""
-    at = FINAL - 24
-    words = {LOW + 64: at, LOW + 72: RA, at: 5, at + 8: RA + 7, at + 16: 5, at + 24: RA + 8, at + 32: RA + 7}
-    assert walked("fp-x86-reliable", x86(words), LOW + 64, CALL) == (END, [RA])
-    assert walked("fp-x86-reliable", x86(words | {at + 16: 6}), LOW + 64, CALL)[0] == Reason.FP_OFF_STACK
+    at = LAST - 24
+    mem = with_task({LOW + 64: at, at: 3, at + 8: RA + 7, at + 16: saved, at + 24: RA + 8, at + 32: RA + 7})
+    assert walked("fp-x86-reliable", mem, LOW + 64, CALL) == (END if is_end else Reason.FP_OFF_STACK, [RA, RA + 7])
 
 
 @pytest.mark.parametrize("name", ["fp", "fp-reliable", "sframe-v6"])

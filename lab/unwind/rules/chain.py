@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from lab.unwind.api import Mem, load64, stack_of, strip
 from lab.unwind.kunwind import FINAL, PT_REGS, RECORD, WITH_TYPE, lies_on
-from lab.unwind.x86_frames import CS, USER, last_frame
+from lab.unwind.x86_frames import CS, USER, ends
 
 
 def readable(mem: Mem, address: int, size: int, low: int) -> bool:
@@ -54,16 +54,12 @@ def pt_regs(mem: Mem, fp: int, low: int) -> int:
 
 
 def at_end(mem: Mem, fp: int, low: int) -> bool:
-    """Whether *fp* stands at the end of the task's stack: at its own FINAL record (arm64); at the frame that its
-    outermost function has made, or at pt_regs of user mode (x86-64)."""
+    """Whether *fp* stands at the end of the task's stack: at its own FINAL record (arm64); at
+    what its last frame links to, or at pt_regs of user mode (x86-64)."""
     if mem.metadata_offset != 0:
         return fp == mem.final_record and meta(mem, fp, low) == FINAL
     regs = pt_regs(mem, fp, low)
-    if regs != 0:
-        return load64(mem, regs + CS) & USER == USER
-    if mem.task_regs != 0 and fp == mem.task_regs + 1:
-        return True
-    return record(mem, fp, low) and last_frame(mem, fp)
+    return ends(mem, fp) or (regs != 0 and load64(mem, regs + CS) & USER == USER)
 
 
 def passed(mem: Mem, fp: int, low: int, ra: int) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """end-check: the end of the stack is accepted only where the task's stack ends.
 
 Equation: END is END if the frame records, followed as the trace went, stand at final_record = {0, 0, FINAL} (arm64), at
-the task's last frame or at pt_regs of user mode (x86-64); else it is refused.  It tells a walk that came to an end from
-one that broke off.
+what the task's last frame links to or at pt_regs of user mode (x86-64); else it is refused.  It tells a walk that came
+to an end from one that broke off.
 
 Source: Linux v6.13 arch/arm64/kernel/stacktrace.c (kunwind_next_frame_record_meta: FINAL counts only in the task's
 own pt_regs), arch/x86/kernel/unwind_frame.c (is_last_task_frame, user_mode).
