@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from lab.bench.configurations import NATIVE, PYTHON
 from lab.bench.measure import Row
-from lab.bench.subjects import JUDGED
+from lab.bench.subjects import EIGHT, JUDGED
 
 CALL_HEAVY = ("recursion", "callbacks", "calls", "depth-10", "depth-1000")
 MOST_X_BARE = {"aarch64": 4.0, "x86_64": 4.5}
+MOST_X_BARE_EIGHT = 8.0
 DEPTHS = ("depth-1000", "depth-10")
 MOST_APART = 0.15
 LEAST_X_PYTHON = 100.0
@@ -21,8 +22,9 @@ MOST_START_S = 2.0
 class Finding:
     """One limit on one architecture and workload: ``value`` was found, ``limit`` is how much it may, or must, be.
 
-    ``name``: ``x_bare`` at most; ``depth``, cost at depth 1000 relative to that at depth 10, at most that far from 1;
-    ``x_python``, speed relative to the walk in plain Python, at least; ``start_s``, seconds at most.
+    ``name``: ``x_bare`` at most, with JUDGED, and ``x_bare_eight`` with EIGHT; ``depth``, cost at depth 1000 relative
+    to that at depth 10, at most that far from 1; ``x_python``, speed relative to the walk in plain Python, at least;
+    ``start_s``, seconds at most.
     """
 
     name: str
@@ -39,6 +41,8 @@ def findings(rows: Sequence[Row], start_s: float) -> list[Finding]:
     python = {(r.arch, r.workload): r for r in rows if r.engine == PYTHON}
     heavy = {key: row for key, row in judged.items() if row.workload in CALL_HEAVY}
     found = [_at_most("x_bare", row, row.x_bare, MOST_X_BARE[row.arch]) for row in heavy.values()]
+    eight = [row for row in rows if row.engine == NATIVE and row.unwinders == EIGHT[row.arch]]
+    found += [_at_most("x_bare_eight", r, r.x_bare, MOST_X_BARE_EIGHT) for r in eight if r.workload in CALL_HEAVY]
     found += _depth(judged)
     for key, row in heavy.items():
         value = row.insn_per_s / python[key].insn_per_s

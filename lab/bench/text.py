@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from lab.arch import arch_by_name
-from lab.bench.limits import LEAST_X_PYTHON, MOST_APART, MOST_START_S, MOST_X_BARE, Finding
+from lab.bench.limits import LEAST_X_PYTHON, MOST_APART, MOST_START_S, MOST_X_BARE, MOST_X_BARE_EIGHT, Finding
 from lab.bench.measure import Row
 
 _LAYOUT = "  {:<14}  {:<34}  {:>7}  {:>7}  {:>16}  {:>7}"
@@ -66,6 +66,7 @@ def _limits(found: Sequence[Finding], start_cpu_s: float) -> list[str]:
 def _says(name: str, arch: str) -> str:
     return {
         "x_bare": f"at most {MOST_X_BARE.get(arch, 0):g}x bare",
+        "x_bare_eight": f"eight unwinders at most {MOST_X_BARE_EIGHT:g}x bare",
         "depth": f"depth 1000 within {MOST_APART:.0%} of depth 10",
         "x_python": f"at least {LEAST_X_PYTHON:g}x the walk in plain Python",
         "start_s": f"start with compiled code cached under {MOST_START_S:g} s",

@@ -79,7 +79,12 @@ def test_json_has_the_start_and_every_limit(measured: dict[str, Any]) -> None:
     assert 0 < measured["start"]["min"] <= measured["start"]["seconds"] <= measured["start"]["max"]
     assert measured["start"]["cpu_s"] > 0
     named = {(found["name"], found["arch"], found["workload"]) for found in measured["limits"]}
-    heavy = {(name, arch, workload) for name in ("x_bare", "x_python") for arch in EVERY for workload in HEAVY}
+    heavy = {
+        (name, arch, workload)
+        for name in ("x_bare", "x_bare_eight", "x_python")
+        for arch in EVERY
+        for workload in HEAVY
+    }
     assert named == heavy | {("start_s", "", "")}
     assert all(isinstance(found["holds"], bool) for found in measured["limits"])
 
@@ -166,6 +171,9 @@ ROWS = [
     row("depth-1000", NATIVE, 4.01 * 1.16, 1e5),
     row("depth-1000", PYTHON, 5e5, 1.0),
     row("loop", NATIVE, 50.0, 1.0),
+    dataclasses.replace(row("calls", NATIVE, 8.0, 50.0), unwinders=EIGHT["aarch64"]),
+    dataclasses.replace(row("depth-10", NATIVE, 8.1, 50.0), unwinders=EIGHT["aarch64"]),
+    dataclasses.replace(row("loop", NATIVE, 9.0, 50.0), unwinders=EIGHT["aarch64"]),
 ]
 
 
@@ -175,6 +183,8 @@ def test_limits_hold_up_to_and_with_their_value() -> None:
         ("x_bare", "calls"): True,
         ("x_bare", "depth-10"): False,
         ("x_bare", "depth-1000"): False,
+        ("x_bare_eight", "calls"): True,
+        ("x_bare_eight", "depth-10"): False,
         ("depth", "depth-1000"): False,
         ("x_python", "calls"): True,
         ("x_python", "depth-10"): False,

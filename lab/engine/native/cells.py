@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import enum
 
-from lab.engine.native.unwinder_cells import P as P  # noqa: PLC0414  cells are imported from here
+from lab.engine.native.record_cells import Place as Place  # noqa: PLC0414  cells are imported from here
+from lab.engine.native.record_cells import Record as Record  # noqa: PLC0414
+from lab.engine.native.record_cells import Span as Span  # noqa: PLC0414
+from lab.engine.native.record_cells import Truth as Truth  # noqa: PLC0414
+from lab.engine.native.unwinder_cells import P as P  # noqa: PLC0414
 
 WORD = 8
 
@@ -164,6 +168,44 @@ class S(enum.IntEnum):
     HW_HOST = enum.auto()  # host address minus guest address
     RETURNING = enum.auto()  # the last instruction was a return, or EXCEPTION_RETURN
     HW_FAULTS = enum.auto()
+    # -- boundaries that are like an earlier one: see core.recall and core.chain
+    RECALL = enum.auto()  # 0 never; RECALLS; above it, boundaries until it is tried again
+    LOOKED_UP = enum.auto()  # boundaries so far
+    RECALLED = enum.auto()  # of these
+    CREDIT = enum.auto()  # look-ups that may yet fail
+    BEHIND = enum.auto()  # by mode: the unwinders' blocks know nothing of the last stop
+    BEHIND_CALL = enum.auto()
+    ALL_PLAIN = enum.auto()  # at the last stop that was judged
+    ALL_EXACT = enum.auto()
+    SHADOW_READ = enum.auto()  # end of the highest word of the shadow stack that the last walks read; 0 none
+    HW_READ = enum.auto()  # lowest word of the hardware's
+    STEP_SHADOW = enum.auto()  # the same of the step at hand
+    STEP_HW = enum.auto()
+    RECALL_KEY = enum.auto()  # words of the key at hand
+    RECALL_LENGTH = enum.auto()  # bytes
+    RECALL_ENTRIES = enum.auto()
+    NUMBERS = enum.auto()  # given so far
+    LINKS = enum.auto()  # records (before, one, two, number)
+    LEVEL_NUMBERS = enum.auto()  # by level, of which so many hold
+    LEVELS_HOLD = enum.auto()
+    LEVELS_SOUND = enum.auto()  # as many of these tell of all slots that are marked
+    LEVEL_BITS = enum.auto()  # by level: slots of which its number tells; NOWHERE all
+    HINTS = enum.auto()  # records (context, bits)
+    INNER_SLOT = enum.auto()  # the same of the last key, for what is inside all activations
+    INNER_BITS = enum.auto()
+    SHADOW_NUMBERS = enum.auto()
+    SHADOW_HOLDS = enum.auto()
+    HW_NUMBERS = enum.auto()
+    HW_HOLDS = enum.auto()
+    STACK_SLOTS = enum.auto()  # of the stack at hand
+    SHADOW_LOW = enum.auto()  # of the shadow stack at hand, whose slots are SHADOW_SLOTS from SHADOW_SLOT on
+    SHADOW_SLOT = enum.auto()
+    SHADOW_SLOTS = enum.auto()
+    SHADOW_HOST = enum.auto()
+    HW_SLOT = enum.auto()
+    HW_SLOTS = enum.auto()
+    OTHER_SLOTS = enum.auto()  # pairs (slot, host address) of relevant words elsewhere
+    OTHER_COUNT = enum.auto()
 
 
 class Changed(enum.IntEnum):
@@ -180,54 +222,6 @@ class Changed(enum.IntEnum):
     UNSURE = 256  # some unwinder has to be asked again in any case
     HSSP = 512
     RULE = 1024  # rule() of the pc, in some table
-
-
-class Place(enum.IntEnum):
-    """Cells of one place.  CODE is 0 until decoded: KNOWN | classify's flags | length << 8 | WATCHED | span << 32."""
-
-    CODE = 0
-    ROW = enum.auto()  # the packed store row
-    KEY = enum.auto()  # of its last boundary
-    STOPS = enum.auto()  # boundaries with that key since another was there
-
-
-class Record(enum.IntEnum):
-    """Cells of one step's record, on the path or in the prefix; the cursor's words follow."""
-
-    SERIAL = 0  # path: number of this record; prefix: where its reads begin in the log
-    STATUS = enum.auto()  # what the step said
-    RA = enum.auto()
-    LOWEST = enum.auto()  # lowest stack address read: path: from here to the end; prefix: by this step
-    FRAMES = enum.auto()  # path: return addresses from here to the end; prefix: whether the step is tainted
-    SUMMARY = enum.auto()  # path: what the tail comes to; prefix: where its reads end in the log
-    CURSOR = enum.auto()
-
-
-class Truth(enum.IntEnum):
-    """Cells of one activation."""
-
-    RA = 0
-    AT_CALL = enum.auto()
-    MARKER = enum.auto()
-    NAMED = enum.auto()  # function whose symbol holds ra
-    RUNNING = enum.auto()  # function that made the call
-    BODY = enum.auto()  # the same with cold parts counted to their function: its start
-    BAD = enum.auto()  # nearest level from here outwards whose NAMED is not its RUNNING
-    IS_FIRST = enum.auto()  # FIRST[NAMED] is this level: bit 0; INTERRUPTED and EXCEPTION
-
-
-class Span(enum.IntEnum):
-    """Cells of what is the same for every byte of a span of code."""
-
-    NAMED = 0
-    RUNNING = enum.auto()
-    BODY = enum.auto()
-    WHERE = enum.auto()
-    WHERE_OFFSET = enum.auto()
-    CFI_FP = enum.auto()  # the .eh_frame row is based on FP
-    CFI_OFFSET = enum.auto()
-    GROUP = enum.auto()  # numbers of what must be equal: see GROUP_BITS
-    RULES = enum.auto()  # number of the row of each rule table
 
 
 PLACE_WORDS = 4
@@ -264,6 +258,16 @@ VERDICT_MASK = 7
 
 CRASH_STATUS = 0x200
 CRASH_OUTSIDE, CRASH_STEPS, CRASH_LOOPS = 0, 1, 2
+
+RELEVANT = 1 << 63  # in MASKS: some walk that was remembered has read the slot
+RECALLS = 1  # in S.RECALL
+CHAIN_LIMIT = 4096  # numbers of a sequence
+LINKS_SIZE = 1 << 15
+HINTS_SIZE = 1 << 13
+RECALL_SIZE = 1 << 14  # entries
+KEY_WORDS = 28  # of an entry
+RECALL_ENTRY = 32  # words
+OTHERS = 6
 
 PATH_LIMIT = 4096
 INDEX_SIZE = 8192

@@ -9,6 +9,7 @@ from lab.engine.native.cells import BALANCE_USER, EXCEPTION, NOWHERE, TRUTH_WORD
 from lab.engine.native.state import State, Words
 from lab.machine.stacks import StackKind
 from lab.truth import Activation
+from lab.unwind.api import SHADOW_NONE, SHADOW_PARALLEL
 from lab.unwind.reader import OF_THE_STACK, Reader
 
 _CELLS = (S.TRUTH, S.TRUTH_LIMIT, S.DEPTH, S.FIRST, S.TOP_AT_CALL, S.TOP_RA)
@@ -64,16 +65,19 @@ class Stacks:
     def show(self) -> None:
         """The bounds of the stack at hand, for the hook and for the reference's reader."""
         state, stack = self._state, self.guest.stacks[self.on]
-        maps = state.arrays["maps"]
-        (row,) = maps[(maps[:, 0] <= stack.low) & (stack.low < maps[:, 1])].tolist()
-        start, _, host, slot = row
         state[S.STACK_LOW], state[S.STACK_HIGH], state[S.STACK_LAST] = stack.low, stack.high, stack.high - 8
-        state[S.STACK_HOST], state[S.STACK_SLOT] = host, slot + ((stack.low - start) >> 3)
+        state[S.STACK_HOST], state[S.STACK_SLOT] = state.mapped(stack.low)
+        state[S.STACK_SLOTS] = (stack.high - stack.low) >> 3
         if state[S.BALANCE]:
             state[S.BALANCE] = BALANCE_USER if stack.kind is StackKind.USER else 1
         self.guest.show(self._reader, self.on)
         for name in ("final_record", *OF_THE_STACK):
             state[S[name.upper()]] = getattr(self._reader, name)
+        state[S.SHADOW_LOW] = state[S.SHADOW_SLOTS] = 0
+        if state[S.SHADOW_KIND] not in (SHADOW_NONE, SHADOW_PARALLEL):
+            state[S.SHADOW_LOW] = low = state[S.SHADOW_BASE]
+            state[S.SHADOW_SLOTS] = (state[S.SHADOW_LIMIT] - low) >> 3
+            state[S.SHADOW_HOST], state[S.SHADOW_SLOT] = state.mapped(low)
 
     def activations(self) -> tuple[Activation, ...]:
         """The live activations, innermost first."""

@@ -12,33 +12,37 @@ import numpy.typing as npt
 
 from lab.engine.native.cells import (
     CALLED,
+    CHAIN_LIMIT,
     ENTRY_WORDS,
     FRAME_CONSTANT,
     FRAME_FLAGS,
     FRAME_PC,
-    INDEX_SIZE,
+    HINTS_SIZE,
+    KEY_WORDS,
+    LINKS_SIZE,
     LOG_LIMIT,
     MAP_WORDS,
     NODE_WORDS,
     NOWHERE,
-    PATH_LIMIT,
+    OTHERS,
+    RECALL_ENTRY,
+    RECALL_SIZE,
     SITE_CALL,
     SITE_NONE,
     TAKEN,
     TRUTH_WORDS,
     Changed,
     P,
-    Record,
     S,
     Truth,
 )
 from lab.engine.native.tables import Places, Span8
+from lab.engine.native.unwinder_state import UnwinderState
 from lab.machine.machine import Machine
 from lab.machine.registers import RegisterBlock
 from lab.metadata.rules import Field
-from lab.unwind.api import BLOCKED, BOUNDARY, CALL, INJECT, MASK64
+from lab.unwind.api import BOUNDARY, CALL, MASK64
 from lab.unwind.code_view import TABLES
-from lab.unwind.host import STEP_BUDGET
 from lab.unwind.reader import Reader
 
 Words = npt.NDArray[np.uint64]
@@ -49,8 +53,6 @@ _FACTS = (
 )
 _GROWN = {"truth": (S.TRUTH, S.TRUTH_LIMIT), "entries": (S.ENTRIES, S.ENTRY_LIMIT), "nodes": (S.NODES, S.NODE_LIMIT)}
 _EVERYTHING = sum(Changed)
-_PREFIX_STEPS = 3 * STEP_BUDGET + 64
-"""A walk makes at most a budget of steps that report, one of steps that refuse and go on, and one more."""
 
 
 class State:
@@ -69,6 +71,7 @@ class State:
             self[S[name.upper()]] = getattr(reader, name)
         self._set_lookups(reader)
         self._set_truth(spans.functions)
+        self._set_recall()
         self.unwinders: list[UnwinderState] = []
 
     def __getitem__(self, cell: S) -> int:
@@ -212,6 +215,41 @@ class State:
         self[S.TOP_AT_CALL] = NOWHERE
         self[S.KNOWS_FUNCTIONS] = any(f.symbol for f in self._machine.image.functions)
 
+    def _set_recall(self) -> None:
+        """Room for boundaries to be recalled."""
+        for cell, shape in (
+            (S.LINKS, (LINKS_SIZE, 4)),
+            (S.HINTS, (HINTS_SIZE, 2)),
+            (S.RECALL_ENTRIES, (RECALL_SIZE, RECALL_ENTRY)),
+            (S.RECALL_KEY, (KEY_WORDS + 1,)),
+            (S.OTHER_SLOTS, (OTHERS, 2)),
+            *((cell, (CHAIN_LIMIT + 1,)) for cell in (S.LEVEL_NUMBERS, S.LEVEL_BITS, S.SHADOW_NUMBERS, S.HW_NUMBERS)),
+        ):
+            self[cell] = self.array(cell.name.lower(), np.zeros(shape, np.uint64))
+        self[S.CREDIT] = 1 << 10
+        if self[S.HW_LIMIT]:
+            self[S.HW_SLOTS] = (self[S.HW_LIMIT] - self[S.HW_BASE]) >> 3
+            self[S.HW_SLOT] = self.mapped(self[S.HW_BASE])[1]
+        self.new_epoch()
+
+    def mapped(self, address: int) -> tuple[int, int]:
+        """Of the guest's memory at *address*: (host address minus guest address, number of its slot)."""
+        maps = self.arrays["maps"]
+        (row,) = maps[(maps[:, 0] <= address) & (address < maps[:, 1])].tolist()
+        start, _, host, slot = row
+        return host, slot + ((address - start) >> 3)
+
+    def new_epoch(self) -> None:
+        """What numbers stand for holds no more (see ``core.chain``)."""
+        self[S.NUMBERS] += 1
+        for name, hold in (
+            ("level_numbers", S.LEVELS_HOLD),
+            ("shadow_numbers", S.SHADOW_HOLDS),
+            ("hw_numbers", S.HW_HOLDS),
+        ):
+            self.arrays[name][0] = self[S.NUMBERS]
+            self[hold] = 0
+
     def set_unwinders(self, evaluators: list[tuple[int, int, int, int]], places: int) -> None:
         """(evaluator's address or 0 for the oracle, words of its cursor, P.READS, P.TRACKED) of each unwinder."""
         self.unwinders = [UnwinderState(index, evaluator, self.slots) for index, evaluator in enumerate(evaluators)]
@@ -247,45 +285,6 @@ class State:
     def forget(self) -> None:
         """Nothing memoised holds any more (the host has written)."""
         self[S.CHANGED] = _EVERYTHING
+        self.new_epoch()
         for unwinder in self.unwinders:
             unwinder.forget()
-
-
-class UnwinderState:
-    """The block ``P`` of one unwinder and everything it points to."""
-
-    def __init__(self, index: int, native: tuple[int, int, int, int], slots: int) -> None:
-        evaluator, words, reads, tracked = native
-        self.block = np.zeros(len(P), np.uint64)
-        width = Record.CURSOR + words
-        self._arrays: dict[P, npt.NDArray[Any]] = {
-            P.PATH: np.zeros((PATH_LIMIT + 1, width), np.uint64),
-            P.PREFIX: np.zeros((_PREFIX_STEPS if evaluator else 1, width), np.uint64),
-            P.INDEX: np.zeros(INDEX_SIZE, np.uint32),
-            P.MARKS: np.zeros(slots if evaluator else 1, np.uint64),
-        }
-        for cell, array in self._arrays.items():
-            self.block[cell] = array.ctypes.data
-        self.block[P.EVALUATE], self.block[P.WIDTH] = evaluator, 8 * width
-        self.block[P.BIT] = 1 << index
-        self.block[P.READS] = self.block[P.ACTIVE] = reads
-        self.block[P.TRACKED] = tracked
-        self.block[P.LOWEST] = NOWHERE
-        self.block[P.START_COUNT] = MASK64
-        self.block[P.LAST : P.LAST_BLOCKED + 1] = MASK64  # nothing said yet: the first stop makes a vector
-        self.set_full(INJECT)
-        self.set_full(BLOCKED)
-
-    def code(self, mode: int) -> int:
-        """What it said at the stop at hand."""
-        return int(self.block[P.LAST + mode])
-
-    def set_full(self, mode: int) -> None:
-        """As many stacks are kept as were asked for."""
-        self.block[P.FULL + mode] = 1
-
-    def forget(self) -> None:
-        """Nothing memoised holds."""
-        self.block[P.TOP] = self.block[P.EQUAL] = 0
-        self.block[P.DIRTY] = 1
-        self.block[P.VERSION] += np.uint64(1)

@@ -23,9 +23,12 @@ class P(enum.IntEnum):
     TRACKED = enum.auto()  # those of them that alter it only if the first step takes the register from its cursor
     ACTIVE = enum.auto()  # which changes may alter the last walk
     CLEAN = enum.auto()  # LAST stands until something it reads changes, or DIRTY
+    PLAIN = enum.auto()  # the last walk rests on its start and on what is marked, and on nothing else
     UNDER_WAY = enum.auto()  # walks begun and not ended
     DIRTY = enum.auto()  # a store has hit what the last walk read
     LOWEST = enum.auto()  # lowest stack address the last walk read
+    SHADOW_READ = enum.auto()  # S.SHADOW_READ and HW_READ of its last walk
+    HW_READ = enum.auto()
     START_SERIAL = enum.auto()  # of the marks of the last walk's first step
     STALE = enum.auto()  # walk anew; 0: only the truth has changed, and the last walk stands
     WALK_LEVEL = enum.auto()  # the last walk: where its first step arrived on the path (0: it ended), and what it said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.engine.native.cells import P
+from lab.engine.native.cells import P, S
 from lab.engine.native.classify import STORE, UNPREDICTED, classify
 from lab.engine.native.engine import NativeEngine
 from lab.engine.plan import Plan
@@ -20,6 +20,7 @@ class Watching(NativeEngine):
     def look(self) -> None:
         """Before the run."""
         self.before = -1
+        self.state[S.RECALL] = 0  # what is recalled is not walked, and doubts are left as they are
         self.dirty: list[int] = []
         self.storing: set[int] = set()
 

@@ -6,9 +6,9 @@ The same question as ``lab.balance``, which is asked for the words of the answer
 from __future__ import annotations
 
 from lab.engine.native.cells import BALANCE_USER, S, Span, Truth
+from lab.engine.native.core.activation import activation
 from lab.engine.native.core.features import shadow_pointer
 from lab.engine.native.core.memory import plain64, span
-from lab.engine.native.core.truth import activation
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, put
 from lab.unwind.api import ON_SHADOW, ON_STACK, OUTERMOST, SHADOW_PARALLEL, UNKNOWN

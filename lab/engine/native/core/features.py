@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lab.engine.native.cells import INTERRUPTED, NOWHERE, S, Span, Truth
+from lab.engine.native.core.activation import activation
 from lab.engine.native.core.memory import plain64
-from lab.engine.native.core.truth import activation
 from lab.engine.native.primitives import get, put
 from lab.unwind.api import SHADOW_NONE, SHADOW_PARALLEL
 

@@ -32,8 +32,8 @@ from lab.engine.native.cells import (
     Span,
     Truth,
 )
+from lab.engine.native.core.activation import activation
 from lab.engine.native.core.memory import span
-from lab.engine.native.core.truth import activation
 from lab.engine.native.primitives import get, load64, put, store64
 from lab.unwind.api import END, FRAME, GOES_ON
 

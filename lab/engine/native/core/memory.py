@@ -8,6 +8,8 @@ from lab.engine.native.cells import (
     FRAME_CONSTANT,
     FRAME_FLAGS,
     FRAME_PC,
+    RECALLS,
+    RELEVANT,
     SPAN_WORDS,
     START_LEVEL,
     WORD,
@@ -17,6 +19,8 @@ from lab.engine.native.cells import (
     S,
     Span,
 )
+from lab.engine.native.core.chain import new_epoch
+from lab.engine.native.core.told import overwritten
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load8, load32, load64, put, store64
 
@@ -128,6 +132,10 @@ def read_elsewhere(s, address):
     at = mapping_of(s, address)
     if at == 0 or address > get(at, 1) - 8:
         return fail(s, FAULT_UNMAPPED)
+    if address - get(s, S.SHADOW_LOW) < get(s, S.SHADOW_SLOTS) << 3:
+        put(s, S.STEP_SHADOW, max(get(s, S.STEP_SHADOW), address + 8))
+    elif address - get(s, S.HW_BASE) < get(s, S.HW_SLOTS) << 3:
+        put(s, S.STEP_HW, min(get(s, S.STEP_HW), address))
     note(s, get(at, 3), address - get(at, 0))
     return load64(get(at, 2) + address)
 
@@ -213,8 +221,10 @@ def stored(s, address, size):
     while slot <= to:
         mask = load64(masks + slot * 8)
         if mask != 0:
-            store64(masks + slot * 8, 0)
-            forget_slot(s, mask, slot)
+            store64(masks + slot * 8, mask & RELEVANT)
+            forget_slot(s, mask & ~RELEVANT, slot)
+            if mask & RELEVANT and get(s, S.RECALL) == RECALLS and overwritten(s, slot):
+                put(s, S.CHANGED, get(s, S.CHANGED) | Changed.UNSURE)
         slot = slot + 1
     return 0
 
@@ -247,6 +257,7 @@ def serial_at(p, level):
 def forget_all(s):
     """Nothing memoised is known to hold."""
     put(s, S.CHANGED, get(s, S.CHANGED) | Changed.MEMORY | Changed.UNSURE)
+    new_epoch(s)
     unwinders = get(s, S.UNWINDERS)
     end = unwinders + get(s, S.UNWINDER_COUNT) * 8
     while unwinders < end:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import CLEAN, PATH_LIMIT, START_LEVEL, P, Record, S
+from lab.engine.native.cells import CLEAN, PATH_LIMIT, RELEVANT, START_LEVEL, WORD, P, Record, S
 from lab.engine.native.core.cursors import copy_cursor, hash_cursor, hash_words, same_cursor
 from lab.engine.native.core.judge import continued, record
 from lab.engine.native.core.memory import shorten
+from lab.engine.native.core.told import marks_begin
 from lab.engine.native.primitives import get, load32, load64, put, store32, store64
 from lab.unwind.api import FRAME
 from lab.unwind.host import STEP_BUDGET
+
+CURSOR = Record.CURSOR * WORD
 
 
 def clamp(s, p):
@@ -25,9 +28,9 @@ def known(s, p, cursor, steps):
     """The level of the path at which *cursor* is, if the tail from there may be used now; else 0."""
     top = get(p, P.TOP)
     level = get(p, P.HINT)
-    if level == 0 or level > top or not same_cursor(record(p, level) + 48, cursor):
+    if level == 0 or level > top or not same_cursor(record(p, level) + CURSOR, cursor):
         level = load32(get(p, P.INDEX) + hash_cursor(cursor) * 4)
-        if level == 0 or level > top or not same_cursor(record(p, level) + 48, cursor):
+        if level == 0 or level > top or not same_cursor(record(p, level) + CURSOR, cursor):
             return 0
         put(p, P.HINT, level)
     if steps + level > STEP_BUDGET or get(record(p, level), Record.LOWEST) < get(s, S.PLAIN_LOW):
@@ -63,14 +66,18 @@ def keep(s, p, steps, level):
 def keep_step(s, p, at, level):
     """The prefix's record at *at* becomes *level* of the path, and what it read is marked."""
     to = record(p, level)
-    copy_cursor(to + 48, at + 48)
+    copy_cursor(to + CURSOR, at + CURSOR)
     status = get(at, Record.STATUS)
     lowest = get(at, Record.LOWEST)
+    shadow = get(at, Record.SHADOW)
+    hardware = get(at, Record.HARDWARE)
     frames = 1 if status == FRAME else 0
     below = CLEAN
     if level > 1:
         beyond = record(p, level - 1)
         lowest = min(lowest, get(beyond, Record.LOWEST))
+        shadow = max(shadow, get(beyond, Record.SHADOW))
+        hardware = min(hardware, get(beyond, Record.HARDWARE))
         frames = frames + get(beyond, Record.FRAMES)
         below = get(beyond, Record.SUMMARY)
     serial = get(p, P.SERIAL) + 1
@@ -79,9 +86,11 @@ def keep_step(s, p, at, level):
     put(to, Record.STATUS, status)
     put(to, Record.RA, get(at, Record.RA))
     put(to, Record.LOWEST, lowest)
+    put(to, Record.SHADOW, shadow)
+    put(to, Record.HARDWARE, hardware)
     put(to, Record.FRAMES, frames)
     put(to, Record.SUMMARY, continued(status, below))
-    store32(get(p, P.INDEX) + hash_words(at + 48) * 4, level)
+    store32(get(p, P.INDEX) + hash_words(at + CURSOR) * 4, level)
     log = get(s, S.LOG) + get(at, Record.SERIAL) * 8
     end = get(s, S.LOG) + get(at, Record.SUMMARY) * 8
     while log < end:
@@ -90,10 +99,20 @@ def keep_step(s, p, at, level):
     return 0
 
 
+def masked(s, p, slot):
+    """A store to *slot* concerns this unwinder."""
+    masks = get(s, S.MASKS) + slot * 8
+    mask = load64(masks)
+    if mask & get(p, P.BIT) == 0:
+        store64(masks, mask | get(p, P.BIT) | RELEVANT)
+        if mask & ~RELEVANT == 0:
+            marks_begin(s, slot, mask)
+    return 0
+
+
 def mark(s, p, slot, level, serial):
     """A store to *slot* takes *level* away; a mark of a level further out that still holds does so already."""
-    masks = get(s, S.MASKS) + slot * 8
-    store64(masks, load64(masks) | get(p, P.BIT))
+    masked(s, p, slot)
     marks = get(p, P.MARKS) + slot * 8
     old = load64(marks)
     old_level = old & 0xFFFF
@@ -118,10 +137,7 @@ def mark_start(s, p, logged):
     end = log + logged * 8
     while log < end:
         slot = load64(log)
-        masks = get(s, S.MASKS) + slot * 8
-        mask = load64(masks)
-        if mask & get(p, P.BIT) == 0:
-            store64(masks, mask | get(p, P.BIT))
+        masked(s, p, slot)
         marks = get(p, P.MARKS) + slot * 8
         old = load64(marks)
         level = old & 0xFFFF

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, P, Place, S, Span
+from lab.engine.native.core.counts import counted, place_index, vector
 from lab.engine.native.core.features import VECTOR, dynamic
 from lab.engine.native.core.judge import oracle
 from lab.engine.native.core.memory import facts, span
+from lab.engine.native.core.recall import GROUP, codes_taken_over, learn, recalled, taken_over, usable
 from lab.engine.native.event_codes import Event
-from lab.engine.native.primitives import call2, call3, get, load8, load32, load64, put, store8, store32
+from lab.engine.native.primitives import call2, call3, get, load8, load64, put, store8
 from lab.unwind.api import BLOCKED, BOUNDARY, CALL
 
 
@@ -43,12 +45,55 @@ def exception_at(s):
 def asked_again(s, place, own, changed):
     """A boundary at which *changed* is not as it was; UNSURE if the next one has to be looked at in any case."""
     put(s, S.MODE, BOUNDARY)
+    recalls = usable(s)
+    if recalls:
+        entry = recalled(s, BOUNDARY, get(own, Span.GROUP) & GROUP)
+        if entry != 0:
+            if taken_over(s, BOUNDARY, entry) == 0 and get(s, S.AUDIT) == 0:
+                return 0
+            at_boundary(s, own)
+            return looked_at(s, place, BOUNDARY)
+    at_boundary(s, own)
+    unsure = judged(s, place, BOUNDARY, changed)
+    if recalls:
+        learn(s, BOUNDARY, get(own, Span.GROUP) & GROUP)
+    return unsure
+
+
+def at_boundary(s, own):
+    """The rest of what unwinders are told of a boundary in span *own*."""
     end = exception_at(s)
     put(s, S.EXCEPTION_AT, end)
     put(s, S.PLAIN_LOW, max(end, get(s, S.STACK_LOW)))
     put(s, S.PC_NAMED, get(own, Span.NAMED))
     put(s, S.PC_RUNNING, get(own, Span.RUNNING))
-    return judged(s, place, BOUNDARY, changed)
+    return 0
+
+
+def looked_at(s, place, mode):
+    """The verdicts that were taken over, for Python to keep their stacks or to audit; UNSURE as for ``judged``."""
+    codes_taken_over(s, mode)
+    unsure = 0
+    at = get(s, S.UNWINDERS)
+    count = get(s, S.UNWINDER_COUNT)
+    index = 0
+    while index < count:
+        p = load64(at + index * 8)
+        verdict = get(p, P.LAST + mode) & VERDICT_MASK
+        if verdict != EXACT and get(p, P.FULL + mode) == 0:
+            unsure = Changed.UNSURE
+            keep_stack(s, place, mode, index, verdict)
+        index = index + 1
+    audited(s)
+    return unsure
+
+
+def audited(s):
+    """Has Python compare this stop with the reference, if that is due."""
+    if get(s, S.AUDIT):
+        put(s, S.AUDIT, 0)
+        call3(get(s, S.EVENT), Event.AUDIT, 0, 0)
+    return 0
 
 
 def call_stop(s, place):
@@ -60,7 +105,14 @@ def call_stop(s, place):
     put(s, S.PLAIN_LOW, get(s, S.STACK_LOW))
     put(s, S.PC_NAMED, get(span(s, pc), Span.NAMED))
     put(s, S.PC_RUNNING, get(caller, Span.RUNNING))
-    judged(s, place, CALL, get(s, S.CHANGED))
+    recalls = usable(s)
+    entry = recalled(s, CALL, pc) if recalls else 0
+    if entry == 0:
+        judged(s, place, CALL, get(s, S.CHANGED))
+        if recalls:
+            learn(s, CALL, pc)
+    elif taken_over(s, CALL, entry) or get(s, S.AUDIT):
+        looked_at(s, place, CALL)
     counted(s, place, CALL, get(s, S.VECTOR_CALL) << VECTOR | dynamic(s, caller), 1)
     return 0
 
@@ -86,7 +138,12 @@ def judged(s, place, mode, changed):
     at = get(s, S.UNWINDERS)
     count = get(s, S.UNWINDER_COUNT)
     unsure = 0 if get(s, S.MEMO) else Changed.UNSURE
-    other = 0
+    behind = get(s, S.BEHIND + mode) if mode <= CALL else 0
+    other = behind
+    plain = 1
+    exact = 1
+    shadow = 0
+    hardware = NOWHERE
     lowest = NOWHERE
     ask = Changed.TRUTH | Changed.UNSURE
     index = 0
@@ -94,29 +151,40 @@ def judged(s, place, mode, changed):
         p = load64(at + index * 8)
         code = get(p, P.LAST + mode)
         new = code
+        if behind:
+            put(p, P.CLEAN, 0)
         if get(p, P.EVALUATE) == 0:
             new = oracle(s)
         elif stale(p, mode, changed, low):
             new = call2(get(p, P.EVALUATE), s, p)
             if get(p, P.CLEAN) == 0:
                 unsure = Changed.UNSURE
+        plain = plain & get(p, P.PLAIN)
+        shadow = max(shadow, get(p, P.SHADOW_READ))
+        hardware = min(hardware, get(p, P.HW_READ))
         lowest = min(lowest, get(p, P.LOWEST))
         ask = ask | get(p, P.ACTIVE)
         if new != code:
             put(p, P.LAST + mode, new)
             other = 1
-        if new & VERDICT_MASK != EXACT and get(p, P.FULL + mode) == 0:
-            unsure = Changed.UNSURE
-            keep_stack(s, place, mode, index, new & VERDICT_MASK)
+        if new & VERDICT_MASK != EXACT:
+            exact = 0
+            if get(p, P.FULL + mode) == 0:
+                unsure = Changed.UNSURE
+                keep_stack(s, place, mode, index, new & VERDICT_MASK)
         index = index + 1
+    if mode <= CALL:
+        put(s, S.BEHIND + mode, 0)
+    put(s, S.ALL_PLAIN, plain)
+    put(s, S.ALL_EXACT, exact)
+    put(s, S.SHADOW_READ, shadow)
+    put(s, S.HW_READ, hardware)
     put(s, S.LOWEST_ALL, lowest)
     put(s, S.ASK, ask)
     put(s, S.FLOOR, get(s, S.DEPTH))
     if other:
         put(s, S.VECTOR + mode, vector(s, mode))
-    if get(s, S.AUDIT):
-        put(s, S.AUDIT, 0)
-        call3(get(s, S.EVENT), Event.AUDIT, 0, 0)
+    audited(s)
     return unsure
 
 
@@ -149,89 +217,3 @@ def verdict_bit(verdict):
         bit = bit << 1
         verdict = verdict - 1
     return bit
-
-
-def unwinder(s, index):
-    """The block of unwinder number *index*."""
-    return load64(get(s, S.UNWINDERS) + index * 8)
-
-
-def last_code(p, mode):
-    """What the unwinder said at the last stop of this mode."""
-    return get(p, P.LAST + mode)
-
-
-def node_at(s, number):
-    """The record of a node of the tree of vectors."""
-    return get(s, S.NODES) + number * 32
-
-
-def vector(s, mode):
-    """The number of the vector of last codes: a leaf of a tree with one level for each unwinder."""
-    number = 0
-    count = get(s, S.UNWINDER_COUNT)
-    index = 0
-    while index < count:
-        number = child(s, number, last_code(unwinder(s, index), mode))
-        index = index + 1
-    return number
-
-
-def child(s, parent, code):
-    """The child of node *parent* for *code*, made if it is not there."""
-    number = get(node_at(s, parent), 1)
-    while number != 0:
-        if get(node_at(s, number), 0) == code:
-            return number
-        number = get(node_at(s, number), 2)
-    number = get(s, S.NODE_COUNT)
-    if number >= get(s, S.NODE_LIMIT):
-        call3(get(s, S.EVENT), Event.GROW_NODES, 0, 0)
-        if get(s, S.STOP):
-            return 0
-    put(s, S.NODE_COUNT, number + 1)
-    at = node_at(s, number)
-    put(at, 0, code)
-    put(at, 1, 0)
-    put(at, 2, get(node_at(s, parent), 1))
-    put(at, 3, parent)
-    put(node_at(s, parent), 1, number)
-    return number
-
-
-def counted(s, place, mode, key, stops):
-    """*stops* stops more at *place* with *key*; the entries of a place and mode are a list, the last used in front."""
-    number_of_list = place_index(s, place) * 2 + mode
-    lists = get(s, S.LISTS) + number_of_list * 4
-    head = load32(lists)
-    before = 0
-    number = head
-    while number != 0:
-        at = get(s, S.ENTRIES) + number * 32
-        if get(at, 1) == key:
-            put(at, 2, get(at, 2) + stops)
-            if before != 0:
-                put(before, 3, get(at, 3))
-                put(at, 3, head)
-                store32(lists, number)
-            return 0
-        before = at
-        number = get(at, 3)
-    number = get(s, S.ENTRY_COUNT)
-    if number >= get(s, S.ENTRY_LIMIT):
-        call3(get(s, S.EVENT), Event.GROW_ENTRIES, 0, 0)
-        if get(s, S.STOP):
-            return 0
-    put(s, S.ENTRY_COUNT, number + 1)
-    at = get(s, S.ENTRIES) + number * 32
-    put(at, 0, number_of_list)
-    put(at, 1, key)
-    put(at, 2, stops)
-    put(at, 3, head)
-    store32(lists, number)
-    return 0
-
-
-def place_index(s, place):
-    """The number of the place whose record is at *place*."""
-    return (place - get(s, S.PLACES)) >> 5

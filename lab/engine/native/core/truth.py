@@ -6,14 +6,10 @@ Levels count from 1, the outermost activation, so that a deeper call leaves what
 from __future__ import annotations
 
 from lab.engine.native.cells import CALLED, INTERRUPTED, NOWHERE, TAKEN, Changed, S, Span, Truth
+from lab.engine.native.core.activation import activation
 from lab.engine.native.core.memory import facts, span
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load64, put, store64
-
-
-def activation(s, level):
-    """The record of the activation at *level*."""
-    return get(s, S.TRUTH) + level * 64
 
 
 def before(s, pc, sp, own):
@@ -99,6 +95,7 @@ def push(s, called):
         store64(first, level)
         put(at, Truth.IS_FIRST, interrupted | 1)
     put(s, S.DEPTH, level)
+    put(s, S.LEVELS_HOLD, min(get(s, S.LEVELS_HOLD), level - 1))
     put(s, S.CALLS, get(s, S.CALLS) + (called & CALLED))
     put(s, S.TRUTH_VERSION, get(s, S.TRUTH_VERSION) + 1)
     set_top(s, level)

@@ -33,14 +33,14 @@ from lab.engine.native.cells import (
     S,
     Truth,
 )
+from lab.engine.native.core.activation import activation
 from lab.engine.native.core.cursors import by_row, save_cursor, start, step
 from lab.engine.native.core.judge import continued, equal, judgement, record
-from lab.engine.native.core.path import clamp, keep, known, mark_start
-from lab.engine.native.core.truth import activation
+from lab.engine.native.core.path import CURSOR, clamp, keep, known, mark_start
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, load64, put
 from lab.lowering.plain import LOOP_BUDGET
-from lab.unwind.api import BOUNDARY, END, FRAME, GOES_ON, Reason
+from lab.unwind.api import BOUNDARY, CALL, END, FRAME, GOES_ON, Reason
 from lab.unwind.host import STEP_BUDGET
 
 REASONS = sum(1 << reason for reason in Reason)
@@ -59,7 +59,8 @@ def evaluate(s, p):
     put(s, S.FUEL, LOOP_BUDGET)
     pc = get(s, S.PC)
     cursor = start(s, get(s, S.MODE), pc, registers(s, pc))
-    lasting = 1 if get(s, S.MEMO) != 0 and get(s, S.MODE) == BOUNDARY and by_row(cursor, pc) else 0
+    mode = get(s, S.MODE)
+    lasting = 1 if get(s, S.MEMO) != 0 and (mode == CALL or (mode == BOUNDARY and by_row(cursor, pc))) else 0
     begin_step(s)
     put(s, S.LOGGED, 0)
     put(s, S.USED, 0)
@@ -67,6 +68,8 @@ def evaluate(s, p):
     status = outcome(s, p, said)
     logged = get(s, S.LOGGED)
     lowest = get(s, S.LOWEST)
+    shadow = get(s, S.STEP_SHADOW)
+    hardware = get(s, S.STEP_HW)
     put(p, P.ACTIVE, get(p, P.READS) & ~(get(p, P.TRACKED) & ~get(s, S.USED)))
     lasting = lasting & ~get(s, S.TAINT)
     put(p, P.WALK_STATUS, status)
@@ -81,10 +84,18 @@ def evaluate(s, p):
         level = get(p, P.WALK_LEVEL)
         lasting = lasting & get(p, P.KEPT)
     lasting = lasting if get(p, P.HUNG) == 0 else 0
-    put(p, P.CLEAN, lasting)
+    put(p, P.CLEAN, lasting if mode == BOUNDARY else 0)
+    put(p, P.PLAIN, lasting)
     if lasting:
         mark_start(s, p, logged)
-        put(p, P.LOWEST, min(lowest, get(record(p, level), Record.LOWEST)) if level != 0 else lowest)
+        if level != 0:
+            rest = record(p, level)
+            lowest = min(lowest, get(rest, Record.LOWEST))
+            shadow = max(shadow, get(rest, Record.SHADOW))
+            hardware = min(hardware, get(rest, Record.HARDWARE))
+        put(p, P.LOWEST, lowest)
+        put(p, P.SHADOW_READ, shadow)
+        put(p, P.HW_READ, hardware)
     return code
 
 
@@ -96,6 +107,8 @@ def registers(s, pc):
 def begin_step(s):
     """Nothing has been read yet."""
     put(s, S.LOWEST, NOWHERE)
+    put(s, S.STEP_SHADOW, 0)
+    put(s, S.STEP_HW, NOWHERE)
     put(s, S.TAINT, 0)
     put(s, S.FAULT, 0)
     put(s, S.FUEL, LOOP_BUDGET)
@@ -129,7 +142,7 @@ def further(s, p, cursor, status, ra):
             if level != 0:
                 below = get(record(p, level), Record.SUMMARY)
                 break
-        save_cursor(at + 48, cursor)
+        save_cursor(at + CURSOR, cursor)
         put(at, Record.SERIAL, get(s, S.LOGGED))
         begin_step(s)
         said, ra, cursor = step(s, s, cursor)
@@ -140,6 +153,8 @@ def further(s, p, cursor, status, ra):
         put(at, Record.STATUS, status)
         put(at, Record.RA, ra)
         put(at, Record.LOWEST, get(s, S.LOWEST))
+        put(at, Record.SHADOW, get(s, S.STEP_SHADOW))
+        put(at, Record.HARDWARE, get(s, S.STEP_HW))
         put(at, Record.FRAMES, get(s, S.TAINT))
         put(at, Record.SUMMARY, get(s, S.LOGGED))
         at = at + width
@@ -221,6 +236,7 @@ def outcome(s, p, said):
     """What a step comes to: its status, or what the host makes of its reads and loops."""
     if get(s, S.SPENT):
         put(p, P.HUNG, 1)
+        put(s, S.RECALL, 0)  # from now on it crashes, whatever it said before
         return CRASH_STATUS | CRASH_LOOPS
     fault = get(s, S.FAULT)
     if fault != 0:
