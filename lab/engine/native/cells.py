@@ -177,6 +177,10 @@ class S(enum.IntEnum):
     BEHIND_CALL = enum.auto()
     ALL_PLAIN = enum.auto()  # at the last stop that was judged
     ALL_EXACT = enum.auto()
+    TOGETHER = enum.auto()  # bits in MASKS of the unwinders that are recalled
+    APART = enum.auto()  # how many are not
+    ASK_TOGETHER = enum.auto()  # S.ASK and LOWEST_ALL of those that are
+    LOWEST_TOGETHER = enum.auto()
     SHADOW_READ = enum.auto()  # end of the highest word of the shadow stack that the last walks read; 0 none
     HW_READ = enum.auto()  # lowest word of the hardware's
     STEP_SHADOW = enum.auto()  # the same of the step at hand

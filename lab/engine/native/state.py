@@ -257,6 +257,7 @@ class State:
         self[S.ASK] = reduce(or_, (reads for _, _, reads, _ in evaluators), int(Changed.TRUTH | Changed.UNSURE))
         self[S.UNWINDERS] = self.array("unwinders", pointers)
         self[S.UNWINDER_COUNT] = len(pointers)
+        self[S.TOGETHER] = (1 << len(pointers)) - 1
         self[S.SEEN] = self.array("seen", np.zeros(2 * places * max(1, len(pointers)), np.uint8))
         self[S.VECTOR] = self[S.VECTOR_CALL] = 0
 

@@ -24,6 +24,10 @@ class P(enum.IntEnum):
     ACTIVE = enum.auto()  # which changes may alter the last walk
     CLEAN = enum.auto()  # LAST stands until something it reads changes, or DIRTY
     PLAIN = enum.auto()  # the last walk rests on its start and on what is marked, and on nothing else
+    APART = enum.auto()  # it is not recalled: it reads too much, or what no key tells of
+    READS_MUCH = enum.auto()  # some step has read more than a few slots
+    NOT_PLAIN = enum.auto()  # how often lately
+    SAID = enum.auto()  # its code in the vector that was recalled
     UNDER_WAY = enum.auto()  # walks begun and not ended
     DIRTY = enum.auto()  # a store has hit what the last walk read
     LOWEST = enum.auto()  # lowest stack address the last walk read

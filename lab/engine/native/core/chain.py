@@ -158,6 +158,7 @@ def told_of(s, slot):
 def hinted(s, context):
     """The record (context, bits) of the words that matter in a region of the stack whose place and use are *context*'s;
     without bits where nothing is known of it."""
+    context = context + get(s, S.APART) * MIX_TWO  # what those read who are now set apart does not matter any more
     mixed = (context ^ (context >> 32)) * MIX
     at = get(s, S.HINTS) + ((mixed >> 40) & (HINTS_SIZE - 1)) * 16
     if get(at, 0) != mixed:
@@ -170,15 +171,16 @@ def marked(s, first, end):
     """The slots of the stack from *first* to *end*, at most REGION of them, on which walks rest, from bit 0 on."""
     base = get(s, S.STACK_SLOT)
     masks = get(s, S.MASKS)
+    together = get(s, S.TOGETHER)
     bits = 0
     slot = base + end
     while slot > base + first:
         slot = slot - 1
         mask = load64(masks + slot * 8)
-        if mask & ~RELEVANT != 0 and not rested_on(s, slot, mask & ~RELEVANT):
-            mask = RELEVANT
+        if mask & together != 0 and not rested_on(s, slot, mask & together):
+            mask = mask & ~together
             store64(masks + slot * 8, mask)
-        bits = bits << 1 | (1 if mask & ~RELEVANT else 0)
+        bits = bits << 1 | (1 if mask & together else 0)
     return bits
 
 

@@ -104,8 +104,11 @@ def masked(s, p, slot):
     masks = get(s, S.MASKS) + slot * 8
     mask = load64(masks)
     if mask & get(p, P.BIT) == 0:
+        if get(p, P.APART):
+            store64(masks, mask | get(p, P.BIT))
+            return 0
         store64(masks, mask | get(p, P.BIT) | RELEVANT)
-        if mask & ~RELEVANT == 0:
+        if mask & get(s, S.TOGETHER) == 0:
             marks_begin(s, slot, mask)
     return 0
 

@@ -5,6 +5,7 @@ names; and, by the numbers of ``chain`` or by the words themselves, the true sta
 rested that were made at such a stop.  A walk is a function of these: it begins as that one did, and what it reads next
 is the same word, with the same value.  So equal keys, equal verdicts.
 
+Unwinders that read much or are seldom plain are set apart (``apart``) and asked each time; all this is of the others.
 A stop is learnt only if every walk was plain, that is rested on nothing but marked words and its start, and none of
 them read what no key tells of: a shadow stack beyond its pointer, or at a call the stack below SP.
 """
@@ -20,6 +21,7 @@ from lab.engine.native.cells import (
     P,
     S,
 )
+from lab.engine.native.core.apart import set_apart
 from lab.engine.native.core.chain import (
     MIX,
     MIX_ONE,
@@ -69,8 +71,24 @@ def recalled(s, mode, where):
     credit = get(s, S.CREDIT) - 1
     put(s, S.CREDIT, credit)
     if credit == 0:
-        put(s, S.RECALL, PAUSE)
+        put(s, S.CREDIT, FIRST_CREDIT)
+        if not some_set_apart(s):
+            put(s, S.RECALL, PAUSE)
     return 0
+
+
+def some_set_apart(s):
+    """Sets those apart that read much, which may be why so little is found again; whether there were any.  True or
+    false."""
+    before = get(s, S.APART)
+    unwinders = get(s, S.UNWINDERS)
+    end = unwinders + get(s, S.UNWINDER_COUNT) * 8
+    while unwinders < end:
+        p = load64(unwinders)
+        if get(p, P.READS_MUCH):
+            set_apart(s, p)
+        unwinders = unwinders + 8
+    return get(s, S.APART) != before
 
 
 def usable(s):
@@ -80,7 +98,6 @@ def usable(s):
         return pause == RECALLS
     put(s, S.RECALL, pause - 1)
     if pause - 1 == RECALLS:
-        put(s, S.CREDIT, FIRST_CREDIT)
         new_epoch(s)  # stores were not looked at meanwhile
     return False
 
@@ -175,7 +192,7 @@ def settle(s, p):
     What its first step read may be marked as one of those steps' alone.  Which slots these are is known of one or two.
     """
     count = get(p, P.START_COUNT)
-    if count > 2:
+    if count > 2 or get(p, P.APART):
         return 0
     shorten(p, get(p, P.WALK_LEVEL))
     if count != 0:
@@ -195,10 +212,10 @@ def mark_start_again(s, p, slot):
 
 
 def learn(s, mode, where):
-    """All unwinders have been judged at the stop at hand: keep that, if the key tells all that they depend on."""
+    """All unwinders have been judged at the stop at hand: keep what the key tells all about."""
     if get(s, S.ALL_PLAIN) == 0 or get(s, S.SHADOW_READ) > pointer(s) or get(s, S.HW_READ) < get(s, S.HSSP):
         return 0
-    if mode == CALL and get(s, S.LOWEST_ALL) < get(s, S.SP):
+    if mode == CALL and get(s, S.LOWEST_TOGETHER) < get(s, S.SP):
         return 0  # nothing overlays the stack below SP
     unwinders = get(s, S.UNWINDERS)
     end = unwinders + get(s, S.UNWINDER_COUNT) * 8
@@ -217,8 +234,8 @@ def learn(s, mode, where):
         store64(entry + at, load64(words + at))
         at = at + 8
     put(entry, VECTOR, get(s, S.VECTOR + mode))
-    put(entry, ASK, get(s, S.ASK) | (0 if get(s, S.ALL_EXACT) else NOT_ALL_EXACT))
-    put(entry, LOWEST, get(s, S.LOWEST_ALL))
+    put(entry, ASK, get(s, S.ASK_TOGETHER) | (0 if get(s, S.ALL_EXACT) else NOT_ALL_EXACT))
+    put(entry, LOWEST, get(s, S.LOWEST_TOGETHER))
     put(entry, LENGTH, length)
     return 0
 
@@ -234,12 +251,15 @@ def taken_over(s, mode, entry):
 
 
 def codes_taken_over(s, mode):
-    """The last codes of all unwinders, from the vector that was taken over."""
+    """SAID of all unwinders, from the vector that was taken over, and the last codes of those that are recalled."""
     index = get(s, S.UNWINDER_COUNT)
     unwinders = get(s, S.UNWINDERS)
     node = get(s, S.NODES) + get(s, S.VECTOR + mode) * 32
     while index != 0:
         index = index - 1
-        put(load64(unwinders + index * 8), P.LAST + mode, get(node, 0))
+        p = load64(unwinders + index * 8)
+        put(p, P.SAID, get(node, 0))
+        if get(p, P.APART) == 0:
+            put(p, P.LAST + mode, get(node, 0))
         node = get(s, S.NODES) + get(node, 3) * 32
     return 0

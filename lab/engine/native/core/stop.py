@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, P, Place, S, Span
+from lab.engine.native.core.apart import note_plain
 from lab.engine.native.core.counts import counted, place_index, vector
 from lab.engine.native.core.features import VECTOR, dynamic
 from lab.engine.native.core.judge import oracle
@@ -49,12 +50,12 @@ def asked_again(s, place, own, changed):
     if recalls:
         entry = recalled(s, BOUNDARY, get(own, Span.GROUP) & GROUP)
         if entry != 0:
-            if taken_over(s, BOUNDARY, entry) == 0 and get(s, S.AUDIT) == 0:
+            if taken_over(s, BOUNDARY, entry) == 0 and get(s, S.AUDIT) == 0 and get(s, S.APART) == 0:
                 return 0
             at_boundary(s, own)
-            return looked_at(s, place, BOUNDARY)
+            return looked_at(s, place, BOUNDARY, changed)
     at_boundary(s, own)
-    unsure = judged(s, place, BOUNDARY, changed)
+    unsure = judged(s, place, BOUNDARY, changed, False)
     if recalls:
         learn(s, BOUNDARY, get(own, Span.GROUP) & GROUP)
     return unsure
@@ -70,22 +71,30 @@ def at_boundary(s, own):
     return 0
 
 
-def looked_at(s, place, mode):
-    """The verdicts that were taken over, for Python to keep their stacks or to audit; UNSURE as for ``judged``."""
+def looked_at(s, place, mode, changed):
+    """The verdicts that were taken over, for Python to keep their stacks or to audit, and the verdicts of the unwinders
+    that are set apart; UNSURE as for ``judged``."""
     codes_taken_over(s, mode)
+    if get(s, S.APART):
+        return judged(s, place, mode, changed, True)
     unsure = 0
     at = get(s, S.UNWINDERS)
     count = get(s, S.UNWINDER_COUNT)
     index = 0
     while index < count:
-        p = load64(at + index * 8)
-        verdict = get(p, P.LAST + mode) & VERDICT_MASK
-        if verdict != EXACT and get(p, P.FULL + mode) == 0:
-            unsure = Changed.UNSURE
-            keep_stack(s, place, mode, index, verdict)
+        unsure = unsure | looked_through(s, place, mode, index, load64(at + index * 8))
         index = index + 1
     audited(s)
     return unsure
+
+
+def looked_through(s, place, mode, index, p):
+    """Has the stack kept of what *p* said last, if it is to be; UNSURE then, as the next stop is at another place."""
+    verdict = get(p, P.LAST + mode) & VERDICT_MASK
+    if verdict == EXACT or get(p, P.FULL + mode):
+        return 0
+    keep_stack(s, place, mode, index, verdict)
+    return Changed.UNSURE
 
 
 def audited(s):
@@ -108,11 +117,11 @@ def call_stop(s, place):
     recalls = usable(s)
     entry = recalled(s, CALL, pc) if recalls else 0
     if entry == 0:
-        judged(s, place, CALL, get(s, S.CHANGED))
+        judged(s, place, CALL, get(s, S.CHANGED), False)
         if recalls:
             learn(s, CALL, pc)
-    elif taken_over(s, CALL, entry) or get(s, S.AUDIT):
-        looked_at(s, place, CALL)
+    elif taken_over(s, CALL, entry) or get(s, S.AUDIT) or get(s, S.APART):
+        looked_at(s, place, CALL, get(s, S.CHANGED))
     counted(s, place, CALL, get(s, S.VECTOR_CALL) << VECTOR | dynamic(s, caller), 1)
     return 0
 
@@ -127,65 +136,83 @@ def watched(s, place, pc):
         put(s, S.PLAIN_LOW, get(s, S.STACK_LOW))
         put(s, S.PC_NAMED, get(span(s, seen), Span.NAMED))
         put(s, S.PC_RUNNING, get(span(s, seen - 1 if mode == BLOCKED else seen), Span.RUNNING))
-        judged(s, place, mode, get(s, S.CHANGED))
+        judged(s, place, mode, get(s, S.CHANGED), False)
         call3(get(s, S.EVENT), Event.STOPPED, mode, 0)
     return 0
 
 
-def judged(s, place, mode, changed):
-    """Every unwinder's code at this stop; UNSURE unless each lasts until what it reads changes."""
+def judged(s, place, mode, changed, recalled_others):
+    """Every unwinder's code at this stop (*recalled_others*: of those that are set apart; the others' are taken over);
+    UNSURE unless each lasts until what it reads changes."""
     low = get(s, S.PLAIN_LOW)
     at = get(s, S.UNWINDERS)
     count = get(s, S.UNWINDER_COUNT)
     unsure = 0 if get(s, S.MEMO) else Changed.UNSURE
-    behind = get(s, S.BEHIND + mode) if mode <= CALL else 0
+    behind = get(s, S.BEHIND + mode) if mode <= CALL and not recalled_others else 0
     other = behind
-    plain = 1
-    exact = 1
-    shadow = 0
-    hardware = NOWHERE
-    lowest = NOWHERE
-    ask = Changed.TRUTH | Changed.UNSURE
+    begin_together(s)
+    lowest = get(s, S.LOWEST_ALL) if recalled_others else NOWHERE
+    ask = get(s, S.ASK) if recalled_others else Changed.TRUTH | Changed.UNSURE
     index = 0
     while index < count:
         p = load64(at + index * 8)
-        code = get(p, P.LAST + mode)
-        new = code
-        if behind:
-            put(p, P.CLEAN, 0)
-        if get(p, P.EVALUATE) == 0:
-            new = oracle(s)
-        elif stale(p, mode, changed, low):
-            new = call2(get(p, P.EVALUATE), s, p)
-            if get(p, P.CLEAN) == 0:
-                unsure = Changed.UNSURE
-        plain = plain & get(p, P.PLAIN)
-        shadow = max(shadow, get(p, P.SHADOW_READ))
-        hardware = min(hardware, get(p, P.HW_READ))
-        lowest = min(lowest, get(p, P.LOWEST))
-        ask = ask | get(p, P.ACTIVE)
-        if new != code:
-            put(p, P.LAST + mode, new)
-            other = 1
-        if new & VERDICT_MASK != EXACT:
-            exact = 0
-            if get(p, P.FULL + mode) == 0:
-                unsure = Changed.UNSURE
-                keep_stack(s, place, mode, index, new & VERDICT_MASK)
+        apart = get(p, P.APART)
+        if apart or not recalled_others:
+            code = get(p, P.LAST + mode)
+            new = code
+            if behind and apart == 0:
+                put(p, P.CLEAN, 0)
+            if get(p, P.EVALUATE) == 0:
+                new = oracle(s)
+            elif stale(p, mode, changed, low):
+                new = call2(get(p, P.EVALUATE), s, p)
+                if get(p, P.CLEAN) == 0:
+                    unsure = Changed.UNSURE
+            lowest = min(lowest, get(p, P.LOWEST))
+            ask = ask | get(p, P.ACTIVE)
+            if new != code:
+                put(p, P.LAST + mode, new)
+                other = 1
+            if recalled_others and new != get(p, P.SAID):
+                other = 1
+            if apart == 0:
+                told_together(s, p, new)
+        unsure = unsure | looked_through(s, place, mode, index, p)
         index = index + 1
-    if mode <= CALL:
-        put(s, S.BEHIND + mode, 0)
-    put(s, S.ALL_PLAIN, plain)
-    put(s, S.ALL_EXACT, exact)
-    put(s, S.SHADOW_READ, shadow)
-    put(s, S.HW_READ, hardware)
     put(s, S.LOWEST_ALL, lowest)
     put(s, S.ASK, ask)
-    put(s, S.FLOOR, get(s, S.DEPTH))
+    if not recalled_others:
+        if mode <= CALL:
+            put(s, S.BEHIND + mode, 0)
+        put(s, S.FLOOR, get(s, S.DEPTH))
     if other:
         put(s, S.VECTOR + mode, vector(s, mode))
     audited(s)
     return unsure
+
+
+def begin_together(s):
+    """Nothing is known yet of the unwinders that are recalled together."""
+    put(s, S.ALL_PLAIN, 1)
+    put(s, S.ALL_EXACT, 1)
+    put(s, S.SHADOW_READ, 0)
+    put(s, S.HW_READ, NOWHERE)
+    put(s, S.LOWEST_TOGETHER, NOWHERE)
+    put(s, S.ASK_TOGETHER, Changed.TRUTH | Changed.UNSURE)
+    return 0
+
+
+def told_together(s, p, code):
+    """What *p*, one of them, rests on, and whether it says *code* EXACT."""
+    put(s, S.ALL_PLAIN, get(s, S.ALL_PLAIN) & get(p, P.PLAIN))
+    put(s, S.SHADOW_READ, max(get(s, S.SHADOW_READ), get(p, P.SHADOW_READ)))
+    put(s, S.HW_READ, min(get(s, S.HW_READ), get(p, P.HW_READ)))
+    put(s, S.LOWEST_TOGETHER, min(get(s, S.LOWEST_TOGETHER), get(p, P.LOWEST)))
+    put(s, S.ASK_TOGETHER, get(s, S.ASK_TOGETHER) | get(p, P.ACTIVE))
+    if code & VERDICT_MASK != EXACT:
+        put(s, S.ALL_EXACT, 0)
+    note_plain(s, p)
+    return 0
 
 
 def stale(p, mode, changed, low):

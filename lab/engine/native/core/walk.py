@@ -34,6 +34,7 @@ from lab.engine.native.cells import (
     Truth,
 )
 from lab.engine.native.core.activation import activation
+from lab.engine.native.core.apart import note_reads, set_apart
 from lab.engine.native.core.cursors import by_row, save_cursor, start, step
 from lab.engine.native.core.judge import continued, equal, judgement, record
 from lab.engine.native.core.path import CURSOR, clamp, keep, known, mark_start
@@ -67,6 +68,7 @@ def evaluate(s, p):
     said, ra, cursor = step(s, s, cursor)
     status = outcome(s, p, said)
     logged = get(s, S.LOGGED)
+    note_reads(p, logged)
     lowest = get(s, S.LOWEST)
     shadow = get(s, S.STEP_SHADOW)
     hardware = get(s, S.STEP_HW)
@@ -157,6 +159,7 @@ def further(s, p, cursor, status, ra):
         put(at, Record.HARDWARE, get(s, S.STEP_HW))
         put(at, Record.FRAMES, get(s, S.TAINT))
         put(at, Record.SUMMARY, get(s, S.LOGGED))
+        note_reads(p, get(s, S.LOGGED) - get(at, Record.SERIAL))
         at = at + width
         steps = steps + 1
         segment = segment + 1
@@ -236,7 +239,7 @@ def outcome(s, p, said):
     """What a step comes to: its status, or what the host makes of its reads and loops."""
     if get(s, S.SPENT):
         put(p, P.HUNG, 1)
-        put(s, S.RECALL, 0)  # from now on it crashes, whatever it said before
+        set_apart(s, p)  # from now on it crashes, whatever it said before
         return CRASH_STATUS | CRASH_LOOPS
     fault = get(s, S.FAULT)
     if fault != 0:
