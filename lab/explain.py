@@ -46,13 +46,15 @@ class Said:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One stop of one image.  ``listing``: (address, bytes, text, is the pc) around the instruction."""
+    """One stop of one image.  ``listing``: (address, bytes, text, is the pc) around the instruction.
+    ``begins``: where the traces begin: there, or inside the handler of the exception that interrupted it."""
 
     image: str
     arch: str
     mode: str
     pc: int
     location: str
+    begins: str
     hit: int
     region: str
     layout: str
@@ -75,12 +77,12 @@ class Explanation:
         lines += ["", *_columns([f"{name:>5} {value:016x}" for name, value in self.registers.items()]), ""]
         lines += [f"{name:<15} {value}" for name, value in self.features.items() if value is not None]
         lines += [f"{'layout':<15} {self.layout}"] if self.layout else []
-        lines += ["", f"true      {_arrow(self.location, self.truth)}"]
+        lines += ["", f"true      {_arrow(self.begins, self.truth)}"]
         for said in self.said:
             doubt = f", {said.doubt}" if said.doubt else ""
             reason = f" ({said.reason}{doubt})" if said.reason else ""
             lines += ["", f"{said.unwinder}: {said.verdict}{reason}; covers {'yes' if said.covers else 'no'}"]
-            lines += [f"reported  {_arrow(self.location, said.reported)}"]
+            lines += [f"reported  {_arrow(self.begins, said.reported)}"]
             lines += [f"why       {said.why}"]
             lines += [line for number, frame in enumerate(said.frames, 1) for line in _frame_lines(number, frame)]
         lines += ["", *(f"{name}: unsupported: {reason}" for name, reason in self.unsupported)]
@@ -170,6 +172,7 @@ def explain_stop(
         mode=mode,
         pc=pc,
         location=static.location,
+        begins=image.locate(stop.regs.pc),
         hit=at.seen,
         region=static.region.value,
         layout=_layout_text(rewrite, pc),

@@ -12,6 +12,7 @@ from lab.probe import LOGGED, Probe
 from lab.unwind.api import BOUNDARY, END, FRAME, GOES_ON, MASK64, WHERE_CODES, Unwinder
 from lab.unwind.api import Reason as Refusal
 from lab.unwind.host import STEP_BUDGET, forms
+from lab.unwind.kunwind import PT_REGS
 from lab.unwind.reader import Fault
 
 _WHERE = {code: place.value for place, code in WHERE_CODES.items()}
@@ -39,10 +40,12 @@ class Frame:
 
 
 class _Noted:
-    """What a step is given, with every look-up of a rule table or of the layout noted in words."""
+    """What a step is given, with every row of a rule table that it asks a word of, every missing one, and every
+    look-up in the layout noted in words."""
 
     def __init__(self, view: Any, at: Probe) -> None:
         self._view, self._at, self.used = view, at, list[str]()
+        self._found: dict[tuple[int, int], str] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._view, name)
@@ -50,10 +53,18 @@ class _Noted:
     def rule(self, table: int, pc: int) -> int:
         number: int = self._view.rule(table, pc)
         found = self._at.reader.code.tables.get(table)
-        row = found.rows[number - 1].rule if found and number else None
-        text = rule_text(self._at.machine.arch, row) if row else "no row"
-        self._note(f"{Format(table).name} at {self._at.image.locate(pc)}: {text}")
+        place = f"{Format(table).name} at {self._at.image.locate(pc)}"
+        if found and number:
+            text = rule_text(self._at.machine.arch, found.rows[number - 1].rule)
+            self._found[table, number] = f"{place}: {text}"
+        else:
+            self._note(f"{place}: no row")
         return number
+
+    def rule_word(self, table: int, row: int, word: int) -> int:
+        if (table, row) in self._found:
+            self._note(self._found[table, row])
+        return self._view.rule_word(table, row, word)  # type: ignore[no-any-return]
 
     def row(self, pc: int) -> tuple[int, int]:
         code, offset = found = self._view.row(pc)
@@ -117,12 +128,19 @@ def _slots(at: Probe, places: dict[int, str]) -> list[Slot]:
 
 
 def _places(at: Probe) -> dict[int, str]:
-    """What lies at addresses that have a name: frame records from FP on, the FINAL record, the shadow stack's cell."""
+    """What lies at addresses that have a name: frame records from FP on, with the pt_regs that they lead to, over all
+    stacks; the FINAL record, the shadow stack's cell."""
     assert at.found is not None
     reader, fp, named = at.reader, at.found.regs.fp, dict[int, str]()
-    low = at.found.regs.sp
+    low, frame = at.found.regs.sp, at.machine.arch.pt_regs
     for number in range(1, LOGGED):
-        if fp & 7 or not low <= fp <= reader.stack_high - 16:
+        regs = _regs_at(at, fp, low)
+        if regs:
+            named |= {regs + offset: f"pt_regs, record {number}: {name}" for name, offset in frame.registers.items()}
+            named |= {fp + n: f"metadata record {number}" for n in (0, 8, 16) if frame.metadata is not None}
+            low, fp = regs + frame.size, reader.load(regs + frame.registers[at.machine.arch.fp])
+            continue
+        if fp & 7 or not _on_a_stack(at, fp, low):
             break
         own = "FINAL record" if fp == reader.final_record else f"frame record {number}"
         named |= {fp: f"{own}: caller's FP", fp + 8: f"{own}: return address"}
@@ -133,6 +151,22 @@ def _places(at: Probe) -> dict[int, str]:
     if reader.shadow_cell:
         named[reader.shadow_cell] = "the shadow stack's pointer"
     return named
+
+
+def _on_a_stack(at: Probe, fp: int, low: int) -> bool:
+    """Whether two words at *fp* lie on a stack, above *low* where they are on the same one."""
+    here = at.reader.code.stack_of(fp)
+    return fp <= here[1] - 16 and (fp >= low or here != at.reader.code.stack_of(low - 8))
+
+
+def _regs_at(at: Probe, fp: int, low: int) -> int:
+    """The pt_regs that FP stands for: by a metadata record PT_REGS, or by its bit 0 (x86-64); 0 for none."""
+    frame, load = at.machine.arch.pt_regs, at.reader.load
+    if frame.metadata is None:
+        return fp - 1 if fp & 7 == 1 and _on_a_stack(at, fp - 1, low) else 0
+    if fp & 7 or not _on_a_stack(at, fp, low) or load(fp) or load(fp + 8) or load(fp + 16) != PT_REGS:
+        return 0
+    return fp - frame.metadata
 
 
 def _what(at: Probe, places: dict[int, str], address: int, value: int) -> str:
@@ -153,7 +187,8 @@ def _what(at: Probe, places: dict[int, str], address: int, value: int) -> str:
             return f"this exception's pt_regs: {name}"
         distance = address - regs.sp
         return f"stack, SP {'+' if distance >= 0 else '-'} {abs(distance):#x}{_points(at, value)}"
-    return f"memory{_points(at, value)}"
+    other = "another stack" if any(at.reader.code.stack_of(address)) else "memory"
+    return f"{other}{_points(at, value)}"
 
 
 def _points(at: Probe, value: int) -> str:
@@ -170,7 +205,13 @@ def place_of(at: Probe, address: int, read: set[int]) -> str:
     for slot in range((regs.sp + 7) & ~7, reader.stack_high - 7, 8):
         if arch.strip(reader.load(slot)) == address:
             return f"it is at [{slot:#x}], SP + {slot - regs.sp:#x}, which was {'' if slot in read else 'not '}read"
-    return "it is neither in LR nor on the stack"
+    others = [stack for stack in reader.code.stacks if stack != reader.code.stack_of(regs.sp - 8)]
+    held = [slot for low, high in others for slot in range(low, high, 8) if arch.strip(reader.load(slot)) == address]
+    if held:
+        slot = next((slot for slot in held if slot in read), held[0])
+        named = _places(at).get(slot, "a word")
+        return f"[{slot:#x}] on another stack holds it ({named}), which was {'' if slot in read else 'not '}read"
+    return "it is neither in LR nor on a stack"
 
 
 def rule_text(arch: Arch, rule: Rule) -> str:

@@ -27,8 +27,9 @@ _T = TypeVar("_T")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
 """What a user's parts may be called: names stand in tables, file names and keys; + joins rules to an unwinder."""
 
-LAB = ("lab.unwind", "lab.proposals", "lab.layout", "lab.arch", "rewriters.flavours")
+LAB = ("lab.unwind", "lab.metadata.rules", "lab.proposals", "lab.layout", "lab.arch", "rewriters.flavours")
 """The parts of this project that a user's file may import."""
+_OWN = ("lab", "rewriters")
 _MODULES = frozenset(
     "builtins code ctypes faulthandler gc importlib inspect operator pdb pickle pkgutil threading traceback "
     "tracemalloc unicorn".split()
@@ -138,6 +139,8 @@ def check_source(path: Path) -> None:
         raise InputError(f"{path}: not Python text: {error}") from error
     for line, what in _reaching(tree):
         hint = "an unwinder is given mem, regs and its cursor, and nothing else"
+        if what.partition(".")[0] in _OWN:
+            hint += f"; what may be imported is in {', '.join(LAB)}"
         raise InputError(f"{path}:{line}: '{what}' reaches past what it may see: {hint}")
 
 
@@ -156,7 +159,7 @@ def _reaching(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def _importable(name: str) -> bool:
     top = name.partition(".")[0]
-    if top in ("lab", "rewriters"):
+    if top in _OWN:
         return any(f"{name}.".startswith(f"{part}.") for part in LAB)
     return top not in _MODULES
 

@@ -13,6 +13,7 @@ from lab.machine.machine import Limits
 from lab.rewriting import rewrite_file
 from lab.unwind.api import Reason
 from lab.unwind.reasons import SENTENCES, explained
+from tests.engine.kernel import kernel_image
 from tests.support import ARCH_NAMES, assemble, compile_c
 
 PROGRAM = """
@@ -158,3 +159,27 @@ def test_every_refusal_has_its_sentence() -> None:
     assert set(SENTENCES) == set(Reason)
     assert explained("no_row") == "no_row: the unwind table has no row for this address"
     assert explained("something else") == "something else"
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_an_inject_stop_begins_in_the_handler_and_names_what_lies_on_both_stacks(arch: str) -> None:
+    """The walk leaves the interrupt stack; a row that was looked up and not used is not said to be used."""
+    names = ["fp-reliable", "fp", "sframe-v5"] if arch == "aarch64" else ["fp-x86-reliable", "fp-x86"]
+    found = explain(kernel_image(arch, "deep").path, "lab_mix", names, "inject", 1, limits=Limits(400_000, 120))
+    text = found.to_text()
+    assert found.begins.startswith("stack_trace_save+")
+    assert f"true      {found.begins} <- " in text
+    records = [frame for said in found.said[:2] for frame in said.frames]
+    slots = [slot.what for frame in records for slot in frame.reads]
+    assert any(what.startswith("pt_regs, record ") and what.endswith(": pc") for what in slots)
+    assert not any(what.startswith("memory") for what in slots)
+    kept = "x30), which was not read" if arch == "aarch64" else "(a word), which was not read"
+    plain = found.said[1]
+    assert plain.verdict == "missing"
+    assert plain.why.endswith(kept)
+    if arch == "aarch64":
+        by_record = [
+            frame for frame in found.said[2].frames if any("frame record" in slot.what for slot in frame.reads)
+        ]
+        assert by_record
+        assert not any(frame.used for frame in by_record if "FINAL" not in frame.reads[0].what)

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 @click.option(
     "--unwinder", "unwinders", multiple=True, metavar="NAME", help="Unwinder; repeatable (default: all, or the run's)."
 )
-@click.option("--mode", default="boundary", show_default=True, metavar="NAME", help="Kind of stop: boundary, call.")
+@click.option(
+    "--mode",
+    default="boundary",
+    show_default=True,
+    metavar="NAME",
+    help="Kind of stop: boundary, call, inject, blocked.",
+)
 @click.option("--hit", default=1, show_default=True, type=click.IntRange(min=1), help="The N-th stop at this pc.")
 @results_option
 @json_option

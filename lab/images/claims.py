@@ -2,8 +2,8 @@
 
 ``fails: fp boundary at counted on aarch64 with base`` says that at some stop of that mode, at an instruction of the
 function ``counted``, the trace that ``fp`` calls reliable lacks a live caller (or the unwinder crashes).  ``refuses``
-says that it refuses at one such stop, ``survives`` that at every such stop it is exact or refuses, and that there is
-one.  ``tests/failures`` runs them all.
+says that it refuses at one such stop, ``adds`` that at one it reports every live caller and more, ``survives`` that at
+every such stop it is exact or refuses, and that there is one.  ``tests/failures`` runs them all.
 
 Names of unwinders and proposals are not known here (they are defined above this layer); the tests hold them against
 the registry.
@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-KINDS = ("fails", "refuses", "survives")
+KINDS = ("fails", "refuses", "adds", "survives")
 """The header keys that hold claims."""
 STOP_MODES = ("boundary", "call", "inject", "blocked")
 

@@ -22,8 +22,8 @@ compiler flags, ``arches`` restricts the architectures, ``compilers`` the compil
 architecture only), ``float`` allows floating-point registers (the default
 is general registers only, as kernels are built).  ``changes-code: yes``: the program writes its own code while it
 runs, which no rewrite of the image can follow.  ``runtime: kernel`` says that the program always runs in the small
-kernel.  ``fails``, ``refuses`` and ``survives`` say what designs make of it (lab.images.claims; entries are separated
-by ``;``).  ``expect`` is the result the program prints per input size,
+kernel.  ``fails``, ``refuses``, ``adds`` and ``survives`` say what designs make of it (lab.images.claims; entries are
+separated by ``;``).  ``expect`` is the result the program prints per input size,
 the same on every architecture.
 """
 
@@ -65,7 +65,7 @@ _MAX_HEADER_LINES = 40
 class Workload:
     """One program.  ``expect`` maps a size to the 64-bit result the program prints; ``musl`` and
     ``musl_included`` are paths below musl's ``src``.  ``runtime`` is what it is linked with where nothing else is
-    asked for; ``claims`` what its header says about designs, in the order fails, refuses, survives."""
+    asked for; ``claims`` what its header says about designs, in the order of KINDS."""
 
     name: str
     path: Path

@@ -91,10 +91,12 @@ StepResult = tuple[int, int, Cursor]
 class Mem(Protocol):
     """What a step function is given.  Addresses and sizes are in bytes.
 
-    ``task`` is the struct of the task whose trace is wanted, ``task_regs`` the task's own pt_regs, at the end of its
-    stack, and ``task_flags`` the offset of its flags word; ``irq_low`` to ``irq_shadow_high`` the interrupt stack and
-    its shadow stack.  ``task_trace`` is where function tracers keep the task's return addresses that they have replaced
-    by those of their trampolines (``lab.unwind.rules.graph``).  All of them are 0 in an image without tasks.
+    ``stack_low`` and ``stack_high`` bound the stack at hand, that of SP when the walk begins: the task's or, in an
+    interrupt's handler, the interrupt stack.  ``task`` is the struct of the task whose trace is wanted, ``task_regs``
+    the task's own pt_regs, at the end of its stack, and ``task_flags`` the offset of its flags word; ``irq_low`` to
+    ``irq_shadow_high`` the interrupt stack and its shadow stack.  ``task_trace`` is where function tracers keep the
+    task's return addresses that they have replaced by those of their trampolines (``lab.unwind.rules.graph``).  But for
+    the first two all of them are 0 in an image without tasks.
     """
 
     stack_low: int
@@ -158,7 +160,8 @@ def load64(mem: Mem, address: int) -> int:
 
 
 def on_stack(mem: Mem, address: int, size: int) -> bool:
-    """Whether [address, address + size) lies on the task's stack."""
+    """Whether [address, address + size) lies on the stack at hand: that of SP when the walk began.  ``stack_of`` knows
+    the others."""
     return mem.stack_low <= address <= mem.stack_high - size
 
 

@@ -13,7 +13,7 @@ over: see ``kunwind``.
 
 from __future__ import annotations
 
-from lab.unwind.api import END, FRAME, NOWHERE, Cursor, Mem, Regs, StepResult, Unwinder, load64, strip
+from lab.unwind.api import END, FRAME, NOWHERE, Cursor, Mem, Regs, StepResult, Unwinder, load64, stack_of, strip
 from lab.unwind.kunwind import PT_REGS, RECORD, WITH_TYPE, lies_on, may_move
 
 
@@ -40,6 +40,8 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
         if mem.metadata_offset == 0 or lies_on(mem, fp, WITH_TYPE) == 0 or load64(mem, fp + 16) != PT_REGS:
             return END, 0, cursor
         regs = fp - mem.metadata_offset
+        if stack_of(mem, regs) != here or (here == stack and regs < low):
+            return END, 0, cursor
         after = load64(mem, regs + mem.regs_fp_offset)
         return FRAME, load64(mem, regs + mem.regs_pc_offset), (after, fp + WITH_TYPE, here, left)
     return FRAME, strip(mem, ra), (next_fp, fp + RECORD, here, left)

@@ -4,11 +4,13 @@ Equation, for a frame record at FP::
 
     (ra, fp) = ([fp + 8], [fp])
 
-Source: Linux v6.13 arch/arm64/kernel/stacktrace.c.  Against the plain walk it refuses
+Source: Linux v6.17 arch/arm64/kernel/stacktrace.c, the first with this walk; the metadata records are of v6.13.
+Against the plain walk it refuses
 
 * an entry that came from a pt_regs' pc: a walk that starts from registers refuses at its first entry,
   because whether the link register was live at the exception is unknown;
-* FP that is not 8-byte aligned, not on a known stack, or inside what was already passed (-EINVAL);
+* FP that is not 8-byte aligned, not on a known stack, or inside what was already passed, and a pt_regs that is not
+  whole on what is left of a stack (-EINVAL);
 * a metadata record {0, 0} that is neither PT_REGS nor FINAL, and a FINAL record anywhere but in the
   task's own pt_regs.
 
@@ -30,6 +32,7 @@ from lab.unwind.api import (
     StepResult,
     Unwinder,
     load64,
+    stack_of,
     strip,
 )
 from lab.unwind.kunwind import FINAL, PT_REGS, RECORD, WITH_TYPE, lies_on, may_move
@@ -68,6 +71,8 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
         return END, 0, cursor
     if kind == PT_REGS:
         regs = fp - mem.metadata_offset
+        if stack_of(mem, regs) != here or (here == stack and regs < low):
+            return Reason.FP_OFF_STACK, 0, cursor
         pc = load64(mem, regs + mem.regs_pc_offset)
         return FRAME, pc, (1, load64(mem, regs + mem.regs_fp_offset), fp + WITH_TYPE, here, left)
     return Reason.BAD_METADATA, 0, cursor
@@ -76,7 +81,7 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
 UNWINDER = Unwinder(
     "fp-reliable",
     "arm64 reliable frame-pointer walk",
-    "Linux v6.13 arch/arm64/kernel/stacktrace.c",
+    "Linux v6.17 arch/arm64/kernel/stacktrace.c",
     start,
     step,
     arches=frozenset({"aarch64"}),

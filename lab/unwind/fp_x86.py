@@ -13,8 +13,8 @@ from lab.unwind.x86_frames import next_frame
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
-    """(bp, lowest address not yet passed, the stack at hand and the one left before it: 0 while there is none)."""
-    return regs.fp, 0, 0, 0
+    """(bp, lowest address not yet passed, the stack at hand: 0 while there is none)."""
+    return regs.fp, 0, 0
 
 
 def step(mem: Mem, cursor: Cursor) -> StepResult:

@@ -31,23 +31,23 @@ _WALK, _MET, _ALLOWED = 0, 1, 2
 
 
 def start(mode: int, pc: int, regs: Regs) -> Cursor:
-    """(state, bp, lowest address not yet passed, the stack at hand and the one left before it)."""
-    return (_MET if mode == BOUNDARY else _WALK), regs.fp, 0, 0, 0
+    """(state, bp, lowest address not yet passed, the stack at hand: 0 while there is none)."""
+    return (_MET if mode == BOUNDARY else _WALK), regs.fp, 0, 0
 
 
 def step(mem: Mem, cursor: Cursor) -> StepResult:
     """One frame, or the kernel's -EINVAL as a Reason."""
-    state, bp, low, stack, left = cursor
+    state, bp, low, stack = cursor
     if state == _MET:
-        return Reason.REGS_FRAME | GOES_ON, 0, (_ALLOWED if bp & 1 else _WALK, bp, low, stack, left)
-    status, ra, after = next_frame(mem, (bp, low, stack, left))
+        return Reason.REGS_FRAME | GOES_ON, 0, (_ALLOWED if bp & 1 else _WALK, bp, low, stack)
+    status, ra, after = next_frame(mem, (bp, low, stack))
     if status != FRAME:
         return status, 0, cursor
     if bp & 1 and state != _ALLOWED:
-        return Reason.REGS_FRAME | GOES_ON, 0, (_ALLOWED, bp, low, stack, left)
+        return Reason.REGS_FRAME | GOES_ON, 0, (_ALLOWED, bp, low, stack)
     if not is_text(mem, ra):
         return Reason.NOT_TEXT, 0, cursor
-    return FRAME, ra, (_WALK, after[0], after[1], after[2], after[3])
+    return FRAME, ra, (_WALK, after[0], after[1], after[2])
 
 
 UNWINDER = Unwinder(

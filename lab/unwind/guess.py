@@ -4,7 +4,11 @@ Equation::
 
     ra = [p], p = p + 8, where [p] is in code; p = p + 8 elsewhere; until the end of the stack
 
-Source: Linux v6.13 arch/x86/kernel/unwind_guess.c.  It never looks at LR, so it misses what only LR holds.
+From the end of the x86-64 interrupt stack it goes on at the SP in that stack's topmost word.  AArch64's has no such
+word, and no kernel there has this walk: it ends with the interrupt stack, and misses what was interrupted.
+
+Source: Linux v6.13 arch/x86/kernel/unwind_guess.c (unwind_next_frame), dumpstack_64.c (in_irq_stack: next_sp).  It
+never looks at LR, so it misses what only LR holds.
 """
 
 from __future__ import annotations
@@ -19,14 +23,23 @@ def start(mode: int, pc: int, regs: Regs) -> Cursor:
 
 def step(mem: Mem, cursor: Cursor) -> StepResult:
     """The next word that may be a return address."""
-    p = cursor[0]
+    value, p = scan(mem, cursor[0])
+    if value == 0 and p == mem.irq_high and p != 0 and mem.metadata_offset == 0:
+        value, p = scan(mem, (load64(mem, p - 8) + 7) & ~7)
+    if value == 0:
+        return END, 0, cursor
+    return FRAME, value, (p,)
+
+
+def scan(mem: Mem, p: int) -> tuple[int, int]:
+    """(The next word from *p* on that is an address in code, the address after it); (0, the end of the stack)."""
     end = stack_end(mem, p)
     while p < end:
         value = strip(mem, load64(mem, p))
         p = p + 8
         if is_text(mem, value):
-            return FRAME, value, (p,)
-    return END, 0, cursor
+            return value, p
+    return 0, p
 
 
 UNWINDER = Unwinder(

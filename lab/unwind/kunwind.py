@@ -1,6 +1,7 @@
 """What the arm64 kernel's walks share: which records may be consumed, and what a metadata record says.
 
-A record is consumed where it lies whole on a known stack and not in what was passed already.  A walk that leaves a
+A record is consumed where it lies whole on a known stack and not in what was passed already; a metadata record PT_REGS
+with the whole pt_regs that it is the end of.  A walk that leaves a
 stack never comes back to it, and it leaves one only from or to the IRQ stack: other tasks' stacks are not known to it.
 
 Source: Linux v6.13 arch/arm64/include/asm/stacktrace/common.h (unwind_consume_stack, unwind_find_stack).
@@ -8,7 +9,7 @@ Source: Linux v6.13 arch/arm64/include/asm/stacktrace/common.h (unwind_consume_s
 
 from __future__ import annotations
 
-from lab.unwind.api import Mem, load64, stack_end, stack_of
+from lab.unwind.api import Cursor, Mem, load64, stack_end, stack_of
 
 FINAL, PT_REGS = 1, 2
 OTHER = 0
@@ -27,6 +28,16 @@ def lies_on(mem: Mem, address: int, size: int) -> int:
 def may_move(mem: Mem, here: int, stack: int, left: int) -> bool:
     """Whether a walk on *stack* (0: on none yet) that has left *left* may go on on the stack *here*."""
     return stack == 0 or (here != left and mem.irq_low in (here, stack))
+
+
+def reach(mem: Mem, address: int, size: int, place: Cursor) -> int:
+    """The lowest address of the stack on which [address, address + size) may be consumed by a walk at *place* (fp,
+    lowest address not yet passed, the stack at hand and the one left before it); 0 where it may not."""
+    _, low, stack, left = place
+    here = lies_on(mem, address, size)
+    if here == stack:
+        return here if address >= low else 0
+    return here if here != 0 and may_move(mem, here, stack, left) else 0
 
 
 def kind_of(mem: Mem, fp: int) -> int:

@@ -28,7 +28,7 @@ SENTENCES = {
     Reason.TOO_MANY: "more frames than the caller's buffer holds",
     Reason.INTERRUPTED: "the task's flag says that it was preempted at the end of an interrupt",
     Reason.NOT_RECORDED: "a tracer replaced the return address, and its return stack has none for this frame",
-    Reason.NOT_AT_END: "the walk ended elsewhere than at the task's own FINAL record",
+    Reason.NOT_AT_END: "the walk ended elsewhere than where the task's stack ends",
     Reason.LR_MAY_BE_LIVE: "the interrupted instruction lies where the return address may be in LR alone",
 }
 

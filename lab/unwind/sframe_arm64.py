@@ -4,63 +4,87 @@ A frame by SFrame, for registers (pc, sp, fp, lr)::
 
     CFA = (SP or FP) + offset      ra = LR where the row keeps it there, else [CFA + n]      fp = FP or [CFA + m]
 
-It is rejected where there is no row; where the CFA is FP-based and FP is below SP; and where CFA & 0x15 is not 0.
-That was meant as a test for 16-byte alignment: it rejects every CFA with bit 0, 2 or 4 set, which is half of all
-aligned ones, and accepts those that are 8 modulo 32.
+It is rejected where FP is not aligned, where there is no row, where the CFA is FP-based and FP is below SP, where a bit
+of the revision's alignment mask is set in the CFA, and where a word to be read is not on what is left of a stack.  The
+word of the return address is consumed, that of FP is not.
 
-Source: the series' review threads (linux-arm-kernel, April and May 2026) as far as they quote the code; the field
-guide's section 2.  That the walk's return code is not looked at, so that every failure ends the trace as if it were
-whole, is derived there, not observed."""
+A pt_regs or frame record is consumed as by the kernel's own walk (``kunwind``).
+
+Source: revision 5 (patch 8 of 8, 28 April 2026) and revision 6 (patch 9 of 9, 19 May 2026) as posted to
+live-patching@vger.kernel.org, arch/arm64/kernel/stacktrace.c.  Both throw away what the walk returns
+(arch_stack_walk_reliable), so that every failure ends the trace as if it were whole.  The series reads SFrame version
+3; the rows here are those of version 2, which says the same of such code, but marks no outermost frame."""
 
 from __future__ import annotations
 
-from lab.metadata.rules import CfaBase, Field, Format, RaPlace
+from lab.metadata.rules import CfaBase, Field, Format, FpPlace, RaPlace
 from lab.unwind.api import END, FRAME, Cursor, Mem, load64, rule_word, strip
-from lab.unwind.by_rule import cfa_of, fp_of, ra_of, refusal
-from lab.unwind.kunwind import PT_REGS, RECORD, WITH_TYPE, kind_of, lies_on, may_move
+from lab.unwind.by_rule import cfa_of, refusal
+from lab.unwind.kunwind import FINAL, PT_REGS, RECORD, WITH_TYPE, reach
 
-MISALIGNED = 0x15
 REJECTED = 0x80
-"""Beside FRAME and END: go on by frame record."""
+"""Beside FRAME, END and PT_REGS: -EINVAL."""
 
 
-def by_sframe(mem: Mem, row: int, registers: Cursor) -> tuple[int, int, int, int]:
-    """(FRAME, ra, caller's fp, CFA); (END, ...) where the row says outermost; (REJECTED, ...)."""
-    sp, fp, lr = registers
+def by_sframe(mem: Mem, row: int, registers: Cursor, place: Cursor, mask: int) -> tuple[int, int, int, Cursor]:
+    """(FRAME, ra, CFA, the next place) by *row*; (END, ...) where it says outermost; (REJECTED, ...).  *registers*: sp,
+    lr, and 1 where LR is that of an interrupted context.  A place: (fp, lowest address not yet passed, the stack at
+    hand and the one left before it)."""
+    sp, lr, with_regs = registers
+    fp, low, stack, left = place
+    if fp & 7:
+        return REJECTED, 0, 0, place
     said = refusal(mem, Format.SFRAME, row)
     if said == END:
-        return END, 0, 0, 0
-    based_on_fp = rule_word(mem, Format.SFRAME, row, Field.CFA_BASE) == CfaBase.FP
-    if said != FRAME or (based_on_fp and fp < sp):
-        return REJECTED, 0, 0, 0
+        return END, 0, 0, place
+    on_fp = rule_word(mem, Format.SFRAME, row, Field.CFA_BASE) == CfaBase.FP
+    if said != FRAME or (on_fp and fp < sp):
+        return REJECTED, 0, 0, place
     cfa = cfa_of(mem, Format.SFRAME, row, sp, fp)
-    if cfa & MISALIGNED != 0:
-        return REJECTED, 0, 0, 0
-    in_lr = rule_word(mem, Format.SFRAME, row, Field.RA_PLACE) == RaPlace.LR
-    in_memory = rule_word(mem, Format.SFRAME, row, Field.FP_PLACE) != 0
-    if (not in_lr or in_memory) and lies_on(mem, cfa - RECORD, RECORD) == 0:
-        return REJECTED, 0, 0, 0
-    return FRAME, ra_of(mem, Format.SFRAME, row, cfa, lr), fp_of(mem, Format.SFRAME, row, cfa, fp), cfa
+    if cfa & mask != 0:
+        return REJECTED, 0, 0, place
+    if rule_word(mem, Format.SFRAME, row, Field.FP_PLACE) == FpPlace.CFA:
+        slot = cfa + rule_word(mem, Format.SFRAME, row, Field.FP_OFFSET)
+        if reach(mem, slot, 8, place) == 0:
+            return REJECTED, 0, 0, place
+        fp = load64(mem, slot)
+    if rule_word(mem, Format.SFRAME, row, Field.RA_PLACE) == RaPlace.LR:
+        said = FRAME if with_regs != 0 else REJECTED
+        return said, strip(mem, lr), cfa, (fp, low, stack, left)
+    slot = cfa + rule_word(mem, Format.SFRAME, row, Field.RA_OFFSET)
+    here = reach(mem, slot, 8, place)
+    if here == 0:
+        return REJECTED, 0, 0, place
+    gone = left if here == stack else stack
+    return FRAME, strip(mem, load64(mem, slot)), cfa, (fp, slot + 8, here, gone)
 
 
 def by_record(mem: Mem, place: Cursor) -> tuple[int, int, int, Cursor]:
-    """(FRAME or PT_REGS, ra, the next fp or the address of pt_regs, the next place) for the record at a place:
-    (fp, lowest address not yet passed, the stack at hand and the one left before it).  (END, ...) at FINAL and at every
-    failure."""
-    fp, low, stack, left = place
-    here = lies_on(mem, fp, RECORD)
-    if fp & 7 or here == 0 or (here == stack and fp < low):
-        return END, 0, 0, place
-    if here != stack:
-        if not may_move(mem, here, stack, left):
-            return END, 0, 0, place
-        left = stack
-    ra = load64(mem, fp + 8)
+    """(FRAME or PT_REGS, ra, the address of pt_regs or 0, the next place) for the record at a place; (END, ...) at
+    FINAL, (REJECTED, ...) at every failure."""
+    fp, _, stack, left = place
+    here = reach(mem, fp, RECORD, place)
+    if fp & 7 or here == 0:
+        return REJECTED, 0, 0, place
     after = load64(mem, fp)
-    if ra != 0 or after != 0:
-        return FRAME, strip(mem, ra), after, (after, fp + RECORD, here, left)
-    if kind_of(mem, fp) != PT_REGS:
+    ra = load64(mem, fp + 8)
+    if ra == 0 and after == 0:
+        return by_type(mem, place)
+    return FRAME, strip(mem, ra), 0, (after, fp + RECORD, here, left if here == stack else stack)
+
+
+def by_type(mem: Mem, place: Cursor) -> tuple[int, int, int, Cursor]:
+    """The same by the third word at FP alone, as if a metadata record lay there."""
+    fp, _, stack, left = place
+    if reach(mem, fp, WITH_TYPE, place) == 0:
+        return REJECTED, 0, 0, place
+    kind = load64(mem, fp + RECORD)
+    if kind == FINAL and fp == mem.final_record:
         return END, 0, 0, place
     regs = fp - mem.metadata_offset
+    here = reach(mem, regs, mem.metadata_offset + WITH_TYPE, place)
+    if kind != PT_REGS or here == 0:
+        return REJECTED, 0, 0, place
     after = load64(mem, regs + mem.regs_fp_offset)
-    return PT_REGS, load64(mem, regs + mem.regs_pc_offset), regs, (after, fp + WITH_TYPE, here, left)
+    then = (after, fp + WITH_TYPE, here, left if here == stack else stack)
+    return PT_REGS, load64(mem, regs + mem.regs_pc_offset), regs, then

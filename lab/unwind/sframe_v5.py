@@ -3,25 +3,32 @@
 Equation: see ``sframe_arm64``.  A pc that came from pt_regs is unwound by SFrame, everything else by frame records.
 Where SFrame rejects, the walk goes on by record and is marked unreliable, which the next entry finds (refused); a
 FINAL record or a failure met at once ends the walk before.  The walk's own return code is lost: a broken chain, a
-failed fallback and a trace of more than 100 entries (the pc is one) come back as success (derived).
+failed fallback and a trace of more than 100 entries (the pc is one) come back as success.
 
-Against revision 6: where a record cannot be consumed, SFrame is tried for the return address, with FP in the place
-of SP at a start from the caller and after a record, as if nothing lay below a frame record (derived; row 40 of the
-field guide).
+Against revision 6::
 
-Source: "unwind: arm64: Use sframe to unwind interrupt frames", revision 5 (linux-arm-kernel, 2026); Linux v6.13
-arch/arm64/kernel/stacktrace.c for the rest.
+    the CFA must be a multiple of 8, and so must SP
+    SP at a start from the caller = the record of the function that walks; here as if right below the caller's SP
+    SP after a record = the address of that record, as if nothing lay below it (review; row 40 of the field guide)
+    SP after a pt_regs = what it was before: that of the interrupted context is not taken over
+
+Where a record cannot be consumed, SFrame is tried for the return address.  Where there is no row, the third word at FP
+is taken for a metadata record's type, whatever the first two say: FINAL in its place ends the walk, PT_REGS is gone
+on from, and neither is marked.
+
+Source: "unwind: arm64: Use sframe to unwind interrupt frames", revision 5 (see ``sframe_arm64``), and its review of
+1 May 2026; Linux v6.17 arch/arm64/kernel/stacktrace.c for the rest.
 """
 
 from __future__ import annotations
 
 from lab.metadata.rules import Format
 from lab.unwind.api import (
+    BLOCKED,
     BOUNDARY,
     END,
     FRAME,
     GOES_ON,
-    NOWHERE,
     Cursor,
     Mem,
     Reason,
@@ -31,9 +38,10 @@ from lab.unwind.api import (
     load64,
     rule,
 )
-from lab.unwind.kunwind import FINAL, PT_REGS, kind_of
-from lab.unwind.sframe_arm64 import by_record, by_sframe
+from lab.unwind.kunwind import PT_REGS, RECORD
+from lab.unwind.sframe_arm64 import REJECTED, by_record, by_sframe, by_type
 
+MISALIGNED = 7
 _RECORD, _REGS = 0, 1
 """States: go on by record; by SFrame."""
 
@@ -44,7 +52,7 @@ def start(mode: int, pc: int, regs: Regs) -> Cursor:
     return (
         pc,
         _REGS if interrupted else _RECORD,
-        regs.sp if interrupted else regs.fp,
+        regs.sp if mode in (BOUNDARY, BLOCKED) else regs.sp - RECORD,
         regs.lr if interrupted else 0,
         regs.fp,
         0,
@@ -56,35 +64,40 @@ def start(mode: int, pc: int, regs: Regs) -> Cursor:
 def step(mem: Mem, cursor: Cursor) -> StepResult:
     """One entry."""
     pc, state, sp, lr, fp, low, stack, left = cursor
+    row = rule(mem, Format.SFRAME, pc)
     refused = 0
     if state == _REGS:
-        row = rule(mem, Format.SFRAME, pc)
-        said, ra, after, cfa = by_sframe(mem, row, (sp, fp, lr))
-        if said == END:
-            return END, 0, cursor
-        if said == FRAME:
-            return FRAME, ra, (ra, _RECORD, cfa, 0, after, low, stack, left)
+        kind, ra, after, place = looked_up(mem, row, (sp, lr, 1), (fp, low, stack, left))
+        if kind != REJECTED:
+            return told(mem, (kind, ra, after), sp, place)
         refused = Reason.NO_ROW if row == 0 else Reason.BAD_CFA
-    kind, ra, regs, place = by_record(mem, (fp, low, stack, left))
-    if kind == END and state == _RECORD and not ends_well(mem, fp):
-        row = rule(mem, Format.SFRAME, pc)
-        said, ra, after, cfa = by_sframe(mem, row, (sp, fp, 0))
-        if said == FRAME:
-            return FRAME, ra, (ra, _RECORD, cfa, 0, after, low, stack, left)
-    if kind == END:
-        return END, 0, cursor
-    if refused != 0:
-        return refused | GOES_ON, 0, (0, _RECORD, 0, 0, fp, low, stack, left)
+    kind, ra, after, place = by_record(mem, (fp, low, stack, left))
+    if kind == FRAME:
+        after = fp
+    elif kind == REJECTED and state == _RECORD:
+        kind, ra, after, place = looked_up(mem, row, (sp, 0, 0), (fp, low, stack, left))
+    if refused != 0 and kind in (FRAME, PT_REGS):
+        return refused | GOES_ON, 0, (0, _RECORD, sp, 0, fp, low, stack, left)
+    return told(mem, (kind, ra, after), sp, place)
+
+
+def looked_up(mem: Mem, row: int, registers: Cursor, place: Cursor) -> tuple[int, int, int, Cursor]:
+    """As ``by_sframe``, and as ``by_type`` where there is no row; see there for *registers* and *place*."""
+    if registers[0] & 7 or place[0] & 7:
+        return REJECTED, 0, 0, place
+    return by_type(mem, place) if row == 0 else by_sframe(mem, row, registers, place, MISALIGNED)
+
+
+def told(mem: Mem, found: Cursor, sp: int, place: Cursor) -> StepResult:
+    """The step's result for what was *found* (kind, ra, SP; or PT_REGS, pc, the address of pt_regs, after which SP is
+    still *sp*)."""
+    kind, ra, after = found
     if kind == PT_REGS:
-        sp = load64(mem, regs + mem.regs_sp_offset)
-        lr = load64(mem, regs + mem.regs_lr_offset)
+        lr = load64(mem, after + mem.regs_lr_offset)
         return FRAME, ra, (ra, _REGS, sp, lr, place[0], place[1], place[2], place[3])
-    return FRAME, ra, (ra, _RECORD, place[0], 0, place[0], place[1], place[2], place[3])
-
-
-def ends_well(mem: Mem, fp: int) -> bool:
-    """Whether FP points at a FINAL record in its place."""
-    return fp == mem.final_record and kind_of(mem, fp) == FINAL
+    if kind == FRAME:
+        return FRAME, ra, (ra, _RECORD, after, 0, place[0], place[1], place[2], place[3])
+    return END, 0, (0, _RECORD, 0, 0, place[0], place[1], place[2], place[3])
 
 
 UNWINDER = Unwinder(
@@ -95,6 +108,6 @@ UNWINDER = Unwinder(
     step,
     arches=frozenset({"aarch64"}),
     tables=(Format.SFRAME,),
-    resumes=(NOWHERE, 4, 5),
+    resumes=(0, 4, 5),
     cap=99,
 )

@@ -3,9 +3,12 @@
 Equation: see ``sframe_arm64``.  A pc that came from pt_regs is unwound by SFrame, everything else by frame records.
 Where SFrame rejects, the walk goes on by record and is marked unreliable, which the next entry finds (refused); a
 FINAL record or a failure met at once ends the walk before.  The walk's own return code is lost: a broken chain, a
-failed fallback and a trace of more than 100 entries (the pc is one) come back as success (derived).
+failed fallback and a trace of more than 100 entries (the pc is one) come back as success.
 
-Source: "unwind: arm64: Use sframe to unwind interrupt frames", revision 6 (linux-arm-kernel, 2026); Linux v6.13
+The alignment mask is 0x15, meant as a test for 16 bytes: it rejects every CFA with bit 0, 2 or 4 set, which is half of
+all aligned ones, and accepts those that are 8 modulo 32.
+
+Source: "unwind: arm64: Use sframe to unwind interrupt frames", revision 6 (see ``sframe_arm64``); Linux v6.17
 arch/arm64/kernel/stacktrace.c for the rest.
 """
 
@@ -28,8 +31,9 @@ from lab.unwind.api import (
     rule,
 )
 from lab.unwind.kunwind import PT_REGS
-from lab.unwind.sframe_arm64 import by_record, by_sframe
+from lab.unwind.sframe_arm64 import REJECTED, by_record, by_sframe
 
+MISALIGNED = 0x15
 _RECORD, _REGS = 0, 1
 """States: go on by record; by SFrame."""
 
@@ -55,14 +59,12 @@ def step(mem: Mem, cursor: Cursor) -> StepResult:
     refused = 0
     if state == _REGS:
         row = rule(mem, Format.SFRAME, pc)
-        said, ra, after, _ = by_sframe(mem, row, (sp, fp, lr))
-        if said == END:
-            return END, 0, cursor
+        said, ra, _, place = by_sframe(mem, row, (sp, lr, 1), (fp, low, stack, left), MISALIGNED)
         if said == FRAME:
-            return FRAME, ra, (0, _RECORD, 0, 0, after, low, stack, left)
+            return FRAME, ra, (0, _RECORD, 0, 0, place[0], place[1], place[2], place[3])
         refused = Reason.NO_ROW if row == 0 else Reason.BAD_CFA
     kind, ra, regs, place = by_record(mem, (fp, low, stack, left))
-    if kind == END:
+    if kind in (END, REJECTED):
         return END, 0, cursor
     if refused != 0:
         return refused | GOES_ON, 0, (0, _RECORD, 0, 0, fp, low, stack, left)

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from lab.metadata.rules import CfaBase, Field, Format, FpPlace, Kind
-from lab.unwind.api import END, FRAME, GOES_ON, Cursor, Mem, Reason, StepResult, load64, rule, rule_word, strip
+from lab.unwind.api import (
+    END,
+    FRAME,
+    GOES_ON,
+    Cursor,
+    Mem,
+    Reason,
+    StepResult,
+    load64,
+    rule,
+    rule_word,
+    stack_of,
+    strip,
+)
 from lab.unwind.kunwind import FINAL, PT_REGS, RECORD, WITH_TYPE, kind_of, lies_on, may_move
 
 
@@ -31,6 +44,8 @@ def frame(mem: Mem, row: int, refused: int, state: Cursor) -> StepResult:
     gone = left if here == stack else stack
     if kind == PT_REGS:
         regs = fp - mem.metadata_offset
+        if stack_of(mem, regs) != here or (here == stack and regs < low):
+            return Reason.FP_OFF_STACK, 0, (0, 1, sp, fp, low, stack, left)
         pc = load64(mem, regs + mem.regs_pc_offset)
         sp = load64(mem, regs + mem.regs_sp_offset)
         return FRAME, pc, (pc, 0, sp, load64(mem, regs + mem.regs_fp_offset), fp + WITH_TYPE, here, gone)

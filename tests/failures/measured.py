@@ -90,4 +90,6 @@ def holds(claim: Claim, seen: Counter[str]) -> bool:
         return seen["missing"] + seen["crash"] > 0
     if claim.kind == "refuses":
         return seen["refused"] > 0
+    if claim.kind == "adds":
+        return seen["extra"] > 0
     return seen.total() > 0 and seen["missing"] + seen["extra"] + seen["crash"] == 0

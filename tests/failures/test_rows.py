@@ -65,6 +65,14 @@ def test_the_page_has_every_workload_that_shows_a_failure() -> None:
     assert shown <= here
 
 
+def test_the_page_lists_whatever_says_too_much() -> None:
+    """Under the rows' table: one line a workload."""
+    lines = re.findall(r"^- (\w+) adds: (.*)$", PAGE, re.M)
+    assert {name: set(re.findall(r"`([^`]*)`", said)) for name, said in lines} == {
+        workload.name: found for workload in all_workloads() if (found := texts(workload, "adds"))
+    }
+
+
 @pytest.mark.parametrize(("row", "arch"), [(row, arch) for row, arches in ROWS.items() for arch in sorted(arches)])
 def test_every_row_has_a_failure_that_is_asserted_and_a_design_that_stands(row: int, arch: str) -> None:
     kind = "refuses" if row in REFUSALS else "fails"

@@ -15,15 +15,17 @@ PC, CODE = 0x40_1000, (0x40_0000, 0x50_0000)
 
 
 class Fake:
-    """*words*, elsewhere zero, and one SFrame row for PC.  Three stacks: a task's, the IRQ stack, another task's."""
+    """*words*, elsewhere zero, and one row for PC, in every format.  Three stacks: a task's, the IRQ stack,
+    another task's."""
 
     def __init__(self, rule: Rule | None = None, words: dict[int, int] | None = None, irq_low: int = 0) -> None:
         rows = () if rule is None else (Row(PC, PC + 4, rule),)
         stacks = ((LOW, HIGH), (IRQ_LOW, IRQ_HIGH), (OTHER_LOW, OTHER_HIGH))
-        view = CodeView({Format.SFRAME: RuleTable(Format.SFRAME, rows)}, (CODE,), stacks)
+        tables = {int(kind): RuleTable(kind, rows) for kind in Format}
+        view = CodeView(tables, (CODE,), stacks)
         self.rule, self.rule_word, self.stack_of, self.is_text = view.rule, view.rule_word, view.stack_of, view.is_text
         self.words = words or {}
-        self.pac_mask, self.irq_low = 0, irq_low
+        self.pac_mask, self.irq_low, self.irq_high = 0, irq_low, IRQ_HIGH if irq_low else 0
         self.final_record = HIGH - 40
         self.metadata_offset, self.regs_pc_offset, self.regs_fp_offset = 296, 256, 232
         self.regs_sp_offset, self.regs_lr_offset = 248, 240

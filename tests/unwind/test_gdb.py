@@ -23,16 +23,16 @@ from lab.unwind.api import BOUNDARY, Regs
 from lab.unwind.host import walk
 from tests.support import ARCH_NAMES
 
-WORKLOAD = "shrinkwrap"
-SAMPLES = 12
+WORKLOADS = ("shrinkwrap", "alloca", "tailcall", "frameless")
+SAMPLES = 30
 FRAME = re.compile(r"^#\d+\s+(?:(0x[0-9a-f]+) in )?", re.MULTILINE)
 TOOLS = {"aarch64": ("gdb-multiarch", "qemu-aarch64"), "x86_64": ("gdb",)}
 
 
-def image_of(arch: str) -> Image:
-    job = Job(arch, compiler_names()[0], WORKLOAD, "base", (), (), "small", Limits(), 0)
+def image_of(arch: str, name: str) -> Image:
+    job = Job(arch, compiler_names()[0], name, "base", (), (), "small", Limits(), 0)
     base = next(p for p in all_proposals() if p.name == "base")
-    return prepare(job, base, next(w for w in all_workloads() if w.name == WORKLOAD)).image
+    return prepare(job, base, next(w for w in all_workloads() if w.name == name)).image
 
 
 def ours(image: Image) -> dict[int, tuple[int, ...]]:
@@ -97,12 +97,13 @@ def theirs(arch: str, image: Image, pcs: list[int], folder: Path) -> dict[int, t
     return found
 
 
+@pytest.mark.parametrize("name", WORKLOADS)
 @pytest.mark.parametrize("arch", ARCH_NAMES)
-def test_gdb_says_the_same(arch: str, tmp_path: Path) -> None:
+def test_gdb_says_the_same(arch: str, name: str, tmp_path: Path) -> None:
     missing = [tool for tool in TOOLS[arch] if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"{missing[0]} is not installed")
-    image = image_of(arch)
+    image = image_of(arch, name)
     said = ours(image)
     deep = [pc for pc, trace in said.items() if len(trace) > 1]
     pcs = deep[:: max(1, len(deep) // SAMPLES)][:SAMPLES]

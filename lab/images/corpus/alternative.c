@@ -5,6 +5,7 @@
  * fails: fp call at frameless; fp-reliable call at frameless on aarch64; fp-x86-reliable call at frameless on x86_64
  * refuses: dwarf call at roomier on aarch64; sframe call at roomier on aarch64;
  *       fp-validated call at frameless on aarch64; fp-validated call at roomier on aarch64
+ * adds: dwarf call at roomier on x86_64; orc call at roomier on x86_64; guess boundary at roomier on x86_64
  * survives: fp call at roomier; dwarf call at frameless; hw-shadow boundary
  * expect: small 0x87a96dc63bcf17af large 0x24c87816e30bdf6a
  *

@@ -1,8 +1,9 @@
 /*
  * title: Deep recursion
  * rows: 1 12 13 25 39 45
- * fails: fp boundary at deep; fp inject at lab_mix; guess inject at deep
+ * fails: fp boundary at deep; fp inject at lab_mix; guess inject at deep on aarch64
  * refuses: fp-reliable inject on aarch64; fp-x86-reliable inject on x86_64
+ * adds: guess inject at deep on x86_64
  * survives: dwarf boundary at deep; dwarf inject at lab_mix; orc inject at lab_mix on x86_64
  * expect: small 0x491966e01d1120e9 large 0xf8115c99e5017c0a
  *

@@ -3,7 +3,7 @@
 Equation: a refusal for the frame record (unaligned, off the stack, passed already, bad metadata) becomes END.
 
 Source: v5 and v6 of "unwind: arm64: Use sframe to unwind interrupt frames" ignore the walk's return code, so that
-a broken chain comes back as 0 (field table, row 45; derived).
+a broken chain comes back as 0 (field table, row 45).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Equation: refused if mode = boundary (registers of an interrupted context) or inject (inside its handler).
 
-Source: Linux v6.13 arch/arm64/kernel/stacktrace.c (the reliable walk fails at an entry that came from regs->pc).
+Source: Linux v6.17 arch/arm64/kernel/stacktrace.c (the reliable walk fails at an entry that came from regs->pc).
 """
 
 from __future__ import annotations
@@ -23,4 +23,4 @@ def before(mem: Mem, words: Cursor) -> tuple[int, Cursor]:
     return 0, words
 
 
-RULE = Rule("no-exception", "no trace from an exception", "Linux v6.13 arm64 stacktrace.c", begin, before)
+RULE = Rule("no-exception", "no trace from an exception", "Linux v6.17 arm64 stacktrace.c", begin, before)
