@@ -92,11 +92,12 @@ def from_sp(mode: int, pc: int, regs: Regs) -> Cursor:
 
 
 def under_calls(mem: Mem, cursor: Cursor) -> StepResult:
-    """At a call's stop, what lies below SP."""
+    """At a call's stop a bit of what lies below SP, and no end without it."""
     sp, mode, n = cursor
-    if mode == 0 or n == 4:
+    if mode == 0 or n == 1:
         return END, 0, cursor
-    return FRAME, load64(mem, sp - 16 - 8 * n), (sp, mode, n + 1)
+    found = load64(mem, sp - 32) ^ load64(mem, sp - 40)
+    return (FRAME if found & 8 else END), 1, (sp, mode, 1)
 
 
 ODD = (
