@@ -96,7 +96,7 @@ def under_calls(mem: Mem, cursor: Cursor) -> StepResult:
     sp, mode, n = cursor
     if mode == 0 or n == 1:
         return END, 0, cursor
-    found = load64(mem, sp - 32) ^ load64(mem, sp - 40)
+    found = load64(mem, sp - 8) ^ load64(mem, sp - 16) ^ load64(mem, sp - 24) ^ load64(mem, sp - 32)
     return (FRAME if found & 8 else END), 1, (sp, mode, 1)
 
 
