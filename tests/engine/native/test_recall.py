@@ -12,7 +12,7 @@ from lab.engine.native.engine import NativeEngine
 from lab.engine.plan import Plan
 from lab.machine.machine import Limits
 from lab.registry import unwinder
-from lab.unwind.api import END, FRAME, SHADOW_NONE, Cursor, Mem, Regs, StepResult, Unwinder, load64
+from lab.unwind.api import END, FRAME, SHADOW_NONE, Cursor, Mem, Reason, Regs, StepResult, Unwinder, load64
 from lab.unwind.shadow import pointer
 from tests.engine.native.agreement import BOTH, assert_agree, case, difference
 from tests.engine.native.designs import DESIGNS
@@ -92,12 +92,12 @@ def from_sp(mode: int, pc: int, regs: Regs) -> Cursor:
 
 
 def under_calls(mem: Mem, cursor: Cursor) -> StepResult:
-    """At a call's stop a bit of what lies below SP, and no end without it."""
+    """At a call's stop refuses by a bit of what lies below SP."""
     sp, mode, n = cursor
     if mode == 0 or n == 1:
         return END, 0, cursor
     found = load64(mem, sp - 8) ^ load64(mem, sp - 16) ^ load64(mem, sp - 24) ^ load64(mem, sp - 32)
-    return (FRAME if found & 8 else END), 1, (sp, mode, 1)
+    return (Reason.BAD_METADATA if found & 8 else END), 0, (sp, mode, 1)
 
 
 ODD = (
