@@ -62,11 +62,6 @@ def _says_false(function: ast.FunctionDef) -> None:
     function.body = [ast.Return(ast.Constant(value=False))]
 
 
-def _without_cfi(function: ast.FunctionDef) -> None:
-    second = [index for index, statement in enumerate(function.body) if isinstance(statement, ast.If)][1]
-    function.body[second] = ast.Pass()
-
-
 def _ignores_the_exception(function: ast.FunctionDef) -> None:
     """``steps + level > BUDGET or lowest < plain_low``: only the first part is left."""
     test = next(
@@ -88,6 +83,16 @@ def _ignores_the_overlay(function: ast.FunctionDef) -> None:
     test.test = test.test.values[0]
 
 
+def _without_second_if(function: ast.FunctionDef) -> None:
+    second = [index for index, statement in enumerate(function.body) if isinstance(statement, ast.If)][1]
+    function.body[second] = ast.Pass()
+
+
+def _keeps_its_numbers(function: ast.FunctionDef) -> None:
+    """``put(s, LEVELS_HOLD, min(..., level - 1))`` is left out."""
+    function.body = [n for n in function.body if not (isinstance(n, ast.Expr) and "min(" in ast.unparse(n))]
+
+
 def _text(node: ast.If) -> str:
     return ast.unparse(node.test)
 
@@ -102,9 +107,19 @@ FAULTS = {
     "registers": Fault("used", _does_nothing),
     "features": Fault("stored", _without_first_if, hook=True),
     "landing": Fault("only_top", _says_false, hook=True),
-    "row": Fault("enter_span", _without_cfi, hook=True),
+    "row": Fault("enter_span", _without_second_if, hook=True),
     "slots": Fault("stored", _first_slot_alone, hook=True),
     "overlay": Fault("stale", _ignores_the_overlay, hook=True),
+    "recall-stores": Fault("overwritten", _says_false, hook=True),
+    "recall-marks": Fault("marks_begin", _does_nothing),
+    "recall-first-step": Fault("mark_start_again", _does_nothing, hook=True),
+    "recall-untold": Fault("untold", _says_false, hook=True),
+    "recall-calls": Fault("push", _keeps_its_numbers, hook=True),
+    "recall-epoch": Fault("new_epoch", _does_nothing, hook=True),
+    "recall-elsewhere": Fault("listed", _says_true, hook=True),
+    "recall-shadow": Fault("on_shadow_stack", _says_true, hook=True),
+    "recall-beyond": Fault("learn", _without_first_if, hook=True),
+    "recall-below": Fault("learn", _without_second_if, hook=True),
 }
 
 

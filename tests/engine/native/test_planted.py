@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lab.arch import arch_by_name
+from lab.bench.subjects import PROPOSALS, make_subject
 from lab.engine.plan import Execution
 from lab.errors import LabError
 from lab.machine.machine import Limits, Machine
@@ -12,10 +14,11 @@ from lab.unwind.api import Unwinder
 from tests.engine.native.agreement import BOTH, Case, case, difference
 from tests.engine.native.designs import DESIGNS
 from tests.engine.native.planted import FAULTS, plant
+from tests.engine.native.test_recall import ODD
 from tests.engine.shadow_smashing import CASES, arm, shadow_program
 from tests.engine.smashing import catalogue
 
-#: Fault -> guests that show it, the unwinder that is wrong then, and the stop modes.
+#: Fault -> guests that show it ("arch workload": a bench program), the unwinder that is wrong then, and the stop modes.
 SHOWN = {
     "stores": (("aarch64-chain", "x86_64-final", "x86_64-jit"), "fp", BOTH),
     "exception": (("aarch64-elsewhere", "x86_64-elsewhere"), "under-record", BOTH),
@@ -29,15 +32,29 @@ SHOWN = {
     "features": (("aarch64-sweep", "x86_64-over"), "fp", BOTH),
     "landing": (("aarch64-recursion", "x86_64-same-return-address"), "fp", BOTH),
     "row": (("aarch64-c-scalars", "aarch64-c-alloca"), "fp", BOTH),
+    "recall-stores": (("aarch64-chain", "x86_64-store-narrow"), "fp", BOTH),
+    "recall-marks": (("aarch64 calls", "x86_64 recursion"), "far", BOTH),
+    "recall-first-step": (("aarch64-store-narrow", "aarch64-store-straddle"), "fp", BOTH),
+    "recall-untold": (("x86_64 recursion",), "picky", BOTH),
+    "recall-calls": (("aarch64 calls", "x86_64 recursion"), "far", BOTH),
+    "recall-epoch": (("aarch64-zeroing", "x86_64-store-atomics"), "fp", BOTH),
+    "recall-elsewhere": (("aarch64-pac-parallel-record", "x86_64-xray-parallel-record"), "scs", BOTH),
+    "recall-shadow": (("aarch64-pac-register-record", "aarch64-xray-register-record"), "scs", BOTH),
+    "recall-beyond": (("x86_64 calls",), "dead-entries", BOTH),
+    "recall-below": (("aarch64 calls", "x86_64 calls"), "under-calls", BOTH),
 }
 
 
 def chosen(name: str) -> Unwinder:
-    return next((design for design in DESIGNS if design.name == name), None) or unwinder(name)
+    return next((design for design in (*DESIGNS, *ODD) if design.name == name), None) or unwinder(name)
 
 
 def guest(title: str, judge: Unwinder, modes: tuple[str, ...]) -> Case:
     limits = Limits(20_000, 120)
+    if " " in title:
+        arch, workload = title.split()
+        subject = make_subject(workload, arch_by_name(arch), PROPOSALS[arch])
+        return case(subject.image, (judge,), modes, rewrite=subject.rewrite, limits=limits, stacks=0)
     program = next((p for p in catalogue() if p.title == title), None)
     if program is not None:
         return case(program.make(), (judge,), modes, limits=limits, stacks=0)
