@@ -70,6 +70,16 @@ def test_by_default_stores_are_checked_on_every_workload_and_under_every_proposa
     assert {case.proposal for case in cases} == there >= {*registry.names().default_proposals} - {"scs-gcc"}
 
 
+def test_one_check_alone_and_kernel_tasks_in_brief() -> None:
+    every = tasks(ALL, Filters())
+    assert tasks(ALL, Filters(), ("counts",)) == [task for task in every if task.check == "counts"]
+    brief = tasks(ALL, Filters((), (), ("base",)), ("kernel",), brief=True)
+    assert {task.case.form for task in brief} == {Form.BRIEF}
+    whole = [task for task in every if task.check == "kernel" and task.case.proposal == "base"]
+    assert [(t.case.arch, t.case.workload) for t in brief] == [(t.case.arch, t.case.workload) for t in whole]
+    assert {task.case.form for task in whole} == {Form.KERNEL}
+
+
 def test_filters_leave_what_they_name() -> None:
     chosen = tasks(ALL, Filters(("x86_64",), ("md5", "leaf"), ("base", "xray-memory-use")))
     assert {(t.case.arch, t.case.workload, t.case.proposal) for t in chosen} == {

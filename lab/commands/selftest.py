@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @click.command("selftest", short_help="Check the engines, registers, memory and counts against each other.")
 @click.option("--quick", is_flag=True, help="A few small images only; what doctor runs.")
 @click.option("--all", "everything", is_flag=True, help="Every workload under every proposal: takes long.")
+@click.option("--check", "checks", multiple=True, metavar="NAME", help="Only this check; repeatable.")
+@click.option("--brief", is_flag=True, help="Kernel tasks without rules, at few interrupts, stopped there alone.")
 @click.option("--arch", "arches", multiple=True, metavar="NAME", help="Only this architecture; repeatable.")
 @click.option(
     "--workload", "workloads", multiple=True, metavar="NAME", help="Only images of this workload; repeatable."
@@ -30,6 +32,8 @@ def command(
     *,
     quick: bool,
     everything: bool,
+    checks: tuple[str, ...],
+    brief: bool,
     arches: tuple[str, ...],
     workloads: tuple[str, ...],
     proposals: tuple[str, ...],
@@ -40,7 +44,7 @@ def command(
     guest memory, the native engine with and without its memo against the reference engine at every pc, its counts
     against a plain counter's, and both engines in all stop modes on tasks of the small kernel.
 
-    Without options a selection of images, in about a minute.  --arch, --workload and --proposal narrow what is
+    Without options a selection of images, in some minutes.  --check, --arch, --workload and --proposal narrow what is
     checked, so that --all can be run in slices.  Exits with 1 if anything disagrees.
     """
     from lab.errors import GateError, InputError
@@ -49,7 +53,8 @@ def command(
     if quick and everything:
         raise InputError("--quick and --all: give one of them, or neither")
     level = suite.QUICK if quick else suite.ALL if everything else suite.DEFAULT
-    chosen = suite.tasks(level, _filters(arches, workloads, proposals))
+    check_names("check", checks, tuple(suite.CHECKS))
+    chosen = suite.tasks(level, _filters(arches, workloads, proposals), checks, brief=brief)
     began = time.monotonic()
     done: list[Done] = []
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab import registry
 from lab.errors import LabError, RefusedError
@@ -58,11 +58,15 @@ class Done:
     seconds: float
 
 
-def tasks(level: str, filters: Filters) -> list[Task]:
+def tasks(level: str, filters: Filters, checks: tuple[str, ...] = (), *, brief: bool = False) -> list[Task]:
     """What is checked at *level* (QUICK, DEFAULT or ALL: every check on every image there is).
-    InputError where the filters leave nothing.
+
+    *checks*: these alone, if any are given; *brief*: no kernel task in full.  InputError where the filters leave nothing.
     """
-    chosen = [Task(check, case) for check, cases in _plan(level).items() for case in filters.choose(cases)]
+    plan = {check: cases for check, cases in _plan(level).items() if check in (checks or CHECKS)}
+    if brief and "kernel" in plan:
+        plan["kernel"] = [replace(case, form=Form.BRIEF) for case in plan["kernel"]]
+    chosen = [Task(check, case) for check, cases in plan.items() for case in filters.choose(cases)]
     if not chosen:
         raise nothing_left(filters)
     return chosen

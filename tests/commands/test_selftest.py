@@ -118,6 +118,7 @@ def test_interrupted_json_says_so(planted: None, monkeypatch: pytest.MonkeyPatch
         (["--workload", "md6"], "unknown workload 'md6'; did you mean 'md5'?"),
         (["--proposal", "bas"], "unknown proposal 'bas'; did you mean 'base'?"),
         (["--arch", "riscv"], "unknown architecture 'riscv'"),
+        (["--check", "engine"], "unknown check 'engine'; did you mean 'engines'?"),
         (["--jobs", "0"], "--jobs"),
         (["--quick", "--workload", "md5"], "no image to check is left by 'md5'; --all has every one"),
     ],
