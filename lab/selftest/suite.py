@@ -61,7 +61,7 @@ class Done:
 def tasks(level: str, filters: Filters, checks: tuple[str, ...] = (), *, brief: bool = False) -> list[Task]:
     """What is checked at *level* (QUICK, DEFAULT or ALL: every check on every image there is).
 
-    *checks*: these alone, if any are given; *brief*: no kernel task in full.  InputError where the filters leave nothing.
+    *checks*: these alone, if any are given; *brief*: no kernel task in full.  InputError where nothing is left.
     """
     plan = {check: cases for check, cases in _plan(level).items() if check in (checks or CHECKS)}
     if brief and "kernel" in plan:
