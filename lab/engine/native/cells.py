@@ -172,6 +172,7 @@ class S(enum.IntEnum):
     RECALL = enum.auto()  # 0 never; RECALLS; above it, boundaries until it is tried again
     LOOKED_UP = enum.auto()  # boundaries so far
     RECALLED = enum.auto()  # of these
+    PAUSE = enum.auto()  # how long the next pause lasts, boundaries
     CREDIT = enum.auto()  # look-ups that may yet fail
     BEHIND = enum.auto()  # by mode: the unwinders' blocks know nothing of the last stop
     BEHIND_CALL = enum.auto()
@@ -265,6 +266,8 @@ CRASH_OUTSIDE, CRASH_STEPS, CRASH_LOOPS = 0, 1, 2
 
 RELEVANT = 1 << 63  # in MASKS: some walk that was remembered has read the slot
 RECALLS = 1  # in S.RECALL
+SHORT_PAUSE = 1 << 11  # boundaries
+WHOLE, CAPPED = 1, 2  # in P.KEPT; 0: not all is marked
 CHAIN_LIMIT = 4096  # numbers of a sequence
 LINKS_SIZE = 1 << 15
 HINTS_SIZE = 1 << 13

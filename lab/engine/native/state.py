@@ -27,6 +27,7 @@ from lab.engine.native.cells import (
     OTHERS,
     RECALL_ENTRY,
     RECALL_SIZE,
+    SHORT_PAUSE,
     SITE_CALL,
     SITE_NONE,
     TAKEN,
@@ -227,6 +228,7 @@ class State:
         ):
             self[cell] = self.array(cell.name.lower(), np.zeros(shape, np.uint64))
         self[S.CREDIT] = 1 << 10
+        self[S.PAUSE] = SHORT_PAUSE
         if self[S.HW_LIMIT]:
             self[S.HW_SLOTS] = (self[S.HW_LIMIT] - self[S.HW_BASE]) >> 3
             self[S.HW_SLOT] = self.mapped(self[S.HW_BASE])[1]

@@ -41,7 +41,7 @@ class P(enum.IntEnum):
     START_COUNT = enum.auto()  # slots the last walk's first step read, and the first two of them
     START_ONE = enum.auto()
     START_TWO = enum.auto()
-    KEPT = enum.auto()  # all that the last walk read is marked, the first step apart
+    KEPT = enum.auto()  # what the last walk read is marked: WHOLE but for its first step, CAPPED as if that were all
     HINT = enum.auto()  # the level at which a walk arrived last
     WIDTH = enum.auto()  # bytes of a record
     PATH = enum.auto()  # records of the last walk, level 1 its last step

@@ -17,6 +17,7 @@ from lab.engine.native.cells import (
     RECALL_ENTRY,
     RECALL_SIZE,
     RECALLS,
+    SHORT_PAUSE,
     START_LEVEL,
     P,
     S,
@@ -43,7 +44,7 @@ from lab.unwind.api import BOUNDARY, CALL
 
 MOST_CREDIT = 4096  # lookups: as many more that fail than succeed, and it is left alone
 FIRST_CREDIT = 1024
-PAUSE = 1 << 16  # boundaries
+LONGEST_PAUSE = 1 << 16  # boundaries
 HEAD = 10  # words of a key that are always there
 GROUP = ~(((1 << 21) - 1) << 21)  # in Span.GROUP: all but the .eh_frame row, which is features' alone
 
@@ -65,7 +66,11 @@ def recalled(s, mode, where):
         if not same(s, found):
             found = found + BESIDE
         if same(s, found):
-            put(s, S.CREDIT, min(get(s, S.CREDIT) + 1, MOST_CREDIT))
+            credit = get(s, S.CREDIT) + 1
+            if credit >= MOST_CREDIT:
+                credit = MOST_CREDIT
+                put(s, S.PAUSE, SHORT_PAUSE)
+            put(s, S.CREDIT, credit)
             put(s, S.RECALLED, get(s, S.RECALLED) + 1)
             return found
     credit = get(s, S.CREDIT) - 1
@@ -73,7 +78,9 @@ def recalled(s, mode, where):
     if credit == 0:
         put(s, S.CREDIT, FIRST_CREDIT)
         if not some_set_apart(s):
-            put(s, S.RECALL, PAUSE)
+            pause = get(s, S.PAUSE)
+            put(s, S.RECALL, pause)
+            put(s, S.PAUSE, min(2 * pause, LONGEST_PAUSE))
     return 0
 
 

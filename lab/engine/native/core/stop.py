@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.engine.native.cells import EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, P, Place, S, Span
+from lab.engine.native.cells import CAPPED, EXACT, FEATURE_CHANGES, NOWHERE, VERDICT_MASK, Changed, P, Place, S, Span
 from lab.engine.native.core.apart import note_plain
 from lab.engine.native.core.counts import counted, place_index, vector
 from lab.engine.native.core.features import VECTOR, dynamic
@@ -218,7 +218,8 @@ def told_together(s, p, code):
 def stale(p, mode, changed, low):
     """Whether the unwinder has to be asked; and in STALE whether it has to walk, or only be judged anew."""
     reads = changed & get(p, P.ACTIVE)
-    anew = mode != BOUNDARY or get(p, P.CLEAN) == 0 or reads & ~Changed.TRUTH or get(p, P.DIRTY)
+    whole = 0 if get(p, P.KEPT) == CAPPED else Changed.TRUTH  # a walk by the path can be judged without being made
+    anew = mode != BOUNDARY or get(p, P.CLEAN) == 0 or reads & ~whole or get(p, P.DIRTY)
     if anew or (changed & Changed.SP and get(p, P.LOWEST) < low):
         put(p, P.STALE, 1)
         return True

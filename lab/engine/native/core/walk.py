@@ -14,6 +14,7 @@ the last step.  A walk that arrives at a cursor of the path knows the rest, prov
 from __future__ import annotations
 
 from lab.engine.native.cells import (
+    CAPPED,
     CLEAN,
     COVERS,
     CRASH,
@@ -28,6 +29,7 @@ from lab.engine.native.cells import (
     MISSING,
     NOWHERE,
     SUMMARY_DETAIL,
+    WHOLE,
     P,
     Record,
     S,
@@ -79,12 +81,19 @@ def evaluate(s, p):
     level = known(s, p, cursor, 1) if status == FRAME and get(s, S.MEMO) else 0
     put(p, P.WALK_LEVEL, level)
     put(p, P.DIRTY, 0)
+    put(p, P.KEPT, WHOLE)
     if level != 0 or (status != FRAME and (status >= CRASH_STATUS or status & GOES_ON == 0)):
         code = once(s, p, level, status, ra)
     else:
         code = further(s, p, cursor, status, ra)
         level = get(p, P.WALK_LEVEL)
-        lasting = lasting & get(p, P.KEPT)
+        kept = get(p, P.KEPT)
+        if kept == CAPPED:
+            logged = get(s, S.LOGGED)
+            lowest = min(lowest, get(s, S.LOWEST))
+            shadow = max(shadow, get(s, S.STEP_SHADOW))
+            hardware = min(hardware, get(s, S.STEP_HW))
+        lasting = lasting if kept != 0 else 0
     lasting = lasting if get(p, P.HUNG) == 0 else 0
     put(p, P.CLEAN, lasting if mode == BOUNDARY else 0)
     put(p, P.PLAIN, lasting)
@@ -137,7 +146,7 @@ def further(s, p, cursor, status, ra):
         first = status
     level = 0
     below = CLEAN
-    whole = 1
+    whole = WHOLE
     while True:
         if memo != 0:
             level = known(s, p, cursor, steps)
@@ -151,7 +160,7 @@ def further(s, p, cursor, status, ra):
         status = outcome(s, p, said)
         if status == FRAME and addresses == get(p, P.CAP) and addresses != 0:
             status = get(p, P.CAP_STATUS)
-            whole = 0
+            whole = CAPPED
         put(at, Record.STATUS, status)
         put(at, Record.RA, ra)
         put(at, Record.LOWEST, get(s, S.LOWEST))
@@ -181,11 +190,30 @@ def further(s, p, cursor, status, ra):
         break
     code = judgement(s, p, steps, level, summed(p, steps, below))
     kept = 0
-    if whole != 0 and memo != 0:
+    if memo != 0 and whole == WHOLE:
         kept = keep(s, p, steps, level)
         put(p, P.WALK_LEVEL, get(p, P.TOP))
+    elif memo != 0 and whole == CAPPED and untainted(s, p, steps):
+        kept = CAPPED
     put(p, P.KEPT, kept)
     return code
+
+
+def untainted(s, p, steps):
+    """Whether the prefix's *steps* steps, the first apart, have read nothing tainted.  True or false; what they read is
+    then said where a step's own reads are."""
+    width = get(p, P.WIDTH)
+    at = get(p, P.PREFIX) + width
+    end = at + (steps - 1) * width
+    taint = 0
+    begin_step(s)
+    while at < end:
+        taint = taint | get(at, Record.FRAMES)
+        put(s, S.LOWEST, min(get(s, S.LOWEST), get(at, Record.LOWEST)))
+        put(s, S.STEP_SHADOW, max(get(s, S.STEP_SHADOW), get(at, Record.SHADOW)))
+        put(s, S.STEP_HW, min(get(s, S.STEP_HW), get(at, Record.HARDWARE)))
+        at = at + width
+    return taint == 0
 
 
 def summed(p, steps, below):
