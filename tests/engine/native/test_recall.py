@@ -123,3 +123,15 @@ def test_designs_by_twos_agree(arch: str) -> None:
         both = case(subject.image, (design, unwinder("scs")), BOTH, rewrite=subject.rewrite, limits=SHORT, stacks=0)
         plain = both.native(memo=False)
         assert not difference(both, plain, both.native()), design.name
+
+
+@pytest.mark.parametrize("arch", ARCH_NAMES)
+def test_walks_that_are_capped_are_recalled_as_one_step(arch: str) -> None:
+    """A thousand frames deep: nothing of such a walk is on a path that others could go on by."""
+    subject = make_subject("depth-1000", arch_by_name(arch), PROPOSALS[arch])
+    capped = case(subject.image, (unwinder("fp+cap100"),), BOTH, rewrite=subject.rewrite, limits=LIMITS, stacks=0)
+    engine = NativeEngine(capped.image, capped.rewrite, capped.plan)
+    set_rounds(engine.machine, subject.image, 40)
+    engine.run()
+    assert engine.state[S.RECALLED] > 0.2 * engine.state[S.LOOKED_UP] > 0
+    assert not difference(capped, capped.native(memo=False), capped.native())
