@@ -21,6 +21,7 @@ from lab.engine.native.cells import (
     JUSTIFIED,
     MISSING,
     NEEDLESS,
+    NOWHERE,
     REFUSED,
     REFUSES,
     SUMMARY_DETAIL,
@@ -61,6 +62,25 @@ def equal(s, p, level):
         have = have + 1
     put(p, P.EQUAL, have)
     return 1 if have >= level else 0
+
+
+def plain_code(s, p, level, ra):
+    """The code where *ra* and the true outermost frames from *level* are the whole truth, or all of it but for the
+    innermost frame, and functions cover themselves: what most stops are.  NOWHERE where it is not so plain."""
+    depth = get(s, S.DEPTH)
+    frames = get(record(p, level), Record.FRAMES) + 1
+    top = activation(s, depth)
+    if get(s, S.KNOWS_FUNCTIONS) == 0 or get(s, S.PC_NAMED) != get(s, S.PC_RUNNING):
+        return NOWHERE
+    if frames == depth:
+        return EXACT | COVERS if get(top, Truth.RA) == ra and get(top, Truth.BAD) == 0 else NOWHERE
+    caller = activation(s, depth - 1)
+    if frames + 1 != depth or get(caller, Truth.RA) != ra or get(caller, Truth.BAD) != 0:
+        return NOWHERE
+    skipped = get(top, Truth.RUNNING)
+    first = load64(get(s, S.FIRST) + skipped * 8)
+    named = skipped in (0, get(s, S.PC_NAMED), get(caller, Truth.NAMED)) or (first != 0 and first < frames)
+    return MISSING | COVERS if named else MISSING
 
 
 def judgement(s, p, steps, level, summary):

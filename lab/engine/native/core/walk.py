@@ -16,7 +16,6 @@ from __future__ import annotations
 from lab.engine.native.cells import (
     CAPPED,
     CLEAN,
-    COVERS,
     CRASH,
     CRASH_LOOPS,
     CRASH_OUTSIDE,
@@ -24,24 +23,20 @@ from lab.engine.native.cells import (
     CRASH_STEPS,
     CRASHED,
     DETAIL,
-    EXACT,
     FAULT_POISON,
-    MISSING,
     NOWHERE,
     SUMMARY_DETAIL,
     WHOLE,
     P,
     Record,
     S,
-    Truth,
 )
-from lab.engine.native.core.activation import activation
 from lab.engine.native.core.apart import note_reads, set_apart
 from lab.engine.native.core.cursors import by_row, save_cursor, start, step
-from lab.engine.native.core.judge import continued, equal, judgement, record
+from lab.engine.native.core.judge import continued, equal, judgement, plain_code, record
 from lab.engine.native.core.path import CURSOR, clamp, keep, known, mark_start
 from lab.engine.native.event_codes import Event
-from lab.engine.native.primitives import call3, get, load64, put
+from lab.engine.native.primitives import call3, get, put
 from lab.lowering.plain import LOOP_BUDGET
 from lab.unwind.api import BOUNDARY, CALL, END, FRAME, GOES_ON, Reason
 from lab.unwind.host import STEP_BUDGET
@@ -242,25 +237,6 @@ def once(s, p, level, status, ra):
     code = judgement(s, p, 1, level, continued(status, below))
     remember(s, p, level, status, ra, code)
     return code
-
-
-def plain_code(s, p, level, ra):
-    """The code where *ra* and the true outermost frames from *level* are the whole truth, or all of it but for the
-    innermost frame, and functions cover themselves: what most stops are.  NOWHERE where it is not so plain."""
-    depth = get(s, S.DEPTH)
-    frames = get(record(p, level), Record.FRAMES) + 1
-    top = activation(s, depth)
-    if get(s, S.KNOWS_FUNCTIONS) == 0 or get(s, S.PC_NAMED) != get(s, S.PC_RUNNING):
-        return NOWHERE
-    if frames == depth:
-        return EXACT | COVERS if get(top, Truth.RA) == ra and get(top, Truth.BAD) == 0 else NOWHERE
-    caller = activation(s, depth - 1)
-    if frames + 1 != depth or get(caller, Truth.RA) != ra or get(caller, Truth.BAD) != 0:
-        return NOWHERE
-    skipped = get(top, Truth.RUNNING)
-    first = load64(get(s, S.FIRST) + skipped * 8)
-    named = skipped in (0, get(s, S.PC_NAMED), get(caller, Truth.NAMED)) or (first != 0 and first < frames)
-    return MISSING | COVERS if named else MISSING
 
 
 def outcome(s, p, said):
