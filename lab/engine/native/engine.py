@@ -20,7 +20,7 @@ from lab.covers import Coverage
 from lab.engine.guest import Guest
 from lab.engine.hardware import faults_note
 from lab.engine.native.asides import Asides
-from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, RECALLS, TICKS, Changed, P, Place, S, Truth
+from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, TICKS, Changed, P, Place, S, Truth
 from lab.engine.native.codes import features_of, judgement_of, short_text, vectors_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
 from lab.engine.native.core.features import VECTOR
@@ -46,9 +46,9 @@ from lab.unwind.reader import Reader
 from lab.verdict import Verdict, judge
 
 NAME = "native"
-MOST_UNWINDERS = 63
-"""Bits of a slot's mask, RELEVANT apart."""
+MOST_UNWINDERS = 63  # bits of a slot's mask, RELEVANT apart
 
+FEWEST_RECALLED = 2  # unwinders: one alone is asked as fast as it is looked up
 _AUDIT_SHARE = 50  # now and then a stop is judged by the reference engine's code too, for so small a part of the time
 
 
@@ -104,7 +104,7 @@ class NativeEngine:
         state, plan = self.state, self.plan
         state[S.EVENT] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         state[S.MEMO] = plan.memo
-        state[S.RECALL] = RECALLS if plan.memo else 0
+        state.set_recall(on=plan.memo and len(plan.unwinders) >= FEWEST_RECALLED)
         state[S.LOG_LIMIT] = len(state.arrays["log"]) if plan.memo else 0
         state[S.MODES] = ("boundary" in plan.modes) | ("call" in plan.modes) << 1
         state[S.LIMIT] = plan.limits.instructions

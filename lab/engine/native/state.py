@@ -27,6 +27,7 @@ from lab.engine.native.cells import (
     OTHERS,
     RECALL_ENTRY,
     RECALL_SIZE,
+    RECALLS,
     SHORT_PAUSE,
     SITE_CALL,
     SITE_NONE,
@@ -262,6 +263,12 @@ class State:
         self[S.TOGETHER] = (1 << len(pointers)) - 1
         self[S.SEEN] = self.array("seen", np.zeros(2 * places * max(1, len(pointers)), np.uint8))
         self[S.VECTOR] = self[S.VECTOR_CALL] = 0
+
+    def set_recall(self, *, on: bool) -> None:
+        """Whether stops are recalled."""
+        self[S.RECALL] = RECALLS if on else 0
+        for unwinder in () if on else self.unwinders:
+            unwinder.block[P.APART] = 1
 
     def set_limits(self, caps: list[tuple[int, int]], *, keep: bool) -> None:
         """(most addresses it reports, the status it then ends with) of each unwinder, and whether stacks are kept."""

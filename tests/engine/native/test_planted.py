@@ -51,19 +51,20 @@ def chosen(name: str) -> Unwinder:
 
 def guest(title: str, judge: Unwinder, modes: tuple[str, ...]) -> Case:
     limits = Limits(20_000, 120)
+    judges = (judge, unwinder("oracle"))  # of two, stops are recalled
     if " " in title:
         arch, workload = title.split()
         subject = make_subject(workload, arch_by_name(arch), PROPOSALS[arch])
-        return case(subject.image, (judge,), modes, rewrite=subject.rewrite, limits=limits, stacks=0)
+        return case(subject.image, judges, modes, rewrite=subject.rewrite, limits=limits, stacks=0)
     program = next((p for p in catalogue() if p.title == title), None)
     if program is not None:
-        return case(program.make(), (judge,), modes, limits=limits, stacks=0)
+        return case(program.make(), judges, modes, limits=limits, stacks=0)
     image, rewrite = shadow_program(next(c for c in CASES if c.title == title))
 
     def prepare(machine: Machine) -> None:
         arm(machine, rewrite)
 
-    return case(image, (judge,), modes, rewrite=rewrite, limits=limits, stacks=0, prepare=prepare)
+    return case(image, judges, modes, rewrite=rewrite, limits=limits, stacks=0, prepare=prepare)
 
 
 def said(this: Case, expected: Execution) -> str:
