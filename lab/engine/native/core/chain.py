@@ -53,13 +53,17 @@ def link(s, before, one, two):
     """The number of the sequence *before* with the pair (*one*, *two*) after it."""
     mixed = before * MIX + one * MIX_ONE + two * MIX_TWO
     mixed = (mixed ^ (mixed >> 32)) * MIX
-    at = get(s, S.LINKS) + ((mixed >> 32) & (LINKS_SIZE - 1)) * 32
-    if get(at, 0) == before and get(at, 1) == one and get(at, 2) == two:
-        return get(at, 3)
+    first = get(s, S.LINKS) + ((mixed >> 32) & (LINKS_SIZE - 4)) * 32
+    at = first
+    while at < first + 4 * 32:
+        if get(at, 0) == before and get(at, 1) == one and get(at, 2) == two:
+            return get(at, 3)
+        at = at + 32
+    number = fresh(s)
+    at = first + (number & 3) * 32  # whichever: it costs time alone
     put(at, 0, before)
     put(at, 1, one)
     put(at, 2, two)
-    number = fresh(s)
     put(at, 3, number)
     return number
 
