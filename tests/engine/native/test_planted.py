@@ -16,9 +16,9 @@ from tests.engine.native.designs import DESIGNS
 from tests.engine.native.planted import FAULTS, plant
 from tests.engine.native.test_recall import ODD
 from tests.engine.shadow_smashing import CASES, arm, shadow_program
-from tests.engine.smashing import catalogue
+from tests.engine.smashing import catalogue, random_program
 
-#: Fault -> guests that show it ("arch workload": a bench program), the unwinder that is wrong then, and the stop modes.
+#: Fault -> guests that show it ("arch name": a bench or random program), the unwinder that is wrong then, and the modes.
 SHOWN = {
     "stores": (("aarch64-chain", "x86_64-final", "x86_64-jit"), "fp", BOTH),
     "exception": (("aarch64-elsewhere", "x86_64-elsewhere"), "under-record", BOTH),
@@ -35,7 +35,7 @@ SHOWN = {
     "recall-stores": (("aarch64-chain", "x86_64-store-narrow"), "fp", BOTH),
     "recall-marks": (("aarch64 calls", "x86_64 recursion"), "far", BOTH),
     "recall-first-step": (("aarch64-store-narrow", "aarch64-store-straddle"), "fp", BOTH),
-    "recall-untold": (("x86_64 recursion",), "picky", BOTH),
+    "recall-untold": (("aarch64 random", "x86_64 random"), "wide", BOTH),
     "recall-calls": (("aarch64 calls", "x86_64 recursion"), "far", BOTH),
     "recall-epoch": (("aarch64-zeroing", "x86_64-store-atomics"), "fp", BOTH),
     "recall-elsewhere": (("aarch64-pac-parallel-record", "x86_64-xray-parallel-record"), "scs", BOTH),
@@ -54,6 +54,8 @@ def guest(title: str, judge: Unwinder, modes: tuple[str, ...]) -> Case:
     judges = (judge, unwinder("oracle"))  # of two, stops are recalled
     if " " in title:
         arch, workload = title.split()
+        if workload == "random":
+            return case(random_program(arch, 0), judges, modes, limits=limits, stacks=0)
         subject = make_subject(workload, arch_by_name(arch), PROPOSALS[arch])
         return case(subject.image, judges, modes, rewrite=subject.rewrite, limits=limits, stacks=0)
     program = next((p for p in catalogue() if p.title == title), None)
