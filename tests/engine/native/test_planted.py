@@ -18,7 +18,7 @@ from tests.engine.native.test_recall import ODD
 from tests.engine.shadow_smashing import CASES, arm, shadow_program
 from tests.engine.smashing import catalogue, random_program
 
-#: Fault -> guests that show it ("arch name": a bench or random program), the unwinder that is wrong then, and the modes.
+#: Fault -> guests that show it ("arch name": a bench or random program), the unwinder that is wrong, the modes.
 SHOWN = {
     "stores": (("aarch64-chain", "x86_64-final", "x86_64-jit"), "fp", BOTH),
     "exception": (("aarch64-elsewhere", "x86_64-elsewhere"), "under-record", BOTH),
