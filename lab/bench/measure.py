@@ -133,6 +133,19 @@ def _calibrate(series: _Series, bare: _Series, *, quick: bool) -> None:
     series.rounds = length.rounds(int(first.instructions * seconds / max(first.spent.cpu_s, 1e-6)))
     if engine == COUNTING:
         series.rounds = bare.rounds
+    elif engine == NATIVE and not quick:
+        series.rounds = length.rounds(_long_enough(series, first, seconds))
+
+
+def _long_enough(series: _Series, first: Sample, seconds: float) -> int:
+    """Instructions that take *seconds*, from *first* and a longer execution: what a program begins with, such as the
+    first walks of a deep stack, may have been most of the first one's time.
+    """
+    series.rounds = max(series.rounds, series.subject.length.rounds(4 * first.instructions))
+    second = series.run()
+    each = (second.spent.cpu_s - first.spent.cpu_s) / (second.instructions - first.instructions)
+    left = (seconds - second.spent.cpu_s) / each if each > 0 else 0.0
+    return min(max(first.instructions, second.instructions + int(left)), 4 * second.instructions)
 
 
 def _same_output(of_subject: list[_Series]) -> None:

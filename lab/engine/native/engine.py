@@ -20,6 +20,7 @@ from lab.covers import Coverage
 from lab.engine.guest import Guest
 from lab.engine.hardware import faults_note
 from lab.engine.native.asides import Asides
+from lab.engine.native.audits import Audits
 from lab.engine.native.cells import CRASH, CRASH_LOOPS, DETAIL, TICKS, Changed, P, Place, S, Truth
 from lab.engine.native.codes import features_of, judgement_of, short_text, vectors_of
 from lab.engine.native.compiling import compiled_evaluator, compiled_hook
@@ -49,7 +50,6 @@ NAME = "native"
 MOST_UNWINDERS = 63  # bits of a slot's mask, RELEVANT apart
 
 FEWEST_RECALLED = 2  # unwinders: one alone is asked as fast as it is looked up
-_AUDIT_SHARE = 50  # now and then a stop is judged by the reference engine's code too, for so small a part of the time
 
 
 class NativeEngine:
@@ -73,7 +73,6 @@ class NativeEngine:
             for native, unwinder in zip(self._compiled, plan.unwinders, strict=True)
         ]
         self.state.set_unwinders(evaluators, self.places.count)
-        self._next_audit = 0.0
         self._callback = CALLBACK(self._on_event)
         self._set_plan(balance=balance)
         self._events: dict[int, Callable[[int, int], int | None]] = {
@@ -114,6 +113,7 @@ class NativeEngine:
 
     def run(self) -> Execution:
         """Execute the image; EngineError where counts do not sum; NotNative names an unwinder to be left out."""
+        self._audits = Audits()
         self._deadline = time.monotonic() + self.plan.limits.seconds
         began = time.perf_counter()
         with nothing_lost(self._on_event, self._abort):
@@ -194,7 +194,7 @@ class NativeEngine:
     def _tick(self, pc: int, _b: int) -> int:
         if time.monotonic() > self._deadline:
             self._stop(f"{self.plan.limits.seconds:g} s")
-        elif time.monotonic() > self._next_audit:
+        elif self._audits.due(len(self.plan.unwinders) * self.state[S.DEPTH]):
             self.state[S.AUDIT] = 1
             self.state[S.CHANGED] |= Changed.UNSURE
         inside = pc == 0  # a rep-prefixed instruction
@@ -296,5 +296,4 @@ class NativeEngine:
         began = time.monotonic()
         for index in range(len(self.plan.unwinders)):
             self._judged(index)
-        now = time.monotonic()
-        self._next_audit = now + max(0.05, _AUDIT_SHARE * (now - began))
+        self._audits.done(began)

@@ -27,6 +27,8 @@ def clamp(s, p):
 def known(s, p, cursor, steps):
     """The level of the path at which *cursor* is, if the tail from there may be used now; else 0."""
     top = get(p, P.TOP)
+    if top == 0:
+        return 0
     level = get(p, P.HINT)
     if level == 0 or level > top or not same_cursor(record(p, level) + CURSOR, cursor):
         level = load32(get(p, P.INDEX) + hash_cursor(cursor) * 4)

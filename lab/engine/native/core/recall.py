@@ -13,6 +13,7 @@ them read what no key tells of: a shadow stack beyond its pointer, or at a call 
 from __future__ import annotations
 
 from lab.engine.native.cells import (
+    CAPPED,
     KEY_WORDS,
     RECALL_ENTRY,
     RECALL_SIZE,
@@ -199,7 +200,7 @@ def settle(s, p):
     What its first step read may be marked as one of those steps' alone.  Which slots these are is known of one or two.
     """
     count = get(p, P.START_COUNT)
-    if count > 2 or get(p, P.APART):
+    if count > 2 or get(p, P.APART) or get(p, P.KEPT) == CAPPED:
         return 0
     shorten(p, get(p, P.WALK_LEVEL))
     if count != 0:

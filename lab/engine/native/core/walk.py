@@ -34,6 +34,7 @@ from lab.engine.native.cells import (
 from lab.engine.native.core.apart import note_reads, set_apart
 from lab.engine.native.core.cursors import by_row, save_cursor, start, step
 from lab.engine.native.core.judge import continued, equal, judgement, plain_code, record
+from lab.engine.native.core.memory import shorten
 from lab.engine.native.core.path import CURSOR, clamp, keep, known, mark_start
 from lab.engine.native.event_codes import Event
 from lab.engine.native.primitives import call3, get, put
@@ -43,6 +44,7 @@ from lab.unwind.host import STEP_BUDGET
 
 REASONS = sum(1 << reason for reason in Reason)
 BELOW_STACK = int(Reason.BELOW_STACK)
+ASTRAY = 8  # steps
 OUT_OF_STEPS = CRASHED | CRASH_STEPS << SUMMARY_DETAIL
 
 
@@ -156,6 +158,7 @@ def further(s, p, cursor, status, ra):
         if status == FRAME and addresses == get(p, P.CAP) and addresses != 0:
             status = get(p, P.CAP_STATUS)
             whole = CAPPED
+            shorten(p, 0)  # too far out to be met again soon
         put(at, Record.STATUS, status)
         put(at, Record.RA, ra)
         put(at, Record.LOWEST, get(s, S.LOWEST))
@@ -184,6 +187,8 @@ def further(s, p, cursor, status, ra):
         whole = 0
         break
     code = judgement(s, p, steps, level, summed(p, steps, below))
+    if whole == WHOLE and level == 0 and steps <= ASTRAY and get(p, P.TOP) > 8 * steps:
+        whole = CAPPED  # it has soon gone astray, and the next one will want the path as it is
     kept = 0
     if memo != 0 and whole == WHOLE:
         kept = keep(s, p, steps, level)
