@@ -21,7 +21,7 @@ from tests.engine.smashing import catalogue, random_program
 #: Fault -> guests that show it ("arch name": a bench or random program), the unwinder that is wrong, the modes.
 SHOWN = {
     "stores": (("aarch64-chain", "x86_64-final", "x86_64-jit"), "fp", BOTH),
-    "exception": (("aarch64-elsewhere", "x86_64-elsewhere"), "under-record", BOTH),
+    "exception": (("aarch64-c-blocks", "x86_64-stack-moves"), "below", BOTH),
     "first-step": (("aarch64-self-modifying", "x86_64-chain"), "fp", BOTH),
     "returns": (("aarch64-stale-frames", "x86_64-stale-frames"), "fp", ("call",)),
     "span": (("aarch64-pac-parallel-record", "x86_64-xray-memory-check"), "scs-lr", BOTH),
