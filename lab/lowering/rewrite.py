@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import ast
-import copy
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from lab.lowering.assigned import check_assigned
+from lab.lowering.copying import copied
 from lab.lowering.loops import RESERVED, added_names, check_returns, counted_loop
 from lab.lowering.source import MASK64, Dialect, NotLowerable, Source
 
 _WRAPS = (ast.Add, ast.Sub, ast.Mult, ast.LShift)
 _STAYS = (ast.RShift, ast.BitAnd, ast.BitOr, ast.BitXor)
 _DIVIDES = (ast.FloorDiv, ast.Mod)
+
+
+@cache
+def _checked(function: ast.FunctionDef) -> ast.Return | None:
+    """What ``check_returns`` gives, of a function that is in order; once, however many modules it is part of."""
+    check_assigned(function)
+    return check_returns(function)
 
 
 class Lowering(ast.NodeTransformer):
@@ -29,11 +37,10 @@ class Lowering(ast.NodeTransformer):
         taken = next((name for name in sorted(self.source.local) if name.startswith(RESERVED)), None)
         if taken is not None:
             raise self.refuse(self.source.node, f"'{taken}': names that begin with {RESERVED} are taken")
-        check_assigned(self.source.node)
-        spare = check_returns(self.source.node)
-        node = copy.deepcopy(self.source.node)
+        spare = _checked(self.source.node)
+        node = copied(self.source.node)
         if spare is not None:
-            node.body.append(copy.deepcopy(spare))
+            node.body.append(copied(spare))
         body = node.body[1:] if ast.get_docstring(node) is not None else node.body
         node.body = self._block(body) or [ast.Pass()]
         node.returns = None

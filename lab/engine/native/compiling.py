@@ -14,7 +14,6 @@ import importlib.util
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from numba.core.errors import NumbaError
 
 from lab.engine.native import inlining, primitives
 from lab.engine.native.generate import evaluator_module, hook_module
+from lab.engine.native.texts import kept_text, write_whole
 from lab.errors import InputError, LabError
 from lab.images.cache import cache_folder
 from lab.lowering.source import NotLowerable
@@ -58,7 +58,7 @@ class NotCompiled(Exception):  # noqa: N818  a property of the unwinder, not an 
 @cache
 def compiled_hook() -> Compiled:
     """The CODE hook."""
-    return compiled(hook_module())
+    return compiled(kept_text(cache_folder() / "native", "hook", hook_module))
 
 
 def compiled_evaluator(unwinder: Unwinder) -> Compiled:
@@ -124,7 +124,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _load(folder: Path, text: str) -> Compiled:
     file, sums = folder / _FILE, folder / _SUMS
-    _write(file, text)
+    write_whole(file, text)
     if not sums.exists() or sums.read_bytes() != _sums(folder).encode():
         shutil.rmtree(folder / _CODE, ignore_errors=True)  # numba would run whatever lies there
     module_name = f"unwindlab_native_{folder.name}"
@@ -138,7 +138,7 @@ def _load(folder: Path, text: str) -> Compiled:
     except BaseException:
         del sys.modules[module_name]
         raise
-    _write(sums, _sums(folder))
+    write_whole(sums, _sums(folder))
     return Compiled(module.entry.address, module.entry, module.entry.cache_hits > 0)
 
 
@@ -150,16 +150,6 @@ def _kept_beside_source() -> Iterator[None]:
         yield
     finally:
         numba.config.CACHE_DIR = before
-
-
-def _write(file: Path, text: str) -> None:
-    """Have *file* hold just *text*; it appears whole or not at all."""
-    if file.exists() and file.read_bytes() == text.encode():
-        return
-    handle, name = tempfile.mkstemp(dir=file.parent)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(text.encode())
-    Path(name).replace(file)
 
 
 def _sums(folder: Path) -> str:

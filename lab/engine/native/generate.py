@@ -190,7 +190,7 @@ class Module:
             if hidden:
                 node.args.args.insert(0, ast.arg(f"{OURS}s"))
             kind = "outer" if source.function in _OUT_OF_LINE else "inner"
-            self._texts.append(f"@{kind}\n{ast.unparse(ast.fix_missing_locations(node))}\n")
+            self._texts.append(f"@{kind}\n{ast.unparse(node)}\n")
             self._names[source.function] = name
             self._under_way.pop()
         return self._names[source.function]
