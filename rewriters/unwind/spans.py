@@ -2,6 +2,10 @@
 
 A rewriter tells where new code stands and which old address each piece of it behaves like; the state there is the old
 one, with what the new code itself has pushed on the stack added.
+
+What it pushes at a way out of a function lies where registers were saved that have been popped by then.  clang's rows
+on x86-64 still name those slots, which does no harm until somebody writes there: so behind a push such registers are
+said to have their caller's values again, which they have where code obeys its ABI.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from lab.arch import Arch
 from lab.errors import InputError, RefusedError
 from lab.metadata.cfi import Fde, Frames
 from lab.metadata.cfi_expression import registers_read
-from lab.metadata.cfi_state import CfiState, How, StateRow
+from lab.metadata.cfi_state import CfiState, How, Rule, StateRow
 
 _GAP = 16  # padding between pieces of one function, in bytes, that one FDE may bridge: nothing executes there
 
@@ -121,8 +125,12 @@ class States:
 
         RefusedError, naming the function's address, where a state cannot be described in new code."""
         found: list[tuple[int, CfiState]] = []
+        written = -1  # old address at which something has been pushed below SP
         for span in group.spans:
-            for at, state in self._of(group.fde, span):
+            written = span.old_address if span.pushed else written
+            for at, old in self._of(group.fde, span):
+                behind = span.pushed or (span.old_address == written and at == span.new_start)
+                state = self._without_dead_slots(old) if behind else old
                 moved = self.adjusted(state, span, group.fde)
                 if not found or found[-1][1] != moved:
                     found.append((at, moved))
@@ -138,6 +146,16 @@ class States:
                 if row.start >= stop:
                     return
                 yield row.start + move, row.state
+
+    def _without_dead_slots(self, state: CfiState) -> CfiState:
+        """*state*, in which no register is saved below SP any more."""
+        cfa = state.cfa
+        if cfa.expression is not None or cfa.register != self.stack:
+            return state
+        dead = [r for r, rule in state.registers.items() if rule.how is How.OFFSET and rule.value < -cfa.offset]
+        if not dead:
+            return state
+        return replace(state, registers={**state.registers, **dict.fromkeys(dead, Rule(How.SAME))})
 
     def table(self, fde: Fde) -> list[StateRow]:
         """The rows of *fde*.  RefusedError if they cannot be read."""

@@ -15,7 +15,7 @@ from lab.images.rawelf import PF_X
 from lab.layout import Region
 from lab.metadata.cfi import Fde, Frames, rows
 from lab.metadata.cfi_lsda import CallSite, Lsda
-from lab.metadata.cfi_state import CfiState, StateRow
+from lab.metadata.cfi_state import CfiState, How, StateRow
 from rewriters.sites import Ranges
 from rewriters.unwind import read_frames, read_lsda
 from rewriters.verify.facts import Fact
@@ -221,10 +221,28 @@ class _Follower:
         was = self.old.state(fact.address)
         if place is None or was is None:
             return
-        if self.new.state(place[0]) != was:
+        now = self.new.state(place[0])
+        if now is None or not self._same(now, was):
             yield f"unwinding at {self.pair.within(place[0])} is not that of {self.pair.old.locate(fact.address)}"
         if fact.target is not None or fact.kind.value == "call":
             yield from self._thrown(fact, place[1])
+
+    def _same(self, now: CfiState, was: CfiState) -> bool:
+        rest = (now.cfa, now.signed, now.args_size) == (was.cfa, was.signed, was.args_size)
+        return rest and self._saved_alike(now, was, written=False)
+
+    def _saved_alike(self, now: CfiState, was: CfiState, *, written: bool) -> bool:
+        """Whether *now* finds every register where *was* does.  One that *was* has below SP, where our pushes write,
+        may be said to have its caller's value again; and must, once something is *written* there."""
+        if now.registers.keys() != was.registers.keys():
+            return False
+        top = -was.cfa.offset if was.cfa.expression is None and was.cfa.register == self.stack else None
+        for register, rule in was.registers.items():
+            dead = top is not None and rule.how is How.OFFSET and rule.value < top
+            restored = dead and now.registers[register].how is How.SAME
+            if not restored and (now.registers[register] != rule or (dead and written)):
+                return False
+        return True
 
     def _thrown(self, fact: Fact, call: int) -> Iterator[str]:
         """Exceptions thrown by a carried call land where they landed."""
@@ -251,9 +269,11 @@ class _Follower:
         if not wanted or (owner is not None and self.old.state(owner) is None):
             return
         steps = [(piece.address, piece.pushed) for piece in unit.pieces] or [(unit.start, 0)]
+        written = False
         for at, pushed in steps:
+            written = written or pushed > 0
             now = self.new.state(at)
-            if now is None or not any(self._like(now, state, pushed) for state in wanted):
+            if now is None or not any(self._like(now, state, pushed, written=written) for state in wanted):
                 yield f"unwinding at {self.pair.within(at)} is not that of the code it serves"
 
     def _neighbours(self, unit: Unit) -> Iterator[int]:
@@ -269,12 +289,13 @@ class _Follower:
         if before is not None:
             yield before.old
 
-    def _like(self, now: CfiState, was: CfiState, pushed: int) -> bool:
+    def _like(self, now: CfiState, was: CfiState, pushed: int, *, written: bool) -> bool:
         """Whether *now* is *was* with *pushed* bytes more on the stack (which a landing pad must remove); and perhaps
-        no longer signed, behind an authentication.  Where PAC sites are filled nothing is signed, whatever is said."""
+        no longer signed, behind an authentication.  Where PAC sites are filled nothing is signed, whatever is said.
+        *written*: something of ours lies below SP, or has."""
         cfa = was.cfa
         if pushed and cfa.register == self.stack and cfa.expression is None:
             cfa = cfa._replace(offset=cfa.offset + pushed)
-        same = (now.cfa, now.registers) == (cfa, was.registers)
+        same = now.cfa == cfa and self._saved_alike(now, was, written=written)
         sizes = now.args_size in {was.args_size, was.args_size + pushed}
         return same and sizes and (now.signed == was.signed or was.signed or self.pair.map.mode == "pac")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from lab.arch import Arch, arch_by_name
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, Section, Segment
 from lab.metadata.cfi import Frames, frames, rows, state_at
-from lab.metadata.cfi_state import CfiState
+from lab.metadata.cfi_state import CfiState, How, Rule
 from rewriters.unwind import Edits, Span, UnwindTables, build
 from tests.metadata.test_cfi import agree, entry
 
@@ -118,16 +119,38 @@ def span_maps(draw: st.DrawFn, functions: int, unit: int, top: int) -> list[Span
     return draw(st.permutations(spans))
 
 
-def expected(old: Frames, span: Span, offset: int, stack: int) -> CfiState:
-    """The state at *offset* into *span*, from the old table alone."""
+def behind_pushes(spans: list[Span], old: Frames) -> set[int]:
+    """The new addresses of spans that begin, in the same function and state, behind one that has pushed something."""
+    found, written, before, end = set(), -1, None, 0
+    for span in sorted(spans, key=lambda span: span.new_start):
+        fde = old.at(span.old_address)
+        if fde is not before or span.new_start - end >= 16:
+            written = -1  # another FDE
+        written = span.old_address if span.pushed else written
+        if written == span.old_address:
+            found.add(span.new_start)
+        before, end = old.at(span.old_address + max(1, span.old_size if span.linear else 1) - 1), span.new_end
+        if before is not fde:
+            written = -1
+    return found
+
+
+def expected(old: Frames, span: Span, offset: int, stack: int, *, behind: bool) -> CfiState:
+    """The state at *offset* into *span*, from the old table alone.  *behind* what has been pushed (the whole span, or
+    as far as the row it begins in) nothing is saved below SP."""
     at = span.old_address + (offset if span.linear else 0)
     fde = old.at(at)
     assert fde is not None
     state = state_at(fde, at)
-    cfa = state.cfa
+    cfa, registers = state.cfa, dict(state.registers)
+    first = rows(fde)[bisect_right([row.start for row in rows(fde)], span.old_address) - 1]
     if cfa.expression is None and cfa.register == stack:
+        if behind and (span.pushed or at < first.end):
+            for number, rule in state.registers.items():
+                if rule.how is How.OFFSET and rule.value + cfa.offset < 0:
+                    registers[number] = Rule(How.SAME)
         cfa = cfa._replace(offset=cfa.offset + span.pushed)
-    return CfiState(cfa, state.registers, state.signed, state.args_size)
+    return CfiState(cfa, registers, state.signed, state.args_size)
 
 
 def built(tables: UnwindTables) -> Frames:
@@ -144,11 +167,13 @@ def test_every_state_is_the_old_one(data: st.DataObject, name: str, programs: li
     tables = build(old.image, Edits(tuple(spans)), TABLES, header=True)
     assert tables is not None
     new = built(tables)
+    behind = behind_pushes(spans, old.frames)
     for span in spans:
         for offset in range(0, span.new_end - span.new_start, unit):
             fde = new.at(span.new_start + offset)
             assert fde is not None
-            assert state_at(fde, span.new_start + offset) == expected(old.frames, span, offset, stack)
+            wanted = expected(old.frames, span, offset, stack, behind=span.new_start in behind)
+            assert state_at(fde, span.new_start + offset) == wanted
     for before, after in zip(old.frames.fdes, new.fdes, strict=False):
         assert (before.start, before.size, rows(before)) == (after.start, after.size, rows(after))
     check_header(tables, new)
