@@ -7,6 +7,7 @@ from __future__ import annotations
 import bisect
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 from lab.errors import InputError
@@ -222,14 +223,11 @@ class _Follower:
         if place is None or was is None:
             return
         now = self.new.state(place[0])
-        if now is None or not self._same(now, was):
+        same = now is not None and replace(now, registers=was.registers) == was
+        if now is None or not (same and self._saved_alike(now, was, written=False)):
             yield f"unwinding at {self.pair.within(place[0])} is not that of {self.pair.old.locate(fact.address)}"
         if fact.target is not None or fact.kind.value == "call":
             yield from self._thrown(fact, place[1])
-
-    def _same(self, now: CfiState, was: CfiState) -> bool:
-        rest = (now.cfa, now.signed, now.args_size) == (was.cfa, was.signed, was.args_size)
-        return rest and self._saved_alike(now, was, written=False)
 
     def _saved_alike(self, now: CfiState, was: CfiState, *, written: bool) -> bool:
         """Whether *now* finds every register where *was* does.  One that *was* has below SP, where our pushes write,

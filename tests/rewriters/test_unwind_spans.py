@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from lab.arch import Arch, arch_by_name
 from lab.errors import InputError, RefusedError
 from lab.images.image import Image, Section, Segment
 from lab.metadata.cfi import Frames, frames, rows, state_at
-from lab.metadata.cfi_state import CfiState, How, Rule
 from rewriters.unwind import Edits, Span, UnwindTables, build
 from tests.metadata.test_cfi import agree, entry
+from tests.rewriters.span_model import behind_pushes, expected
 
 FRAMES, CODE, NEW, TABLES = 0x500000, 0x401000, 0x700000, 0x800000
 #: SP's DWARF number, the CIE's factors and initial instructions, and the return-address column, by architecture.
@@ -117,40 +116,6 @@ def span_maps(draw: st.DrawFn, functions: int, unit: int, top: int) -> list[Span
         spans.append(Span(at, at + size, old, pushed, carried))
         at += size
     return draw(st.permutations(spans))
-
-
-def behind_pushes(spans: list[Span], old: Frames) -> set[int]:
-    """The new addresses of spans that begin, in the same function and state, behind one that has pushed something."""
-    found, written, before, end = set(), -1, None, 0
-    for span in sorted(spans, key=lambda span: span.new_start):
-        fde = old.at(span.old_address)
-        if fde is not before or span.new_start - end >= 16:
-            written = -1  # another FDE
-        written = span.old_address if span.pushed else written
-        if written == span.old_address:
-            found.add(span.new_start)
-        before, end = old.at(span.old_address + max(1, span.old_size if span.linear else 1) - 1), span.new_end
-        if before is not fde:
-            written = -1
-    return found
-
-
-def expected(old: Frames, span: Span, offset: int, stack: int, *, behind: bool) -> CfiState:
-    """The state at *offset* into *span*, from the old table alone.  *behind* what has been pushed (the whole span, or
-    as far as the row it begins in) nothing is saved below SP."""
-    at = span.old_address + (offset if span.linear else 0)
-    fde = old.at(at)
-    assert fde is not None
-    state = state_at(fde, at)
-    cfa, registers = state.cfa, dict(state.registers)
-    first = rows(fde)[bisect_right([row.start for row in rows(fde)], span.old_address) - 1]
-    if cfa.expression is None and cfa.register == stack:
-        if behind and (span.pushed or at < first.end):
-            for number, rule in state.registers.items():
-                if rule.how is How.OFFSET and rule.value + cfa.offset < 0:
-                    registers[number] = Rule(How.SAME)
-        cfa = cfa._replace(offset=cfa.offset + span.pushed)
-    return CfiState(cfa, registers, state.signed, state.args_size)
 
 
 def built(tables: UnwindTables) -> Frames:
