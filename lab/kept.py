@@ -19,6 +19,9 @@ from lab.unwind.api import MODES
 SHOWN = 40
 """Stops listed."""
 
+_WIDTHS = (8, 12, 20, 9, 25)
+"""Columns of the list, at least."""
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -27,11 +30,10 @@ class Kept:
     row: StackRow
     said: tuple[str, ...]
 
-    def __str__(self) -> str:
-        row = self.row
-        return (
-            f"{row.arch:<8}{row.workload:<12}{row.proposal:<20}{row.mode:<9}{row.location:<24} {'; '.join(self.said)}"
-        )
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where it is, as the list has it in columns."""
+        return self.row.arch, self.row.workload, self.row.proposal, self.row.mode, self.row.location
 
 
 def kept_stops(run: Run) -> list[Kept]:
@@ -61,7 +63,13 @@ def pick(run: Run, text: str) -> Kept:
 def listing(run: Run) -> str:
     """The stops of *run*, numbered."""
     stops = kept_stops(run)
-    lines = [f"{number:>4}  {kept}" for number, kept in enumerate(stops[:SHOWN], 1)]
+    shown = stops[:SHOWN]
+    columns = zip(_WIDTHS, *(kept.place for kept in shown), strict=True)
+    widths = [max(least, 1 + max(map(len, column), default=0)) for least, *column in columns]
+    lines = [
+        f"{number:>4}  {''.join(map(str.ljust, kept.place, widths))}{'; '.join(kept.said)}"
+        for number, kept in enumerate(shown, 1)
+    ]
     more = [f"      {len(stops) - SHOWN} more"] if len(stops) > SHOWN else []
     return "\n".join([f"{len(stops)} stops of run {run.run_id} at which some stack differs", *lines, *more])
 
